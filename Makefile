@@ -1,0 +1,58 @@
+# One command each; `make help` lists them. The environment is made on the first use and again when the lock changes.
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+# The environment's own programs first: DVC runs every stage with the `python` that it finds on PATH.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+export DO_NOT_TRACK := true
+export HF_HUB_DISABLE_TELEMETRY := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+
+.PHONY: help run env test test-slow lint types check format mlflow lock clean-scratch
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: env  ## the whole pipeline on params.yaml; then where the report is
+	dvc repro
+	@echo "report: $(CURDIR)/metrics/report.html"
+
+env: $(READY)  ## .venv with every package at its locked version
+
+$(READY): requirements.lock
+	@command -v $(UV) >/dev/null || $(PYTHON) -m pip install --quiet --disable-pip-version-check --target .tools uv
+	$(UV) venv --quiet --clear --python $(PYTHON) --no-python-downloads $(VENV)
+	$(UV) pip sync --quiet --python $(VENV)/bin/python --require-hashes --compile-bytecode requirements.lock
+	@touch $(READY)
+
+test: env  ## the tests, at most ten minutes on two cores
+	python -m pytest -q
+
+test-slow: env  ## the long tests: whole pipelines, experiments, queues
+	python -m pytest -q -m slow
+
+lint: env  ## style
+	ruff check .
+	ruff format --check .
+
+types: env  ## types
+	mypy
+
+check: lint types test  ## what a commit must pass
+
+format: env  ## put the code into the house style
+	ruff check --fix .
+	ruff format .
+
+mlflow: env  ## the runs in a browser, on http://127.0.0.1:5000
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 --host 127.0.0.1 --port 5000 \
+	  --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --artifacts-destination $(CURDIR)/mlartifacts
+
+lock: env  ## requirements.lock anew from pyproject.toml
+	$(UV) pip compile --quiet --universal --python-version 3.11 --group dev --generate-hashes --no-emit-index-url \
+	  --no-header --upgrade --output-file requirements.lock pyproject.toml
+
+clean-scratch:  ## forget unfinished work and finished cache shards
+	rm -rf .scratch

@@ -1,0 +1,139 @@
+"""Files that appear whole or not at all, and tensors on disk that any language can read.
+
+Arrays are kept as safetensors: eight bytes of header length (little-endian), a JSON header with dtype, shape and
+byte range of each array, then the raw bytes. Nothing is unpickled, and reading is one memory map.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+
+from distil.errors import UserError
+
+_DTYPES = {
+    "BOOL": np.bool_, "U8": np.uint8, "I8": np.int8, "U16": np.uint16, "I16": np.int16, "U32": np.uint32,
+    "I32": np.int32, "U64": np.uint64, "I64": np.int64, "F16": np.float16, "F32": np.float32, "F64": np.float64,
+}  # fmt: skip
+_MAX_HEADER = 16 * 2**20
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed onto it when the block ends well, removed when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """UTF-8 with LF line ends, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON with sorted keys, so that the same value gives the same bytes and git diff shows one line a change."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, made_by: str) -> Any:
+    """The value in a JSON file that the stage `made_by` wrote.
+
+    Raises:
+        UserError: missing or damaged; names the command that makes it again.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `dvc repro {made_by}`") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: damaged ({error}); run `dvc repro --force {made_by}`") from None
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
+    """Write named arrays as one safetensors file; returns the sha256 of its bytes."""
+    data = save({name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())})
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_arrays(path: Path, made_by: str) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file, read-only and memory-mapped: only what is touched is read.
+
+    Raises:
+        UserError: missing, truncated or not safetensors; names the command that makes it again.
+    """
+    repair = f"run `dvc repro --force {made_by}`"
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if length > _MAX_HEADER:
+                raise ValueError(f"header of {length} bytes")
+            header = json.loads(stream.read(length))
+        data = np.memmap(path, np.uint8, mode="r", offset=8 + length) if path.stat().st_size > 8 + length else None
+        arrays = {}
+        for name, entry in header.items():
+            if name == "__metadata__":
+                continue
+            start, end = entry["data_offsets"]
+            dtype, shape = np.dtype(_DTYPES[entry["dtype"]]), tuple(entry["shape"])
+            size = 0 if data is None else len(data)
+            if end > size or end - start != dtype.itemsize * int(np.prod(shape)):
+                raise ValueError(f"array {name} needs bytes {start} to {end} of {size}")
+            raw = np.empty(0, np.uint8) if data is None or start == end else data[start:end]
+            arrays[name] = raw.view(dtype).reshape(shape)
+        return arrays
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `dvc repro {made_by}`") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: damaged ({error}); {repair}") from None
+
+
+def sha256_file(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """Hex sha256 of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def scratch_folder(*parts: str) -> Path:
+    """A folder for unfinished work that outlives a killed run: `.scratch/PARTS` in the main repository.
+
+    DVC_ROOT names the main repository also where DVC runs an experiment in a temporary copy.
+    """
+    folder = Path(os.environ.get("DVC_ROOT", "."), ".scratch", *parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

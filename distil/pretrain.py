@@ -1,0 +1,152 @@
+"""A small XLM-R teacher trained from nothing on data/raw: for the sample, where no published model can be fetched."""
+
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+import torch
+from pydantic import Field
+from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]  # built at run time
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from torch import nn
+from transformers import PreTrainedTokenizerFast, XLMRobertaForMaskedLM
+
+from distil.errors import UserError
+from distil.masking import draw_masks
+from distil.params import Params
+from distil.progress import Progress
+from distil.student import StudentConfig, build_student
+from distil.teacher import MaskedHead
+from distil.vocabulary import SpecialIds
+
+log = logging.getLogger("distil")
+
+MAX_LENGTH, MASK_RATE, WARMUP = 128, 0.15, 0.1
+SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
+
+
+class PretrainConfig(Params):
+    """Section `teacher.train:` of params.yaml."""
+
+    vocabulary_size: int = Field(ge=200, le=250_002)
+    hidden_size: int = Field(ge=8, le=1024)
+    num_hidden_layers: int = Field(ge=1, le=24)
+    num_attention_heads: int = Field(ge=1, le=16)
+    intermediate_size: int = Field(ge=8, le=4096)
+    steps: int = Field(ge=1)
+    batch_tokens: int = Field(ge=256)
+    learning_rate: float = Field(gt=0, lt=1)
+
+
+def pretrain(texts: list[Path], config: PretrainConfig, seed: int, out: Path) -> None:
+    """Train a tokenizer and a masked language model and write both to `out`, a Hugging Face folder.
+
+    Args:
+        texts: one file a language, a text a line; all are drawn alike, line by line.
+        config: shape and optimisation.
+        seed: decides first weights, masks and batches.
+        out: an empty folder.
+
+    Raises:
+        UserError: the text is too little for the vocabulary asked for.
+    """
+    lines = [line for text in texts for line in text.read_text(encoding="utf-8").splitlines()]
+    tokenizer = train_tokenizer(lines, config.vocabulary_size, out)
+    special = SpecialIds(bos=0, pad=1, eos=2, unk=3, mask=tokenizer.get_vocab_size() - 1)
+    encoded = [
+        np.array([special.bos, *encoding.ids[: MAX_LENGTH - 2], special.eos])
+        for encoding in tokenizer.encode_batch_fast(lines, add_special_tokens=False)
+        if encoding.ids
+    ]
+    torch.manual_seed(seed)
+    shape = StudentConfig(
+        hidden_size=config.hidden_size,
+        num_hidden_layers=config.num_hidden_layers,
+        num_attention_heads=config.num_attention_heads,
+        intermediate_size=config.intermediate_size,
+        dropout=0.0,
+        init="random",
+    )
+    model = build_student(shape, special, tokenizer.get_vocab_size(), MAX_LENGTH + 2)
+    _train(model, encoded, special, config, seed)
+    model.eval().save_pretrained(out)
+
+
+def _train(
+    model: XLMRobertaForMaskedLM, encoded: list[np.ndarray], special: SpecialIds, config: PretrainConfig, seed: int
+) -> None:
+    """Masked-LM training with fresh masks at every step, linear warm-up and decay."""
+    rng = np.random.default_rng(seed)
+    head = MaskedHead(model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01, fused=True)
+    candidates = np.setdiff1d(np.arange(model.config.vocab_size), np.array(special))
+    mean_length = np.mean([len(ids) for ids in encoded])
+    rows = max(1, int(config.batch_tokens / mean_length))
+    model.train()
+    with Progress("train the sample's teacher", config.steps, "steps") as progress:
+        for step in range(config.steps):
+            chosen = [encoded[number] for number in rng.integers(0, len(encoded), rows)]
+            lengths = np.array([len(ids) for ids in chosen])
+            offsets = np.concatenate([[0], np.cumsum(lengths)])
+            flat = np.concatenate(chosen)
+            masks = draw_masks(flat, offsets, MASK_RATE, 1, special.mask, candidates, rng)
+            row = np.repeat(np.arange(rows), np.diff(masks.offsets[0]))
+            column = masks.positions.astype(np.int64)
+            input_ids = np.full((rows, lengths.max()), special.pad)
+            input_ids[np.arange(input_ids.shape[1]) < lengths[:, None]] = flat
+            gold = torch.from_numpy(input_ids[row, column])
+            input_ids[row, column] = masks.inputs
+            mask = torch.from_numpy(np.arange(input_ids.shape[1]) < lengths[:, None])
+            share = min((step + 1) / (WARMUP * config.steps), (config.steps - step) / ((1 - WARMUP) * config.steps))
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * share
+            hidden = model.roberta(torch.from_numpy(input_ids), attention_mask=mask).last_hidden_state
+            loss = nn.functional.cross_entropy(head.logits(hidden[row, column]), gold)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            progress.add(1, f"loss {float(loss.detach()):.3f}")
+    log.info("the sample's teacher: last training loss %.3f nats a masked piece", float(loss.detach()))
+
+
+def train_tokenizer(lines: list[str], pieces: int, out: Path) -> Tokenizer:
+    """A Unigram tokenizer in XLM-R's layout, as sentencepiece.bpe.model, tokenizer.json and tokenizer_config.json.
+
+    XLM-R's ids: <s> 0, <pad> 1, </s> 2, <unk> 3, then SentencePiece's pieces one above their own number, <mask> last.
+    """
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(lines), model_writer=model, model_type="unigram", vocab_size=pieces - 2,
+            character_coverage=1.0, normalization_rule_name="nmt_nfkc", num_threads=1, minloglevel=2,
+        )  # fmt: skip
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(
+            f"params.yaml: teacher.train.vocabulary_size: {pieces} pieces cannot be made from {len(lines):,} lines "
+            f"({reason})"
+        ) from None
+    (out / "sentencepiece.bpe.model").write_bytes(model.getvalue())
+    proto = ModelProto.FromString(model.getvalue())
+    vocabulary = [(piece, 0.0) for piece in SPECIAL]
+    vocabulary += [(piece.piece, piece.score) for piece in proto.pieces[3:]]
+    vocabulary.append(("<mask>", 0.0))
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=3, byte_fallback=False))
+    tokenizer.normalizer = normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace("▁", "always", True)]
+    )
+    tokenizer.decoder = decoders.Metaspace("▁", "always", True)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", cls_token="<s>", eos_token="</s>", sep_token="</s>",
+        unk_token="<unk>", pad_token="<pad>", mask_token="<mask>", model_max_length=512,
+        model_input_names=["input_ids", "attention_mask"],
+    )  # fmt: skip
+    fast.save_pretrained(out)
+    return Tokenizer.from_file(str(out / "tokenizer.json"))

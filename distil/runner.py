@@ -1,0 +1,74 @@
+"""What every stage's process does around its work: logging, clean ends, and what the work cost."""
+
+import errno
+import logging
+import os
+import platform
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from distil.errors import UserError
+from distil.files import write_json
+
+log = logging.getLogger("distil")
+
+INTERRUPTED = 130
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a stage's `main` and exit: 0 done, 1 a fault of the input in one sentence, 130 interrupted.
+
+    Anything else is our own mistake and keeps its traceback.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    for noisy in ("httpx", "matplotlib", "datasets", "alembic", "mlflow"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    signal.signal(signal.SIGTERM, _interrupt)
+    again = f"`dvc repro {os.environ.get('DVC_STAGE', '')}".rstrip() + "`"
+    try:
+        main()
+    except UserError as error:
+        _end(f"error: {error}", 1)
+    except KeyboardInterrupt:
+        _end(f"interrupted; {again} continues from the last finished piece", INTERRUPTED)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        _end(f"error: {error.filename or Path.cwd()}: {error.strerror}; free space or allow writing, then {again}", 1)
+    sys.exit(0)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _end(message: str, status: int) -> NoReturn:
+    sys.stderr.write(message + "\n")
+    sys.exit(status)
+
+
+class Cost:
+    """What a stage cost: written apart from its results, which must be the same bytes on every run."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def write(self, path: Path, **figures: Any) -> None:
+        """Write seconds, peak memory and machine beside the stage's own figures, such as tokens_per_second."""
+        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux, bytes on macOS
+        peak = peak_kib / 2**20 if sys.platform == "darwin" else peak_kib / 2**10
+        write_json(
+            path,
+            {
+                "seconds": round(time.monotonic() - self._start, 1),
+                "peak_memory_mib": round(peak),
+                "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}",
+                **figures,
+            },
+        )

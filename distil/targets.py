@@ -1,0 +1,139 @@
+"""The teacher's distribution at a position, cut down to a few pieces: what cache_teacher keeps of it.
+
+Shapes: P positions, V pieces, K entries kept. Everything is computed in float32.
+
+*sampled*. K different pieces are drawn so that the target is unbiased with the least variance that K pieces allow
+(threshold sampling: Duffield, Lund and Thorup 2007, section 2; fixed size by systematic draws: Madow 1949). Piece i is
+kept with probability min(1, r_i / tau), where r is the teacher's distribution at the sampling temperature S and tau
+makes the probabilities add up to K; so the most probable pieces are always kept and exact, and the rest of the mass is
+shared by draws of equal weight. Plain draws with replacement (arXiv 2503.16870) spend most of them on pieces already
+drawn.
+
+*top_k*. The K most probable pieces; what they leave is one bucket.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+CHUNK_ELEMENTS = 2**20  # positions * pieces that are worked on together on a CPU
+
+
+class KeptEntries(NamedTuple):
+    """What is kept of P distributions. Entry 0 is always the most probable piece."""
+
+    ids: Tensor  # (P, K) int64
+    log_probs: Tensor  # (P, K) nats, the teacher's at temperature 1
+    log_scale: Tensor  # (P,) sampled: c, where log of the probability to be kept = min(0, log_probs / S - c)
+
+
+def sample_entries(
+    log_probs: Tensor, entries: int, sampling_temperature: float, generator: torch.Generator
+) -> KeptEntries:
+    """Draw `entries` pieces at each position without bias (see the top of this module).
+
+    Args:
+        log_probs: (P, V) nats, the teacher's log-probabilities at temperature 1.
+        entries: K; all V are kept if there are no more.
+        sampling_temperature: S > 0; a loss at temperature S needs no reweighting.
+        generator: decides the draws.
+
+    Returns:
+        KeptEntries with K = min(entries, V).
+    """
+    positions, pieces = log_probs.shape
+    if entries >= pieces:
+        order = log_probs.argsort(dim=-1, descending=True, stable=True)
+        everything = torch.full((positions,), -torch.inf, device=log_probs.device)
+        return KeptEntries(order, log_probs.gather(1, order), everything)
+    start = torch.rand((positions, 1), generator=generator, device=generator.device).to(log_probs.device)
+    # Some positions at a time: the passes over V then stay in the processor's cache, three times as fast on a CPU.
+    rows = max(1, CHUNK_ELEMENTS // pieces) if log_probs.device.type == "cpu" else positions
+    parts = [
+        _sample(*part, entries, sampling_temperature)
+        for part in zip(log_probs.split(rows), start.split(rows), strict=True)
+    ]
+    return KeptEntries(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+
+
+def _sample(log_probs: Tensor, start: Tensor, entries: int, sampling_temperature: float) -> KeptEntries:
+    """`sample_entries` of some positions; `start` (P, 1) in [0, 1) places the systematic draws."""
+    pieces, device = log_probs.shape[1], log_probs.device
+    highest = log_probs.max(dim=-1, keepdim=True).values
+    tail = (log_probs - highest).div_(sampling_temperature).exp_()  # (P, V) r, still without its normaliser
+    norm = tail.sum(dim=-1, keepdim=True)
+    log_norm = norm.log() + highest / sampling_temperature
+    top, top_ids = tail.topk(entries, dim=-1)  # (P, K) descending
+    top = top / norm
+    # With the first m kept for certain, tau = (mass of the rest) / (K - m). m is the least number, at least 1, for
+    # which the next piece is not above tau.
+    rest = (1.0 - top.cumsum(dim=-1)).clamp_min(0.0)  # (P, K) mass left after m = 1..K
+    draws_left = torch.arange(entries - 1, -1, -1, device=device)
+    fits = top[:, 1:] * draws_left[:-1] <= rest[:, :-1]  # (P, K - 1) for m = 1..K-1
+    last = torch.ones((len(top), 1), dtype=torch.bool, device=device)
+    certain = torch.cat([fits, last], dim=1).int().argmax(dim=-1, keepdim=True) + 1  # (P, 1) m
+    is_certain = torch.arange(entries, device=device) < certain
+    tail.scatter_(1, top_ids, torch.where(is_certain, 0.0, top * norm))
+    cumulative = torch.cumsum(tail, dim=-1, out=tail)
+    mass = cumulative[:, -1:].clone()  # the mass left, as the sums see it; still without the normaliser
+    draws = entries - certain  # (P, 1) K - m
+    slot = torch.arange(entries, device=device) - certain  # (P, K) 0.. for drawn entries
+    points = ((slot + start) / draws.clamp_min(1) * mass).clamp_min(0.0)
+    drawn = torch.searchsorted(cumulative, points.contiguous(), right=True).clamp_max(pieces - 1)
+    ids = torch.where(is_certain, top_ids, drawn)
+    log_tau = (mass / (norm * draws.clamp_min(1))).log()
+    return KeptEntries(ids, log_probs.gather(1, ids), (log_tau + log_norm).squeeze(1))
+
+
+def top_entries(log_probs: Tensor, entries: int) -> KeptEntries:
+    """The `entries` most probable pieces at each position.
+
+    Args:
+        log_probs: (P, V) nats.
+        entries: K; all V are kept if there are no more.
+    """
+    top, ids = log_probs.topk(min(entries, log_probs.shape[-1]), dim=-1)
+    return KeptEntries(ids, top, torch.zeros(len(log_probs), device=log_probs.device))
+
+
+class LogitTargets(NamedTuple):
+    """A distribution to learn from at each of P positions, over K pieces and perhaps one bucket for all others.
+
+    `probs` are weights that estimate the teacher's distribution; `log_probs` is what the teacher itself says of each
+    piece. The two belong to the same distribution and differ where a drawn piece stands for others: the mean of
+    `log_probs - log_student` under `probs` is an unbiased estimate of KL(teacher ‖ student), so that a loss over few
+    entries has the height of the loss over all, and not only its gradient. At one position it may be negative.
+    """
+
+    ids: Tensor  # (P, K) int64
+    probs: Tensor  # (P, K), at the temperature asked for
+    log_probs: Tensor  # (P, K) nats, at the same temperature
+    tail: Tensor | None  # (P,) probability of all pieces not in `ids`; None where the weights of `ids` stand for all
+
+
+def weigh_entries(kept: KeptEntries, form: str, temperature: float, sampling_temperature: float) -> LogitTargets:
+    """Targets at a temperature from kept entries: the one call through which every cached form is read.
+
+    sampled and full: weights p_i^(1/T) / P(i is kept), normalised over the kept entries; at T = S, and for full, these
+    are the unbiased weights themselves, elsewhere the usual ratio estimate. top_k: the K pieces and the bucket of the
+    rest, tempered as one distribution of K + 1 events.
+
+    Args:
+        kept: from the cache; `log_probs` at temperature 1.
+        form: sampled, top_k or full.
+        temperature: T > 0.
+        sampling_temperature: S of the cache; only for sampled.
+    """
+    if form == "top_k":
+        rest = torch.log1p(-kept.log_probs.exp().sum(dim=-1, keepdim=True).clamp(max=1.0 - 1e-6))
+        events = (torch.cat([kept.log_probs, rest], dim=1) / temperature).log_softmax(dim=-1)
+        return LogitTargets(kept.ids, events[:, :-1].exp(), events[:, :-1], events[:, -1].exp())
+    log_kept = torch.zeros_like(kept.log_probs)
+    if form == "sampled":
+        log_kept = (kept.log_probs / sampling_temperature - kept.log_scale[:, None]).clamp(max=0.0)
+        log_kept[:, 0] = 0.0  # the most probable piece is always kept
+    weights = kept.log_probs / temperature - log_kept
+    log_norm = weights.logsumexp(dim=-1, keepdim=True)  # the log of sum_i p_i^(1/T): 0 at T = 1, exact at T = S
+    known = torch.zeros_like(log_norm) if temperature == 1.0 else log_norm
+    return LogitTargets(kept.ids, (weights - log_norm).exp(), kept.log_probs / temperature - known, None)

@@ -1,0 +1,89 @@
+"""A block of `tasks:` in params.yaml, and the account of what becomes of its rows."""
+
+from collections import Counter
+from pathlib import PurePath
+from typing import Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from distil.params import Params
+from distil.tasks.read import Kind
+
+_UNKNOWN_LABELS_TOLD = 8
+
+
+class TaskConfig(Params):
+    """A block of `tasks:` in params.yaml, which says what each key means."""
+
+    source: Literal["sample", "files"]
+    path: str = Field(min_length=1)
+    pattern: str
+    kind: Kind
+    text_column: str = Field(min_length=1)
+    label_column: str = Field(min_length=1)
+    labels: list[str]
+    normalise: bool
+    max_train_rows: int = Field(ge=0, le=10**9)
+    max_dev_rows: int = Field(ge=0, le=10**9)
+    max_test_rows: int = Field(ge=0, le=10**9)
+
+    @field_validator("pattern")
+    @classmethod
+    def _has_places(cls, pattern: str) -> str:
+        if "{lang}" not in pattern or "{split}" not in pattern or PurePath(pattern).is_absolute():
+            raise ValueError("expected a relative path with {lang} and {split} in it")
+        return pattern
+
+    @field_validator("kind")
+    @classmethod
+    def _sample_has_kind(cls, kind: Kind, info: ValidationInfo) -> Kind:
+        if info.data.get("source") == "sample" and kind != "text_classification":
+            raise ValueError("the sample has text_classification only")
+        return kind
+
+    @field_validator("label_column")
+    @classmethod
+    def _another_column(cls, column: str, info: ValidationInfo) -> str:
+        if column == info.data.get("text_column"):
+            raise ValueError("expected another column than text_column")
+        return column
+
+    @field_validator("labels")
+    @classmethod
+    def _distinct(cls, labels: list[str]) -> list[str]:
+        if (
+            len(labels) < 2
+            or len(set(labels)) < len(labels)
+            or not all(label.strip() == label != "" for label in labels)
+        ):
+            raise ValueError("expected at least two labels, all different, none empty or with spaces around it")
+        return labels
+
+    @field_validator("normalise")
+    @classmethod
+    def _text_only(cls, normalise: bool, info: ValidationInfo) -> bool:
+        if normalise and info.data.get("kind") == "token_classification":
+            raise ValueError("token_classification is never normalised, expected false")
+        return normalise
+
+
+class Account:
+    """What became of the rows of one split that were not taken."""
+
+    def __init__(self, labels: list[str]) -> None:
+        self.labels = frozenset(labels)
+        self.dropped: Counter[str] = Counter()
+        self.unknown_labels: list[str] = []  # the first ones met
+
+    def drop(self, reason: str) -> None:
+        """Count a row that is left out."""
+        self.dropped[reason] += 1
+
+    def known(self, label: Any) -> str | None:
+        """`label`, or the digits of a whole number, as one of `labels`; None, and remembered, if it is none."""
+        name = str(label) if isinstance(label, str | int) else repr(label)
+        if name in self.labels:
+            return name
+        if name not in self.unknown_labels and len(self.unknown_labels) < _UNKNOWN_LABELS_TOLD:
+            self.unknown_labels.append(name)
+        return None

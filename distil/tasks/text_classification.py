@@ -1,0 +1,49 @@
+"""A text and its label, from a table with two columns."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from distil.clean import clean_line
+from distil.sources import TABLE_FORMATS, read_rows
+from distil.tasks.config import Account, TaskConfig
+from distil.tasks.normalise import normalise
+from distil.tasks.read import TextRow
+
+FORMATS = TABLE_FORMATS
+
+
+def read_file(path: Path, config: TaskConfig, account: Account) -> Iterator[TextRow]:
+    """The usable rows of a .tsv, .csv, .jsonl or .parquet file.
+
+    Raises:
+        UserError: the file is damaged or lacks a column.
+    """
+    pairs = read_rows(path, [config.text_column, config.label_column], account.dropped)
+    return usable((tuple(pair) for pair in pairs), config, account)
+
+
+def usable(pairs: Iterable[tuple[Any, ...]], config: TaskConfig, account: Account) -> Iterator[TextRow]:
+    """Cleaned and, if asked for, normalised rows; the others are counted.
+
+    Args:
+        pairs: text and label as they were found; None is a missing one.
+        config: the block of `tasks:`.
+        account: counts `no_text`, `not_utf8`, `empty`, `no_label`, `unknown_label`, `empty_after_normalising`.
+    """
+    for text, label in pairs:
+        line = clean_line(text) if isinstance(text, str) else None
+        if line is None:
+            account.drop("not_utf8" if isinstance(text, str) else "no_text")
+        elif not line:
+            account.drop("empty")
+        elif label is None or label == "":
+            account.drop("no_label")
+        elif (known := account.known(label)) is None:
+            account.drop("unknown_label")
+        elif not config.normalise:
+            yield TextRow(line, known)
+        elif normalised := normalise(line):
+            yield TextRow(normalised, known)
+        else:
+            account.drop("empty_after_normalising")

@@ -1,0 +1,131 @@
+"""Labelled data of any source -> data/tasks/NAME, every row accounted for."""
+
+import json
+import logging
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from distil.errors import UserError
+from distil.files import atomic_folder, write_json
+from distil.overlap import fold_key
+from distil.sample import labelled_rows, read_lexicon
+from distil.sources import find_files
+from distil.tasks import text_classification, token_classification
+from distil.tasks.config import Account, TaskConfig
+from distil.tasks.read import SPLITS, Row, TextRow
+
+log = logging.getLogger("distil")
+
+R = TypeVar("R")
+
+
+def write_task(name: str, config: TaskConfig, languages: list[str], seed: int, out: Path) -> dict[str, Any]:
+    """Write data/tasks/NAME, whole or not at all (docs/design.md says what is in it).
+
+    Args:
+        name: of the block in `tasks:`.
+        config: the block.
+        languages: codes; three files for each.
+        seed: decides which rows are kept where there are more than max_SPLIT_rows.
+        out: data/tasks/NAME.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        UserError: no rows where they were expected, damaged files, or a split of which nothing is left.
+    """
+    manifest: dict[str, Any] = {
+        "task": name,
+        "kind": config.kind,
+        "labels": config.labels,
+        "source": config.source,
+        "synthetic": config.source == "sample",
+        "normalised": config.normalise,
+        "languages": {},
+    }
+    with atomic_folder(out) as folder:
+        for language in languages:
+            entry: dict[str, Any] = {}
+            keys: dict[str, list[str]] = {}
+            for split in SPLITS:
+                account = Account(config.labels)
+                found = list(_open_split(name, config, language, split, account))
+                limit = getattr(config, f"max_{split}_rows")
+                rows = draw(found, limit, f"{seed}-{language}-{split}")
+                if len(rows) < len(found):
+                    account.dropped["over_max_rows"] = len(found) - len(rows)
+                _check_something_left(rows, account, f"task {name}: {language}: {split}")
+                _write_rows(folder / language / f"{split}.jsonl", rows)
+                keys[split] = [fold_key(row.text if isinstance(row, TextRow) else " ".join(row.tokens)) for row in rows]
+                entry[split] = {
+                    "rows_read": len(rows) + account.dropped.total(),
+                    "rows": len(rows),
+                    "dropped": dict(sorted(account.dropped.items())),
+                }
+                log.info(
+                    "task %s: %s: %s: %d rows of %d kept; dropped: %s",
+                    name, language, split, len(rows), entry[split]["rows_read"], _counts(account.dropped),
+                )  # fmt: skip
+            entry["overlap"] = count_overlap(keys)
+            manifest["languages"][language] = entry
+        write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def draw(rows: list[R], limit: int, seed: str) -> list[R]:
+    """The first `limit` rows of a shuffle by `seed`, in their old order; all if there are no more, or `limit` is 0."""
+    if limit == 0 or len(rows) <= limit:
+        return rows
+    order = list(range(len(rows)))
+    random.Random(seed).shuffle(order)
+    return [rows[place] for place in sorted(order[:limit])]
+
+
+def count_overlap(keys: dict[str, list[str]]) -> dict[str, int]:
+    """How many rows of one split have a text of another (see distil/overlap.py for what counts as the same).
+
+    Args:
+        keys: split -> the key of each row.
+    """
+    train, dev = set(keys["train"]), set(keys["dev"])
+    return {
+        "dev_in_train": sum(key in train for key in keys["dev"]),
+        "test_in_train": sum(key in train for key in keys["test"]),
+        "test_in_dev": sum(key in dev for key in keys["test"]),
+    }
+
+
+def _open_split(name: str, config: TaskConfig, language: str, split: str, account: Account) -> Iterator[Row]:
+    """The usable rows of a split; `account` counts the others as they go by."""
+    if config.source == "sample":
+        rows = labelled_rows(read_lexicon(Path(config.path), language))[split]
+        yield from text_classification.usable(rows, config, account)
+        return
+    kind = text_classification if config.kind == "text_classification" else token_classification
+    fills, where = {"lang": language, "split": split}, f"params.yaml: tasks.{name}"
+    for path in find_files(config.path, config.pattern, fills, kind.FORMATS, where):
+        yield from kind.read_file(path, config, account)
+
+
+def _check_something_left(rows: list[Row], account: Account, where: str) -> None:
+    if not rows:
+        labels = ", ".join(map(repr, account.unknown_labels))
+        hint = f"; `labels:` lacks the labels found: {labels}" if labels else ""
+        raise UserError(
+            f"{where}: nothing is left of {account.dropped.total()} rows ({_counts(account.dropped)}){hint}; mend the "
+            "file or the block in params.yaml"
+        )
+
+
+def _write_rows(path: Path, rows: Iterable[Row]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.writelines(json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in rows)
+
+
+def _counts(dropped: Counter[str]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in sorted(dropped.items())) or "none"

@@ -1,0 +1,141 @@
+"""Where the teacher comes from: trained here (sample), a folder, or the hub; always a local snapshot in the end."""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from transformers import AutoTokenizer, XLMRobertaForMaskedLM
+
+from distil.errors import UserError
+from distil.files import sha256_file, sha256_json, write_json
+from distil.params import Params
+from distil.pretrain import PretrainConfig, pretrain
+from distil.student import describe
+from distil.teacher import load_masked_lm
+from distil.vocabulary import load_tokenizer, special_ids
+
+log = logging.getLogger("distil")
+
+SNAPSHOT = (
+    "config.json",
+    "model.safetensors",
+    "model-*.safetensors",
+    "model.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "sentencepiece.bpe.model",
+    "special_tokens_map.json",
+)
+
+
+class TeacherConfig(Params):
+    """Section `teacher:` of params.yaml."""
+
+    source: Literal["train", "folder", "hub"]
+    path: str
+    id: str
+    revision: str = Field(min_length=1)
+    train: PretrainConfig
+
+
+def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, seed: int, out: Path) -> dict[str, Any]:
+    """Put a snapshot of the teacher into `out` and describe it in manifest.json.
+
+    Args:
+        config: where from.
+        languages: whose text a teacher is trained on (source `train`).
+        synthetic: whether that text is synthetic; goes into the manifest.
+        seed: of the training.
+        out: an empty folder.
+
+    Returns:
+        The manifest (docs/design.md).
+
+    Raises:
+        UserError: no such folder or hub model, another architecture, no weights, a tokenizer that is not the model's.
+    """
+    if config.source == "train":
+        pretrain([Path(config.path) / f"{language}.txt" for language in languages], config.train, seed, out)
+        name, revision = "sample teacher (trained by this pipeline)", ""
+    elif config.source == "folder":
+        source = Path(config.path)
+        if not source.is_dir():
+            raise UserError(
+                f"params.yaml: teacher.path: {source}: no such folder; expected a Hugging Face model folder with "
+                "config.json, "
+                "model.safetensors and tokenizer.json"
+            )
+        _copy(source, out)
+        name, revision = source.resolve().name, ""
+    else:
+        name, revision = config.id, _download(config.id, config.revision, out)
+    model = load_masked_lm(out, "teacher")
+    _check_tokenizer(out, model)
+    weights = {path.name: sha256_file(path) for path in sorted(out.glob("*.safetensors"))}
+    digest = sha256_json(weights)
+    manifest = {
+        "source": config.source,
+        "id": name,
+        "revision": revision or digest[:12],
+        "synthetic": config.source == "train" and synthetic,
+        **describe(model),
+        "max_position_embeddings": model.config.max_position_embeddings,
+        "weights_sha256": digest,
+        "tokenizer_sha256": sha256_file(out / "tokenizer.json"),
+    }
+    write_json(out / "manifest.json", manifest)
+    return manifest
+
+
+def _copy(source: Path, out: Path) -> None:
+    for pattern in SNAPSHOT:
+        for path in sorted(source.glob(pattern)):
+            shutil.copyfile(path, out / path.name)
+    if not (out / "tokenizer.json").is_file():
+        # An older snapshot carries the SentencePiece model only; transformers makes the fast one from it.
+        try:
+            AutoTokenizer.from_pretrained(source, trust_remote_code=False).save_pretrained(out)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"{source}: expected tokenizer.json, found none that can be made ({reason})") from None
+
+
+def _download(name: str, revision: str, out: Path) -> str:
+    """Fetch a snapshot through the hub's own cache; returns the commit that `revision` stands for."""
+    from huggingface_hub import errors, snapshot_download
+
+    transport: type[Exception] = getattr(errors, "HTTPError")  # noqa: B009  # of the HTTP library that the hub uses
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(SNAPSHOT)))
+    except (errors.HfHubHTTPError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"params.yaml: teacher: {name} at revision {revision}: {reason}; check the id, the revision, and for a "
+            "gated model "
+            "the token (`hf auth login`)"
+        ) from None
+    except (errors.LocalEntryNotFoundError, transport, ConnectionError):
+        raise UserError(
+            f"params.yaml: teacher.id: {name}: the hub cannot be reached and no copy is in its cache; go online "
+            "once, or set "
+            "teacher.source to folder and teacher.path to a copy"
+        ) from None
+    log.info("teacher: %s at commit %s", name, folder.name)
+    _copy(folder, out)
+    return folder.name
+
+
+def _check_tokenizer(folder: Path, model: XLMRobertaForMaskedLM) -> None:
+    vocabulary, pad_id = model.config.vocab_size, model.config.pad_token_id
+    tokenizer = load_tokenizer(folder)
+    special = special_ids(tokenizer)
+    found = tokenizer.get_vocab_size()
+    if found != vocabulary or special.pad != pad_id:
+        raise UserError(
+            f"{folder}/tokenizer.json: not the tokenizer of this model: expected {vocabulary} pieces with <pad> as "
+            f"{pad_id} "
+            f"(config.json), found {found} with <pad> as {special.pad}; use the tokenizer that came with the weights"
+        )

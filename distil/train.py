@@ -1,0 +1,305 @@
+"""The training loop: a student learns from cached teacher outputs."""
+
+import copy
+import csv
+import io
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+from transformers import XLMRobertaForMaskedLM
+
+from distil.batches import Batch, CorpusIndex
+from distil.cache import TeacherCache
+from distil.checkpoint import load_checkpoint, save_checkpoint
+from distil.errors import UserError
+from distil.files import write_text
+from distil.heldout import measure
+from distil.objective import LayerPair, LossConfig, Objective, Terms
+from distil.params import Params
+from distil.progress import Progress
+
+log = logging.getLogger("distil")
+
+LOG_EVERY = 10  # optimiser steps in a row of train.csv
+NO_DECAY = ("bias", "LayerNorm", "layer_norm", "heads")
+
+
+class TrainConfig(Params):
+    """Section `train:` of params.yaml."""
+
+    epochs: int = Field(ge=1)
+    batch_tokens: int = Field(ge=16)
+    learning_rate: float = Field(gt=0, lt=1)
+    warmup_fraction: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0, lt=1)
+    max_grad_norm: float = Field(gt=0)
+    evaluate_every: int = Field(ge=1)
+    patience: int = Field(ge=0)
+    checkpoint_every: int = Field(ge=1)
+    sampling_temperature: float = Field(gt=0)
+
+
+class Outcome(NamedTuple):
+    """What a training came to; the student holds the best weights seen."""
+
+    steps: int
+    tokens: int
+    best_step: int
+    stopped_early: bool
+    heldout: dict[str, Any]  # heldout.measure of the best weights
+    cost: dict[str, float]  # tokens_per_second, data_wait_share
+
+
+class History:
+    """Rows of the two CSV files, rewritten whole at each look, so that a reader never sees half a row."""
+
+    def __init__(self, folder: Path, languages: list[str], live: Callable[[int, dict[str, float]], None]) -> None:
+        """`live` gets (step, figures) of every row as it comes."""
+        self.folder, self.languages, self._live = folder, languages, live
+        self.train: list[dict[str, Any]] = []
+        self.heldout: list[dict[str, Any]] = []
+
+    def add_train(self, row: dict[str, Any]) -> None:
+        """One row of train.csv."""
+        self.train.append(row)
+        self._live(row["step"], {f"train/{name}": value for name, value in row.items() if name != "step"})
+
+    def add_heldout(self, step: int, loss: float, by_language: dict[str, Any]) -> None:
+        """One row of heldout.csv from `heldout.measure`."""
+        row = {"step": step, "loss": round(loss, 6)}
+        for language, figures in by_language.items():
+            row |= {f"{language}.{name}": figures[name] for name in ("kl", "attention")}
+            row[f"{language}.accuracy"] = figures["student_accuracy"]
+        self.heldout.append(row)
+        self._live(step, {f"heldout/{name}": value for name, value in row.items() if name != "step"})
+
+    def write(self) -> None:
+        """Write both files."""
+        terms = [f"{language}.{term}" for language in self.languages for term in ("logit_kd", "attention")]
+        fields = ["step", "epoch", "tokens", "learning_rate", "loss", "logit_kd", "attention", "masked_lm", *terms]
+        _write_csv(self.folder / "train.csv", fields, self.train)
+        figures = [f"{language}.{name}" for language in self.languages for name in ("kl", "attention", "accuracy")]
+        _write_csv(self.folder / "heldout.csv", ["step", "loss", *figures], self.heldout)
+
+
+def _write_csv(path: Path, fields: list[str], rows: list[dict[str, Any]]) -> None:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, fields, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, stream.getvalue())
+
+
+class Window:
+    """Sums over the steps of one row of train.csv."""
+
+    def __init__(self, languages: list[str]) -> None:
+        self._languages = languages
+        self._sums: dict[str, list[float]] = {}
+
+    def add(self, loss: float, terms: Terms) -> None:
+        """One step's loss and its unreduced terms."""
+        self._put("loss", loss, 1)
+        owners = {"logit_kd": terms.position_languages, "attention": terms.row_languages, "masked_lm": None}
+        for name, owner in owners.items():
+            values = getattr(terms, name).detach().float().cpu().numpy()
+            if not len(values):
+                continue
+            self._put(name, float(values.sum(dtype=np.float64)), len(values))
+            if owner is None:
+                continue
+            sums = np.bincount(owner.cpu().numpy(), weights=values, minlength=len(self._languages))
+            counts = np.bincount(owner.cpu().numpy(), minlength=len(self._languages))
+            for number in np.flatnonzero(counts):
+                self._put(f"{self._languages[number]}.{name}", float(sums[number]), int(counts[number]))
+
+    def _put(self, name: str, total: float, count: int) -> None:
+        entry = self._sums.setdefault(name, [0.0, 0])
+        entry[0] += total
+        entry[1] += count
+
+    def take(self) -> dict[str, float]:
+        """Means since the last take."""
+        means = {name: round(total / count, 6) for name, (total, count) in self._sums.items()}
+        self._sums = {}
+        return means
+
+
+class _Training:
+    """The state of one training: what a checkpoint holds, and the step."""
+
+    def __init__(
+        self, student: XLMRobertaForMaskedLM, objective: Objective, config: TrainConfig, total_tokens: int
+    ) -> None:
+        self.student, self.objective, self.config, self.total_tokens = student, objective, config, total_tokens
+        named = [*student.named_parameters(), *objective.named_parameters()]
+        plain = [p for name, p in named if p.requires_grad and any(part in name for part in NO_DECAY)]
+        decayed = [p for name, p in named if p.requires_grad and not any(part in name for part in NO_DECAY)]
+        self.parameters = [*decayed, *plain]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+            lr=config.learning_rate,
+            fused=True,
+        )
+        self.best = {name: copy.deepcopy(module) for name, module in self.modules.items()}
+        self.state: dict[str, Any] = {"step": 0, "tokens": 0, "best_step": 0, "best_loss": None, "looks_since_best": 0}
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        return {"student": self.student, "objective": self.objective}
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then linear to zero, by tokens done."""
+        done, warm = self.state["tokens"] / self.total_tokens, self.config.warmup_fraction
+        share = done / warm if done < warm else (1 - done) / (1 - warm)
+        # The first step does not stand still, and neither does one past the estimate of the total.
+        return self.config.learning_rate * max(share, 0.001)
+
+    def step(self, batch: Batch, languages: list[str]) -> tuple[float, Terms]:
+        """One optimiser step; returns its loss and terms.
+
+        Raises:
+            UserError: the loss or the gradient is not finite; names the step and the batch.
+        """
+        rate = self.learning_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        terms = self.objective.terms(batch, self.objective.logits(batch), "train")
+        loss = self.objective.total(terms)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
+        value = float(loss.detach())
+        if not (np.isfinite(value) and bool(torch.isfinite(norm))):
+            present = ", ".join(sorted({languages[number] for number in batch.languages.tolist()}))
+            raise UserError(
+                f"distil: step {self.state['step'] + 1}: the loss is {value}, its gradient's norm {float(norm)}, on "
+                f"{len(batch.languages)} sequences of {present}; the last checkpoint is kept; try a lower "
+                "train.learning_rate"
+            )
+        self.optimizer.step()
+        self.state["step"] += 1
+        return value, terms
+
+    def look(self, by_language: dict[str, Any]) -> float:
+        """Compare with the best so far; returns the mean loss over languages."""
+        loss = float(np.mean([figures["loss"] for figures in by_language.values()]))
+        self.state["looks_since_best"] += 1
+        if self.state["best_loss"] is None or loss < self.state["best_loss"]:
+            self.state |= {"best_loss": loss, "best_step": self.state["step"], "looks_since_best": 0}
+            self.state["best_heldout"] = by_language
+            for name, module in self.modules.items():
+                self.best[name].load_state_dict(module.state_dict())
+        return loss
+
+
+def train(
+    student: XLMRobertaForMaskedLM,
+    caches: list[TeacherCache],
+    languages: list[str],
+    loss: LossConfig,
+    layer_map: list[LayerPair],
+    config: TrainConfig,
+    seed: int,
+    metrics: Path,
+    scratch: Path,
+    live: Callable[[int, dict[str, float]], None],
+) -> Outcome:
+    """Train `student` in place; a run killed before continues from its checkpoint in `scratch`.
+
+    Args:
+        student: the model, with its first weights.
+        caches: one of each language, in the order of `languages`.
+        languages: codes.
+        loss: weights and temperature.
+        layer_map: which student layer learns from which cached teacher layer.
+        config: optimisation.
+        seed: decides the order of the batches.
+        metrics: folder of train.csv and heldout.csv.
+        scratch: folder of the checkpoint, for this very training only.
+        live: gets (step, figures) as they come.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    student.to(device)  # type: ignore[arg-type]  # transformers hides the signature
+    student.train()
+    objective = Objective(student, caches[0], loss, layer_map).to(device)
+    index, heldout = CorpusIndex(caches, "train"), CorpusIndex(caches, "heldout")
+    per_epoch = int(index.length.sum(dtype=np.int64))
+    training = _Training(student, objective, config, per_epoch * config.epochs)
+    history = History(metrics, languages, live)
+    checkpoint = scratch / "checkpoint.safetensors"
+    everything = {**training.modules, **{f"best_{name}": module for name, module in training.best.items()}}
+    restored = load_checkpoint(checkpoint, everything, training.optimizer)
+    if restored:
+        training.state, history.train, history.heldout = restored["state"], restored["train"], restored["heldout"]
+        log.info("distil: continuing after step %d", training.state["step"])
+    window, wait, first = Window(languages), 0.0, training.state["tokens"]
+    stopped = False
+
+    def save() -> None:
+        rows = {"state": training.state, "train": history.train, "heldout": history.heldout}
+        save_checkpoint(checkpoint, everything, training.optimizer, rows)
+
+    def look() -> None:
+        by_language = measure(objective, heldout, languages, config.batch_tokens)
+        history.add_heldout(training.state["step"], training.look(by_language), by_language)
+        history.write()
+
+    with Progress("distil", training.total_tokens, "tokens") as progress:
+        progress.add(training.state["tokens"])
+        for epoch, drawn in _after(index, config, seed, training.state["step"]):
+            asked = time.monotonic()
+            batch = index.load(drawn).to(device)
+            wait += time.monotonic() - asked
+            value, terms = training.step(batch, languages)
+            window.add(value, terms)
+            training.state["tokens"] += drawn.tokens
+            progress.add(drawn.tokens, f"loss {value:.3f}")
+            step = training.state["step"]
+            if step % LOG_EVERY == 0:
+                rate = float(f"{training.learning_rate():.4g}")
+                history.add_train({"step": step, "epoch": epoch, "tokens": training.state["tokens"],
+                                   "learning_rate": rate, **window.take()})  # fmt: skip
+            if step % config.evaluate_every == 0:
+                look()
+                if config.patience and training.state["looks_since_best"] >= config.patience:
+                    stopped = True
+                    break
+            # Only where a row of train.csv has just ended, so that the window is empty.
+            if step % config.checkpoint_every == 0 and step % LOG_EVERY == 0:
+                save()
+        if training.state["step"] % config.evaluate_every:
+            look()
+        seconds = progress.seconds
+    history.write()
+    for name, module in training.modules.items():
+        module.load_state_dict(training.best[name].state_dict())
+    trained = training.state["tokens"] - first
+    return Outcome(
+        training.state["step"],
+        training.state["tokens"],
+        training.state["best_step"],
+        stopped,
+        training.state["best_heldout"],
+        {
+            "tokens_per_second": round(trained / max(seconds, 1e-9)),
+            "data_wait_share": round(wait / max(seconds, 1e-9), 4),
+        },
+    )
+
+
+def _after(index: CorpusIndex, config: TrainConfig, seed: int, done: int) -> Iterator[tuple[int, Any]]:
+    """The batches of all epochs, without the first `done`."""
+    number = 0
+    for epoch in range(config.epochs):
+        for drawn in index.plan_epoch(epoch, config.batch_tokens, config.sampling_temperature, seed):
+            number += 1
+            if number > done:
+                yield epoch, drawn

@@ -1,0 +1,44 @@
+"""Stage cache_teacher: the frozen teacher over every language once; its outputs to disk."""
+
+from pathlib import Path
+
+from filelock import FileLock
+
+from distil.caching import CacheConfig, TeacherOutputs, cache_language, prune
+from distil.files import atomic_folder, read_json, scratch_folder
+from distil.params import load_languages, load_params, load_seed
+from distil.prepared import Prepared
+from distil.progress import Progress
+from distil.runner import Cost, run
+from distil.teacher import load_masked_lm
+from distil.vocabulary import teacher_ids
+
+
+def main() -> None:
+    """Write data/teacher."""
+    cost = Cost()
+    config, languages, seed = load_params("cache_teacher", CacheConfig), load_languages(), load_seed()
+    teacher = read_json(Path("models/teacher/manifest.json"), "teacher")
+    model = load_masked_lm(Path("models/teacher"), "teacher")
+    outputs = TeacherOutputs(model, teacher_ids(Path("models/tokenizer")), config, seed)
+    fields = ("id", "revision", "weights_sha256", "num_hidden_layers", "max_position_embeddings")
+    identity = {"teacher": {field: teacher[field] for field in fields}}
+    texts = [Prepared(Path("data/prepared") / language) for language in languages]
+    work = sum(split["tokens"] * split["mask_variants"] for text in texts for split in text.manifest["splits"].values())
+    scratch = scratch_folder("cache_teacher")
+    with FileLock(scratch / "lock"), Progress("cache_teacher", work, "tokens") as progress:
+        with atomic_folder(Path("data/teacher")) as out:
+            manifests = [
+                cache_language(text, outputs, identity, out / language, scratch, progress)
+                for language, text in zip(languages, texts, strict=True)
+            ]
+        splits = [split for manifest in manifests for split in manifest["splits"].values()]
+        prune(scratch, {shard["sha256"] for split in splits for shard in split["shards"]})
+        rate = round(work / progress.seconds)
+    size, tokens = sum(split["bytes"] for split in splits), sum(split["tokens"] for split in splits)
+    cost.write(Path("metrics/cost/cache_teacher.json"), tokens_per_second=rate, bytes=size,
+               bytes_per_token=round(size / tokens, 1))  # fmt: skip
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,46 @@
+"""Stage distil: cached teacher outputs -> a student, its curves and its figures on held-out text."""
+
+import shutil
+from pathlib import Path
+
+from filelock import FileLock
+
+from distil.distillation import distil_student, open_caches, stage_code, training_key
+from distil.files import atomic_folder, scratch_folder, write_json
+from distil.objective import LayerPair, LossConfig
+from distil.params import load_languages, load_list, load_params, load_seed, read_params
+from distil.runner import Cost, run
+from distil.student import StudentConfig
+from distil.tracking import LiveRun
+from distil.train import TrainConfig
+
+SECTIONS = ("languages", "seed", "student", "loss", "layer_map", "train")
+
+
+def main() -> None:
+    """Write models/student and metrics/distil."""
+    cost, params = Cost(), read_params()
+    languages, seed, layer_map = load_languages(), load_seed(), load_list("layer_map", LayerPair)
+    student, loss = load_params("student", StudentConfig), load_params("loss", LossConfig)
+    train = load_params("train", TrainConfig)
+    tokenizer, metrics = Path("models/tokenizer"), Path("metrics/distil")
+    caches = open_caches(languages, Path("data/prepared"), Path("data/teacher"))
+    chosen = {section: params[section] for section in SECTIONS}
+    key = training_key(chosen, caches, tokenizer, stage_code("distil"))
+    scratch = scratch_folder("distil", key)
+    with (
+        FileLock(scratch / "lock"),
+        LiveRun.open(key, chosen) as live,
+        atomic_folder(Path("models/student")) as out,
+    ):
+        summary, outcome = distil_student(
+            caches, languages, student, loss, layer_map, train, seed, Path("models/teacher"), tokenizer, out, metrics,
+            scratch, live.log,
+        )  # fmt: skip
+    write_json(metrics / "summary.json", {"key": key, **summary})
+    cost.write(Path("metrics/cost/distil.json"), **outcome.cost)
+    shutil.rmtree(scratch)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,42 @@
+"""Choose a preset. A tool beside the pipeline, not a stage of it: it only writes params.yaml, or nothing at all.
+
+python -m stages.preset --list
+python -m stages.preset small --set corpus.path=/data/corpus
+dvc exp run $(python -m stages.preset comet --args)
+"""
+
+import argparse
+import logging
+import sys
+
+from distil.params import PARAMS_FILE
+from distil.presets import apply_values, changed_values, describe, experiment_args, preset_values
+from distil.runner import run
+
+log = logging.getLogger("distil")
+
+
+def main() -> None:
+    """Parse the command line and act."""
+    parser = argparse.ArgumentParser(prog="python -m stages.preset", description="Choose the values of params.yaml.")
+    parser.add_argument("name", nargs="?", help="a preset; `sample` gives back the values as committed")
+    parser.add_argument("--list", action="store_true", help="what there is, one line each")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="one more value; repeatable")
+    parser.add_argument("--args", action="store_true", help="print options for `dvc exp run`, leave params.yaml alone")
+    options = parser.parse_args()
+    if options.list:
+        for name, line in describe().items():
+            sys.stdout.write(f"{name:<12}{line}\n")
+        return
+    if options.name is None:
+        parser.error("name a preset, or --list")
+    values = preset_values(options.name, options.set)
+    if options.args:
+        sys.stdout.write(experiment_args(changed_values(values, PARAMS_FILE)) + "\n")
+        return
+    changed = apply_values(values, PARAMS_FILE)
+    log.info("%s: preset %s, %d values changed; `git diff %s`", PARAMS_FILE, options.name, len(changed), PARAMS_FILE)
+
+
+if __name__ == "__main__":
+    run(main)

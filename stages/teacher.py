@@ -1,0 +1,21 @@
+"""Stage teacher: a local snapshot of the model that is distilled."""
+
+from pathlib import Path
+
+from distil.files import atomic_folder, read_json
+from distil.params import load_languages, load_params, load_seed
+from distil.runner import Cost, run
+from distil.teacher_source import TeacherConfig, fetch_teacher
+
+
+def main() -> None:
+    """Write models/teacher."""
+    cost, config = Cost(), load_params("teacher", TeacherConfig)
+    synthetic = config.source == "train" and read_json(Path("data/raw/manifest.json"), "corpus")["synthetic"]
+    with atomic_folder(Path("models/teacher")) as out:
+        manifest = fetch_teacher(config, load_languages(), synthetic, load_seed(), out)
+    cost.write(Path("metrics/cost/teacher.json"), parameters=manifest["parameters"])
+
+
+if __name__ == "__main__":
+    run(main)

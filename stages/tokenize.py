@@ -1,0 +1,25 @@
+"""Stage tokenize: cleaned text -> token ids and masks, language by language."""
+
+from pathlib import Path
+
+from distil.files import atomic_folder
+from distil.params import load_languages, load_params, load_seed
+from distil.prepare import TokenizeConfig, prepare_language
+from distil.runner import Cost, run
+
+
+def main() -> None:
+    """Write data/prepared."""
+    cost = Cost()
+    config, languages, seed = load_params("tokenize", TokenizeConfig), load_languages(), load_seed()
+    tokens = 0
+    with atomic_folder(Path("data/prepared")) as out:
+        for language in languages:
+            text = Path("data/raw") / f"{language}.txt"
+            manifest = prepare_language(language, text, Path("models/tokenizer"), config, seed, out / language)
+            tokens += sum(split["tokens"] for split in manifest["splits"].values())
+    cost.write(Path("metrics/cost/tokenize.json"), tokens=tokens)
+
+
+if __name__ == "__main__":
+    run(main)

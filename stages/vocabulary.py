@@ -1,0 +1,20 @@
+"""Stage vocabulary: the pieces of the teacher's tokenizer that the languages use -> the student's tokenizer."""
+
+from pathlib import Path
+
+from distil.params import load_languages, load_params
+from distil.runner import Cost, run
+from distil.trimming import VocabularyConfig, build_vocabulary
+
+
+def main() -> None:
+    """Write models/tokenizer."""
+    cost = Cost()
+    config, languages = load_params("vocabulary", VocabularyConfig), load_languages()
+    texts = {language: Path("data/raw") / f"{language}.txt" for language in languages}
+    manifest = build_vocabulary(texts, Path("models/teacher"), config, Path("models/tokenizer"))
+    cost.write(Path("metrics/cost/vocabulary.json"), pieces=manifest["pieces"])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,25 @@
+"""Shared by all tests: two threads at most, no network, one toy world a session (copied where a test changes it)."""
+
+import os
+import shutil
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+
+from tests import toy
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy world; read only."""
+    return toy.make_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def own_world(world: Path, tmp_path: Path) -> Path:
+    """A copy of the toy world that a test may damage."""
+    return Path(shutil.copytree(world, tmp_path / "world"))

@@ -1,0 +1,192 @@
+"""The teacher cache: faithful, tied to what it was made from, and never paid twice."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from distil.cache import TeacherCache, quantise_rows
+from distil.caching import prune
+from distil.errors import UserError
+from distil.files import read_json, sha256_file
+from distil.prepared import Prepared, Shard, masked_input
+from distil.targets import KeptEntries, weigh_entries
+from distil.teacher import AttentionTap, load_masked_lm
+from tests import toy
+
+
+def opened(world: Path, folder: str = "data/teacher", language: str = "swa") -> TeacherCache:
+    return TeacherCache(world / folder / language, Prepared(world / "data/prepared" / language))
+
+
+def plain_teacher(world: Path, shard: Shard, sequence: int, variant: int):
+    """Log-probabilities at the masked places and all attention of one sequence, by transformers' own eager code."""
+    model = load_masked_lm(world / "models/teacher", "teacher")
+    model.set_attn_implementation("eager")
+    text = masked_input(shard, np.array([sequence]), np.array([variant]), 1)
+    with torch.no_grad():
+        found = model(torch.from_numpy(text.input_ids), output_attentions=True)
+    return text, found.logits[0, text.masked_position].log_softmax(-1), found.attentions
+
+
+@pytest.mark.parametrize("form", ["full", "sampled", "top_k"])
+def test_cached_distributions_are_the_teachers(world: Path, tmp_path: Path, form: str) -> None:
+    config = toy.CACHE.model_copy(update={"logits": form, "entries": 150, "sampling_temperature": 1.0})
+    root = shutil.copytree(world, tmp_path / "w")
+    toy.make_cache(root, config, folder="data/other")
+    shard, cached = opened(root, "data/other").open("train", 0)
+    for sequence, variant in ((0, 0), (len(shard.lengths) - 1, 1)):
+        text, log_probs, _ = plain_teacher(root, shard, sequence, variant)
+        kept = KeptEntries(*map(torch.tensor, cached.logits(text.cached_rows)))
+        torch.testing.assert_close(kept.log_probs, log_probs.gather(1, kept.ids), atol=0.15, rtol=0.02)
+        targets = weigh_entries(kept, form, 2.0, 1.0)
+        dense = torch.zeros_like(log_probs).scatter_add(1, targets.ids, targets.probs)
+        missing = 0 if targets.tail is None else targets.tail.max().item()
+        assert (dense - (log_probs / 2).softmax(-1)).abs().max() < 0.02 + missing
+
+
+@pytest.mark.parametrize(("form", "rows"), [("mean", 1.0), ("heads", 1.0), ("mean", 0.4)])
+def test_cached_attention_is_the_teachers(world: Path, tmp_path: Path, form: str, rows: float) -> None:
+    config = toy.CACHE.model_copy(update={"attention": form, "attention_rows": rows, "attention_layers": (1, -1)})
+    root = shutil.copytree(world, tmp_path / "w")
+    toy.make_cache(root, config, folder="data/other")
+    shard, cached = opened(root, "data/other").open("train", 0)
+    sequences, variants = np.array([0, len(shard.lengths) - 1, 3]), np.array([1, 0, 0])
+    batch = cached.attention(sequences, variants)
+    for number, (sequence, variant) in enumerate(zip(sequences, variants, strict=True)):
+        _, _, attentions = plain_teacher(root, shard, sequence, variant)
+        length = int(shard.lengths[sequence])
+        here = batch.sequence == number
+        assert here.sum() == int(np.ceil(rows * length))
+        exact = torch.stack([attentions[0][0], attentions[2][0]])  # (2, H, T, T)
+        exact = exact.mean(1, keepdim=True) if form == "mean" else exact
+        expected = exact.flatten(0, 1)[:, batch.query[here]].transpose(0, 1).numpy()
+        np.testing.assert_allclose(batch.probs[here][:, :, :length], expected, atol=1 / 400)
+        assert (batch.probs[here][:, :, length:] == 0).all()
+
+
+def test_a_quantised_row_is_off_by_at_most_half_a_step() -> None:
+    probs = np.random.default_rng(0).dirichlet(np.ones(30), size=(5, 2)).astype(np.float32)
+    codes, scales = quantise_rows(probs)
+    restored = codes * (scales.astype(np.float32) / 255)[..., None]
+    assert (np.abs(restored - probs) <= probs.max(-1, keepdims=True) * (0.5 / 255 + 1e-3)).all()
+
+
+def test_the_tap_agrees_with_eager_attention_and_carries_gradients(world: Path) -> None:
+    model = load_masked_lm(world / "models/teacher", "teacher")
+    tap = AttentionTap(model, [2])
+    ids = torch.tensor([[0, 9, 8, 7, 2], [0, 5, 2, 1, 1]])
+    mask = ids != 1
+    model.roberta(ids, attention_mask=mask)
+    rows, queries = torch.tensor([0, 0, 1]), torch.tensor([1, 4, 2])
+    probs = tap.probs(2, rows, queries, mask)
+    model.set_attn_implementation("eager")
+    exact = model.roberta(ids, attention_mask=mask, output_attentions=True).attentions[1]
+    torch.testing.assert_close(probs, exact[rows, :, queries])
+    probs[0, 0, 1].backward()
+    assert model.roberta.encoder.layer[0].output.dense.weight.grad.abs().sum() > 0
+
+
+def test_the_same_input_gives_the_same_bytes_whatever_lies_in_scratch(own_world: Path) -> None:
+    files = sorted((own_world / "data/teacher").rglob("*.*"))
+    before = [sha256_file(path) for path in files]
+    some = sorted((own_world / "scratch").glob("*.safetensors"))
+    some[0].unlink()
+    some[1].write_bytes(some[1].read_bytes()[:-1])  # damaged: noticed and computed again
+    shutil.rmtree(own_world / "data/teacher")
+    toy.make_cache(own_world)
+    assert [sha256_file(path) for path in files] == before
+
+
+def test_finished_shards_cost_no_forward_pass(own_world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distil import caching
+
+    calls = []
+    original = caching.TeacherOutputs.shard
+    monkeypatch.setattr(caching.TeacherOutputs, "shard", lambda *args: calls.append(1) or original(*args))
+    shutil.rmtree(own_world / "data/teacher")
+    toy.make_cache(own_world)
+    assert not calls
+    shutil.rmtree(own_world / "data/teacher")
+    toy.make_cache(own_world, toy.CACHE.model_copy(update={"entries": 13}))
+    heldout = 2  # one shard a language, whose entries did not change
+    assert len(calls) == len(list((own_world / "data/teacher").rglob("*.safetensors"))) - heldout
+
+
+def test_prune_keeps_what_is_named(own_world: Path) -> None:
+    notes = sorted((own_world / "scratch").glob("*.json"))
+    wanted = read_json(notes[0], "cache_teacher")["sha256"]
+    prune(own_world / "scratch", {wanted})
+    assert [path.stem for path in (own_world / "scratch").glob("*.safetensors")] == [notes[0].stem]
+
+
+FIELDS = {
+    "format_version": 99, "language": "kin", "tokenizer_sha256": "0" * 64, "pieces": 5, "max_length": 77,
+    "mask_rate": 0.3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_manifest_that_does_not_fit_is_refused_by_field(own_world: Path, field: str) -> None:
+    path = own_world / "data/teacher/swa/manifest.json"
+    manifest = json.loads(path.read_text())
+    expected = manifest[field]
+    path.write_text(json.dumps(manifest | {field: FIELDS[field]}))
+    with pytest.raises(UserError) as error:
+        opened(own_world)
+    assert all(part in str(error.value) for part in (f": {field}:", str(expected), str(FIELDS[field]), "dvc repro"))
+
+
+def test_a_cache_of_other_text_is_refused(own_world: Path) -> None:
+    toy.make_prepared(own_world, seed=2)
+    with pytest.raises(UserError, match=r"splits\.\w+\.shards\.0\.prepared_sha256: expected"):
+        opened(own_world)
+
+
+def damage(path: Path, how: str) -> None:
+    data = bytearray(path.read_bytes())
+    if how == "flip":
+        data[-1] ^= 1
+    elif how == "truncate":
+        data = data[: len(data) // 2]
+    elif how == "empty":
+        data = bytearray()
+    path.unlink()
+    if how != "delete":
+        path.write_bytes(data)
+
+
+@pytest.mark.parametrize("how", ["flip", "truncate", "empty", "delete"])
+@pytest.mark.parametrize("folder", ["data/teacher", "data/prepared"])
+def test_a_damaged_file_is_named_before_it_is_used(own_world: Path, folder: str, how: str) -> None:
+    path = own_world / folder / "swa/train-00000.safetensors"
+    damage(path, how)
+    with pytest.raises(UserError, match=f"{path}.*dvc repro") as error:
+        cache = opened(own_world)
+        cache.verify()
+        cache.open("train", 0)
+    assert "\n" not in str(error.value)
+
+
+def test_shards_that_would_grow_too_large_are_refused_with_the_number_to_use(world: Path, tmp_path: Path) -> None:
+    from distil import caching
+
+    root = shutil.copytree(world, tmp_path / "w")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(caching, "MAX_SHARD_BYTES", 20_000)
+        with pytest.raises(UserError, match=r"shard_tokens.*set it to \d+ or less"):
+            toy.make_cache(root, folder="data/other", scratch="other")
+
+
+def test_reading_many_sequences_gives_each_its_own(world: Path) -> None:
+    shard, cached = opened(world).open("train", 0)
+    every = np.arange(len(shard.lengths))
+    together = cached.attention(every, np.ones_like(every))
+    for sequence in (0, 5, len(every) - 1):
+        alone = cached.attention(np.array([sequence]), np.array([1]))
+        here = together.sequence == sequence
+        np.testing.assert_array_equal(together.probs[here][:, :, : alone.probs.shape[2]], alone.probs)
+        np.testing.assert_array_equal(together.query[here], alone.query)

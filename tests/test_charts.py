@@ -1,0 +1,131 @@
+"""Charts: what they draw, that they are the same bytes each time, and that a page can hold many of them."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from distil.charts import MAX_POINTS, DotRow, dot_chart, line_chart, size_chart, spread, thin
+
+ROWS = [
+    DotRow("Hausa <&>", {"student": 92.0, "tfidf": 99.0}, (88.0, 96.5), "92.0 %"),
+    DotRow("Igbo", {"student": 103.0, "tfidf": 90.0}, None, "103.0 %"),
+]
+CURVES = {
+    "all": [(0.0, 10.0), (10.0, 5.0), (20.0, 4.0)],
+    "Hausa": [(0.0, 11.0), (20.0, 4.1)],
+    "Igbo": [(0.0, 9.0), (20.0, 4.2)],
+}
+
+
+def dots(name="dots"):
+    return dot_chart(name, "Title <1>", "Says & shows", ROWS, (100.0, "teacher"))
+
+
+def lines(name="lines", curves=CURVES):
+    return line_chart(name, "Title", "Words", curves, "step", "nats")
+
+
+def sizes(name="sizes"):
+    return size_chart(name, "Title", "Words", [("Teacher", 80, 20, "100"), ("Student", 8, 2, "10 (10 %)")])
+
+
+CHARTS = pytest.mark.parametrize("draw", [dots, lines, sizes])
+
+
+@CHARTS
+def test_the_same_chart_is_the_same_bytes(draw):
+    assert draw() == draw()
+
+
+@CHARTS
+def test_a_chart_is_well_formed_and_has_a_name_and_a_description(draw):
+    root = ElementTree.fromstring(draw())
+    ids = {element.get("id"): element for element in root.iter() if element.get("id")}
+    assert root.get("role") == "img"
+    assert ids[root.get("aria-labelledby")].tag == "title"
+    assert ids[root.get("aria-describedby")].tag == "desc"
+
+
+@CHARTS
+def test_colours_are_only_variables_of_the_page(draw):
+    assert not re.findall(r"(?:fill|stroke): (?!none|var\(--)[^;\"]+", draw())
+
+
+@CHARTS
+def test_text_is_text_in_the_fonts_of_the_page(draw):
+    chart = draw()
+    assert "<text" in chart and "font-family" not in chart and "DejaVu" not in chart
+
+
+@CHARTS
+def test_every_reference_points_at_an_id_that_starts_with_the_name(draw):
+    chart = draw("mine")
+    ids = re.findall(r' id="([^"]+)"', chart)
+    assert len(ids) == len(set(ids))
+    assert all(each.startswith("mine-") for each in ids)
+    assert set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', chart)) <= {(i, "") for i in ids} | {("", i) for i in ids}
+
+
+@CHARTS
+def test_a_chart_names_no_address(draw):
+    assert "http" not in draw()
+
+
+def test_labels_are_escaped():
+    chart = dots()
+    assert "Hausa &lt;&amp;&gt;" in chart and '<title id="dots-t">Title &lt;1&gt;</title>' in chart
+
+
+def test_mathematics_in_a_label_stays_text():
+    assert "$x_1$" in lines(curves={"$x_1$": [(0.0, 1.0), (1.0, 2.0)]})
+
+
+def test_bars_are_in_proportion():
+    # 400 px are 100 parameters; the student's 8 and 2 are 32 and 8 px wide
+    widths = [float(b) - float(a) for a, b in re.findall(r'd="M ([\d.]+) [\d.]+ L ([\d.]+) [\d.]+ L', sizes())]
+    assert {320.0, 80.0, 32.0, 8.0} <= {round(width, 1) for width in widths}
+
+
+def test_dots_lie_in_the_order_of_their_values():
+    places = [float(x) for x in re.findall(r'<use href="#dots-m[0-9a-f]+" x="([\d.]+)" y="59', dots())]
+    tfidf, student = places  # the student is drawn last, on top
+    assert student < tfidf  # Hausa: 92 and 99
+
+
+def test_a_curve_name_stands_at_the_height_of_its_end():
+    chart = lines(curves={"low": [(0.0, 1.0), (9.0, 1.0)], "high": [(0.0, 1.0), (9.0, 5.0)]})
+    names = {name: float(y) for y, name in re.findall(r'y="([\d.]+)"[^>]*>(low|high)<', chart)}
+    ends = [float(y) for y in re.findall(r"M 5\d[\d.]* [\d.]+ L [\d.]+ ([\d.]+) ", chart)]
+    assert names["high"] == pytest.approx(min(ends), abs=6)
+    assert names["low"] == pytest.approx(max(ends), abs=6)
+
+
+def test_a_wide_range_is_drawn_on_a_logarithmic_scale_and_says_so():
+    assert "nats, log scale" in lines(curves={"a": [(0.0, 100.0), (1.0, 1.0)]})
+    assert "log scale" not in lines(curves={"a": [(0.0, 10.0), (1.0, 1.0)]})
+    assert "log scale" not in lines(curves={"a": [(0.0, 10.0), (1.0, 0.0)]})
+
+
+def test_one_point_and_equal_values_can_be_drawn():
+    assert "<use" in lines(curves={"a": [(5.0, 2.0)]})
+    assert "<svg" in dot_chart("d", "t", "d", [DotRow("a", {"student": 50.0}, None, "50")])
+
+
+def test_more_languages_than_colours_are_told_apart_by_dashes():
+    chart = lines(curves={f"l{at}": [(0.0, 1.0 + at), (1.0, 2.0 + at)] for at in range(8)})
+    assert "stroke-dasharray" in chart
+    assert "stroke-dasharray" not in lines()
+
+
+def test_a_long_curve_is_thinned_by_means():
+    # 300 points in runs of 2: the first is the mean of (0, 0) and (1, 2)
+    points = thin([(float(x), 2.0 * x) for x in range(300)])
+    assert len(points) == MAX_POINTS and points[0] == (0.5, 1.0) and points[-1] == (298.5, 597.0)
+    assert thin([(1.0, 2.0)]) == [(1.0, 2.0)]
+
+
+def test_labels_are_moved_apart_and_kept_inside():
+    assert spread([10.0, 50.0], 14, 0, 100) == [10.0, 50.0]
+    assert spread([10.0, 10.0, 10.0], 14, 0, 100) == [10.0, 24.0, 38.0]
+    assert spread([99.0, 98.0], 14, 0, 100) == [100.0, 86.0]

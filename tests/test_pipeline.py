@@ -1,0 +1,130 @@
+"""dvc.yaml says what the code does: deps are the imports, params are what is read, and each stage is documented."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+# Imported everywhere and deps nowhere: they show progress, end a process and write to MLflow, and cannot change a
+# result. The one stage whose work is the MLflow run has its module as a dep.
+OBSERVERS = {"distil/__init__.py", "distil/errors.py", "distil/progress.py", "distil/runner.py", "distil/tracking.py"}
+
+NO_STAGE = {"preset"}  # a command for people
+
+
+def stages() -> dict[str, dict[str, Any]]:
+    """Each stage's block; of `foreach` the part under `do`."""
+    return {name: block.get("do", block) for name, block in PIPELINE["stages"].items()}
+
+
+def file_of(module: str) -> Path | None:
+    path = ROOT / module.replace(".", "/")
+    if path.with_suffix(".py").is_file():
+        return path.with_suffix(".py")
+    return path / "__init__.py" if (path / "__init__.py").is_file() else None
+
+
+def imports(path: Path) -> set[Path]:
+    """First-party files that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if name.split(".")[0] in ("distil", "stages") and (target := file_of(name)):
+                found.add(target)
+    return found
+
+
+def closure(path: Path) -> set[str]:
+    """A file and all first-party files that it imports, directly or not; observers and what they import left out."""
+    seen: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        current = waiting.pop()
+        if current not in seen and current.relative_to(ROOT).as_posix() not in OBSERVERS:
+            seen.add(current)
+            waiting += imports(current)
+    return {found.relative_to(ROOT).as_posix() for found in seen}
+
+
+@pytest.mark.parametrize("stage", stages())
+def test_deps_are_exactly_what_is_imported(stage: str) -> None:
+    named = {dep for dep in stages()[stage]["deps"] if dep.endswith(".py")}
+    assert named == closure(ROOT / "stages" / f"{stage}.py")
+
+
+def test_one_stage_for_each_file_and_one_file_for_each_stage() -> None:
+    files = {path.stem for path in (ROOT / "stages").glob("*.py")}
+    assert files - NO_STAGE == set(stages())
+
+
+@pytest.mark.parametrize("stage", stages())
+def test_every_stage_has_prose_and_runs_as_a_module(stage: str) -> None:
+    block = stages()[stage]
+    assert len(block["desc"].split()) >= 8 and block["desc"].strip().endswith(".")
+    assert block["cmd"].split()[:3] == ["python", "-m", f"stages.{stage}"]
+    assert not any(Path(dep) in (Path("distil"), Path("stages")) for dep in block["deps"])
+
+
+def sections_read(path: Path) -> set[str]:
+    """Top-level sections of params.yaml that a stage asks for by name, through the functions of distil.params."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            continue
+        if node.func.id in ("load_params", "load_list"):
+            first = node.args[0]
+            text = first.value if isinstance(first, ast.Constant) else ast.unparse(first).split("'")[1]
+            found.add(str(text).split(".")[0])
+        elif node.func.id in ("load_languages", "load_seed"):
+            found.add(node.func.id.removeprefix("load_"))
+    return found
+
+
+@pytest.mark.parametrize("stage", stages())
+def test_a_stage_declares_every_section_that_it_reads(stage: str) -> None:
+    declared = {param.split(".")[0] for param in stages()[stage]["params"]}
+    assert sections_read(ROOT / "stages" / f"{stage}.py") <= declared
+    assert declared <= set(PARAMS)
+
+
+def test_nothing_before_distil_depends_on_how_the_student_is_trained_or_scored() -> None:
+    for stage in ("tasks", "corpus", "teacher", "vocabulary", "tokenize", "cache_teacher"):
+        declared = {param.split(".")[0] for param in stages()[stage]["params"]}
+        assert not declared & {"student", "loss", "train", "layer_map", "evaluate"}, stage
+
+
+def test_the_teachers_scores_do_not_depend_on_the_student() -> None:
+    block = stages()["evaluate"]
+    assert "models/${item.model}" in block["deps"]
+    assert "evaluate.learning_rate.${item.model}" in block["params"]
+    assert not any("student" in dep for dep in block["deps"])
+
+
+def test_every_key_of_params_yaml_stands_under_a_comment() -> None:
+    """Meaning, unit and allowed values stand above a key or above the run of keys that it begins."""
+    commented = False
+    for line in (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines():
+        text = line.strip()
+        if text.startswith("#"):
+            commented = True
+        elif not text:
+            commented = False
+        elif not text.startswith("-") or text.startswith("- student"):
+            assert commented or text.endswith(":"), line
+
+
+def test_params_yaml_is_written_in_block_style() -> None:
+    lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()
+    values = [line.split(":", 1)[1].strip() for line in lines if ":" in line and not line.strip().startswith("#")]
+    assert not [value for value in values if value.startswith(("[", "{"))]

@@ -1,0 +1,254 @@
+"""The training loop: it learns, it goes on where it was killed, and it stops when numbers break."""
+
+import csv
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from distil.batches import CorpusIndex
+from distil.cache import TeacherCache
+from distil.distillation import distil_student, training_key
+from distil.errors import UserError
+from distil.files import sha256_file
+from distil.objective import LayerPair, LossConfig
+from distil.prepared import Prepared
+from distil.train import TrainConfig
+from tests import toy
+
+LOSS = LossConfig(alpha=0.5, temperature=2.0, attention_projection="learned", masked_lm=0.0)
+TRAIN = TrainConfig(
+    epochs=6, batch_tokens=512, learning_rate=0.01, warmup_fraction=0.1, weight_decay=0.01, max_grad_norm=1.0,
+    evaluate_every=10, patience=0, checkpoint_every=10, sampling_temperature=1.0,
+)  # fmt: skip
+LAST = [LayerPair(student=-1, teacher=-1)]
+
+
+def caches(world: Path) -> list[TeacherCache]:
+    return [TeacherCache(world / "data/teacher" / l, Prepared(world / "data/prepared" / l)) for l in toy.LANGUAGES]  # noqa: E741
+
+
+def distil(world: Path, out: Path, loss: LossConfig = LOSS, config: TrainConfig = TRAIN, **changes: Any):
+    shape = changes.get("shape", toy.SHAPE)
+    for name in ("student", "metrics", "scratch"):
+        (out / name).mkdir(parents=True, exist_ok=True)
+    return distil_student(
+        caches(world), toy.LANGUAGES, shape, loss, changes.get("layer_map", LAST), config, 1, world / "models/teacher",
+        world / "models/tokenizer", out / "student", out / "metrics", out / "scratch", changes.get("live", lambda *_:
+        None), )  # fmt: skip
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_student_comes_nearer_to_its_teacher(world: Path, tmp_path: Path) -> None:
+    logged: list[int] = []
+    summary, outcome = distil(world, tmp_path, live=lambda step, figures: logged.append(step))
+    heldout = rows(tmp_path / "metrics/heldout.csv")
+    for language in toy.LANGUAGES:
+        assert float(heldout[-1][f"{language}.kl"]) < 0.8 * float(heldout[0][f"{language}.kl"])
+        assert float(heldout[-1][f"{language}.attention"]) < float(heldout[0][f"{language}.attention"])
+        assert summary["heldout"][language]["positions"] > 20
+    train = rows(tmp_path / "metrics/train.csv")
+    assert [int(row["step"]) for row in train] == sorted(set(logged) & {int(row["step"]) for row in train})
+    assert float(train[-1]["loss"]) == pytest.approx(
+        0.5 * float(train[-1]["logit_kd"]) + 0.5 * float(train[-1]["attention"]), rel=0.05
+    )
+    assert outcome.best_step in [int(row["step"]) for row in heldout]
+    assert (
+        summary["student"]["parameters"]
+        == summary["student"]["embedding_parameters"] + summary["student"]["body_parameters"]
+    )
+
+
+def test_the_student_loads_with_transformers_alone(world: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    distil(world, tmp_path, config=TRAIN.model_copy(update={"epochs": 1}))
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "student")
+    model = AutoModelForMaskedLM.from_pretrained(tmp_path / "student")
+    text = tokenizer("aeị <mask> ọ", return_tensors="pt")
+    assert (text["input_ids"] == tokenizer.mask_token_id).sum() == 1
+    assert model(**text).logits.shape[-1] == len(tokenizer)
+    assert [path.name for path in (tmp_path / "student").glob("*.bin")] == []
+
+
+def test_a_killed_training_goes_on_and_ends_bit_for_bit_as_an_uninterrupted_one(world: Path, tmp_path: Path) -> None:
+    distil(world, tmp_path / "whole")
+
+    class Killed(BaseException):
+        pass
+
+    def kill(step: int, figures: dict[str, float]) -> None:
+        if step == 30:
+            raise Killed
+
+    with pytest.raises(Killed):
+        distil(world, tmp_path / "killed", live=kill)
+    assert (tmp_path / "killed/scratch/checkpoint.safetensors").is_file()
+    steps: list[int] = []
+    distil(world, tmp_path / "killed", live=lambda step, figures: steps.append(step))
+    assert min(steps) > 10  # it did not start anew
+    for name in ("student/model.safetensors", "metrics/train.csv", "metrics/heldout.csv"):
+        assert sha256_file(tmp_path / "whole" / name) == sha256_file(tmp_path / "killed" / name), name
+
+
+def test_two_runs_give_the_same_bytes(world: Path, tmp_path: Path) -> None:
+    short = TRAIN.model_copy(update={"epochs": 1})
+    first, second = distil(world, tmp_path / "a", config=short), distil(world, tmp_path / "b", config=short)
+    assert first[0] == second[0]
+    name = "student/model.safetensors"
+    assert sha256_file(tmp_path / "a" / name) == sha256_file(tmp_path / "b" / name)
+
+
+def test_a_damaged_checkpoint_starts_anew(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "x/scratch").mkdir(parents=True)
+    (tmp_path / "x/scratch/checkpoint.safetensors").write_bytes(b"no checkpoint")
+    summary, _ = distil(world, tmp_path / "x", config=TRAIN.model_copy(update={"epochs": 1}))
+    assert summary["steps"] > 0
+
+
+def test_alpha_decides_what_is_learned(world: Path, tmp_path: Path) -> None:
+    short = TRAIN.model_copy(update={"epochs": 3})
+    found = {}
+    for alpha in (0.0, 1.0):
+        summary, _ = distil(world, tmp_path / str(alpha), LOSS.model_copy(update={"alpha": alpha}), short)
+        found[alpha] = summary["heldout"]["swa"]
+    assert found[1.0]["kl"] < found[0.0]["kl"]
+    assert found[1.0]["attention"] == 0.0  # not even computed
+    assert found[0.0]["attention"] > 0.0
+
+
+def test_training_stops_after_looks_without_improvement(world: Path, tmp_path: Path) -> None:
+    config = TRAIN.model_copy(update={"learning_rate": 1e-9, "patience": 2, "weight_decay": 0.0, "epochs": 30})
+    summary, outcome = distil(world, tmp_path, config=config)
+    assert outcome.stopped_early or summary["best_step"] == summary["steps"]
+    assert summary["steps"] <= 30 * 12
+
+
+def test_a_loss_that_is_no_number_stops_with_step_and_languages(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distil import objective
+
+    calls, original = [], objective.logit_kd
+
+    def broken(*args: Any) -> torch.Tensor:
+        calls.append(1)
+        return original(*args) * (float("nan") if len(calls) == 5 else 1.0)
+
+    monkeypatch.setattr(objective, "logit_kd", broken)
+    with pytest.raises(UserError, match=r"step 5: the loss is nan.* sequences of (swa|yor).*learning_rate"):
+        distil(world, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("layer_map", "message"),
+    [
+        ([LayerPair(student=-1, teacher=1)], r"layer_map: teacher layer 1: expected one of the cached layers \[3\]"),
+        ([LayerPair(student=9, teacher=-1)], r"layer_map.student: expected a layer from 1 to 2"),
+        ([], r"layer_map is empty"),
+    ],
+)
+def test_a_layer_map_that_does_not_fit_is_refused(world: Path, tmp_path: Path, layer_map: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        distil(world, tmp_path, layer_map=layer_map)
+
+
+def test_a_tokenizer_that_is_not_the_caches_is_refused(own_world: Path, tmp_path: Path) -> None:
+    path = own_world / "models/tokenizer/tokenizer.json"
+    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"tokenizer\.json: sha256: the teacher cache was made with .* found"):
+        distil(own_world, tmp_path)
+
+
+def test_a_student_that_starts_from_its_teacher_keeps_the_geometry_of_its_words(world: Path, tmp_path: Path) -> None:
+    from distil.student import build_student, start_from_teacher
+    from distil.teacher import load_masked_lm
+    from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
+
+    teacher = load_masked_lm(world / "models/teacher", "teacher")
+    tokenizer = load_tokenizer(world / "models/tokenizer")
+    wide = toy.SHAPE.model_copy(update={"hidden_size": 40})
+    kept = torch.tensor(teacher_ids(world / "models/tokenizer"), dtype=torch.int64)
+    for shape, share in ((wide, 1.0), (toy.SHAPE, None)):
+        student = build_student(shape, special_ids(tokenizer), len(kept), 66)
+        found = start_from_teacher(student, teacher, kept)
+        assert found == pytest.approx(share) if share else 0.5 < found < 1
+    student = build_student(wide, special_ids(tokenizer), len(kept), 66)
+    start_from_teacher(student, teacher, kept)
+    source = teacher.roberta.embeddings.word_embeddings.weight[kept]
+    words = student.roberta.embeddings.word_embeddings.weight
+    torch.testing.assert_close(words @ words.T, source @ source.T, atol=1e-3, rtol=1e-3)
+
+
+def test_every_sequence_stands_once_in_an_epoch_within_the_token_budget(world: Path) -> None:
+    index = CorpusIndex(caches(world), "train")
+    drawn = list(index.plan_epoch(0, 256, 1.0, 7))
+    assert sorted(np.concatenate([batch.sequences for batch in drawn]).tolist()) == list(range(len(index.length)))
+    for batch in drawn:
+        assert len(batch.sequences) * index.length[batch.sequences].max() <= 256
+        assert set(batch.variants) == {0}
+    assert set(next(iter(index.plan_epoch(3, 256, 1.0, 7))).variants) == {1}  # two variants: epoch 3 takes number 1
+    first = [batch.sequences.tolist() for batch in drawn]
+    assert first == [batch.sequences.tolist() for batch in index.plan_epoch(0, 256, 1.0, 7)]
+    assert first != [batch.sequences.tolist() for batch in index.plan_epoch(1, 256, 1.0, 7)]
+
+
+def test_a_high_sampling_temperature_evens_languages_out(own_world: Path) -> None:
+    raw = own_world / "data/raw/yor.txt"
+    raw.write_text("".join(raw.read_text(encoding="utf-8").splitlines(keepends=True)[:60]), encoding="utf-8")
+    for folder in ("data/prepared", "data/teacher"):
+        shutil.rmtree(own_world / folder)
+    toy.make_prepared(own_world)
+    toy.make_cache(own_world)
+    index = CorpusIndex(caches(own_world), "train")
+
+    def share(temperature: float) -> float:
+        tokens = np.zeros(2)
+        for batch in index.plan_epoch(0, 512, temperature, 1):
+            np.add.at(tokens, index.language[batch.sequences], index.length[batch.sequences])
+        return float(tokens[1] / tokens.sum())
+
+    assert share(1.0) < 0.25
+    assert share(1000.0) == pytest.approx(0.5, abs=0.03)
+    assert share(1.0) < share(2.0) < share(1000.0)
+
+
+def test_a_batch_across_languages_and_shards_holds_each_sequence_as_it_is_alone(world: Path) -> None:
+    index = CorpusIndex(caches(world), "train")
+    drawn = max(index.plan_epoch(0, 512, 1.0, 3), key=lambda batch: len(set(index.language[batch.sequences])))
+    batch = index.load(drawn)
+    assert len(set(batch.languages.tolist())) == 2
+    for number in range(len(drawn.sequences)):
+        tokens = batch.input_ids[number][batch.mask[number]].tolist()
+        alone = index.load(type(drawn)(drawn.sequences[number : number + 1], drawn.variants[number : number + 1], 0))
+        matches = [
+            row
+            for row in range(len(drawn.sequences))
+            if batch.input_ids[row][batch.mask[row]].tolist() == alone.input_ids[0].tolist()
+        ]
+        assert matches and tokens
+        row = matches[0]
+        here = batch.masked_sequence == row
+        assert batch.gold[here].tolist() == alone.gold.tolist()
+        torch.testing.assert_close(batch.kept.log_probs[here], alone.kept.log_probs)
+        width = alone.attention.shape[2]
+        torch.testing.assert_close(batch.attention[batch.row_sequence == row][:, :, :width], alone.attention)
+
+
+def test_the_key_changes_with_whatever_decides_the_student(world: Path, tmp_path: Path) -> None:
+    code = tmp_path / "code.py"
+    code.write_text("x = 1\n")
+    tokenizer = world / "models/tokenizer"
+    key = training_key({"alpha": 0.5}, caches(world), tokenizer, [code])
+    assert key == training_key({"alpha": 0.5}, caches(world), tokenizer, [code])
+    assert key != training_key({"alpha": 0.6}, caches(world), tokenizer, [code])
+    assert key != training_key({"alpha": 0.5}, caches(world)[:1], tokenizer, [code])
+    code.write_text("x = 2\n")
+    assert key != training_key({"alpha": 0.5}, caches(world), tokenizer, [code])

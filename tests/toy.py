@@ -1,0 +1,110 @@
+"""A world small enough for tests: two languages of made-up words, a two-layer random teacher, prepared text."""
+
+import random
+from pathlib import Path
+
+import torch
+
+from distil.caching import CacheConfig, TeacherOutputs, cache_language
+from distil.files import read_json, sha256_file, write_json
+from distil.prepare import TokenizeConfig, prepare_language
+from distil.prepared import Prepared
+from distil.pretrain import train_tokenizer
+from distil.progress import Progress
+from distil.student import StudentConfig, build_student, describe
+from distil.teacher import load_masked_lm
+from distil.trimming import VocabularyConfig, build_vocabulary
+from distil.vocabulary import special_ids, teacher_ids
+
+LANGUAGES = ["swa", "yor"]
+TOKENIZE = TokenizeConfig(
+    max_length=24, min_length=4, max_tokens=0, heldout_fraction=0.15, mask_rate=0.15, mask_variants=2, shard_tokens=2000
+)
+CACHE = CacheConfig(
+    logits="sampled", entries=12, heldout_entries=40, sampling_temperature=2.0, attention_layers=(-1,),
+    attention="mean", attention_rows=1.0, batch_tokens=512,
+)  # fmt: skip
+SHAPE = StudentConfig(
+    hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, dropout=0.1, init="random"
+)
+
+
+def sentences(count: int, seed: int) -> list[str]:
+    """Made-up sentences of two to eleven words with letters of the five languages."""
+    rng = random.Random(seed)
+    words = ["".join(rng.choices("aeiouọẹịụƙɗɓŋbdfgklmnrstwyṣ", k=rng.randint(2, 6))) for _ in range(120)]
+    return [" ".join(rng.choices(words, k=rng.randint(2, 11))) for _ in range(count)]
+
+
+def make_text(root: Path, count: int = 260) -> None:
+    """data/raw of both languages."""
+    for number, language in enumerate(LANGUAGES):
+        path = root / "data/raw" / f"{language}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{line}\n" for line in sentences(count, number)), encoding="utf-8")
+
+
+def make_teacher(root: Path, heads: int = 4, seed: int = 0) -> None:
+    """models/teacher: random weights, a real tokenizer."""
+    out = root / "models/teacher"
+    out.mkdir(parents=True)
+    lines = [line for language in LANGUAGES
+             for line in (root / "data/raw" / f"{language}.txt").read_text(encoding="utf-8").splitlines()]  # fmt: skip
+    tokenizer = train_tokenizer(lines, 200, out)
+    torch.manual_seed(seed)
+    shape = StudentConfig(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=heads, intermediate_size=48, dropout=0.0, init="random"
+    )
+    model = build_student(shape, special_ids(tokenizer), tokenizer.get_vocab_size(), 66)
+    with torch.no_grad():  # distributions worth learning: far from uniform
+        for parameter in model.parameters():
+            parameter.mul_(4)
+    model.save_pretrained(out)
+    write_json(out / "manifest.json", {
+        "id": "toy", "revision": "1", "synthetic": True, "weights_sha256": sha256_file(out / "model.safetensors"),
+        "max_position_embeddings": 66, **describe(model),
+    })  # fmt: skip
+
+
+def make_vocabulary(root: Path) -> None:
+    """models/tokenizer with all of the teacher's pieces."""
+    texts = {language: root / "data/raw" / f"{language}.txt" for language in LANGUAGES}
+    out = root / "models/tokenizer"
+    out.mkdir(parents=True, exist_ok=True)
+    build_vocabulary(texts, root / "models/teacher", VocabularyConfig(keep="full", coverage=1.0), out)
+
+
+def make_prepared(root: Path, config: TokenizeConfig = TOKENIZE, seed: int = 1) -> None:
+    """data/prepared of both languages."""
+    for language in LANGUAGES:
+        text = root / "data/raw" / f"{language}.txt"
+        prepare_language(language, text, root / "models/tokenizer", config, seed, root / "data/prepared" / language)
+
+
+def outputs_of(root: Path, config: CacheConfig = CACHE) -> TeacherOutputs:
+    """The toy teacher, ready to be cached."""
+    return TeacherOutputs(
+        load_masked_lm(root / "models/teacher", "teacher"), teacher_ids(root / "models/tokenizer"), config, 1
+    )
+
+
+def make_cache(root: Path, config: CacheConfig = CACHE, folder: str = "data/teacher", scratch: str = "scratch") -> None:
+    """data/teacher of both languages."""
+    teacher = read_json(root / "models/teacher/manifest.json", "teacher")
+    outputs = outputs_of(root, config)
+    (root / scratch).mkdir(exist_ok=True)
+    with Progress("toy", 1, "tokens") as progress:
+        for language in LANGUAGES:
+            prepared = Prepared(root / "data/prepared" / language)
+            out = root / folder / language
+            cache_language(prepared, outputs, {"teacher": teacher}, out, root / scratch, progress)
+
+
+def make_world(root: Path) -> Path:
+    """Everything up to the cache."""
+    make_text(root)
+    make_teacher(root)
+    make_vocabulary(root)
+    make_prepared(root)
+    make_cache(root)
+    return root
