@@ -26,7 +26,7 @@ class Batch(NamedTuple):
     row_sequence: Tensor  # (R,) int64
     row_query: Tensor  # (R,) int64
     row_lengths: Tensor  # (R,) int64
-    attention: Tensor  # (R, E, T) float32
+    attention: Tensor  # (R, E, T) float32 probabilities, or (R, L, D) states where the cache keeps `inputs`
     languages: Tensor  # (B,) int64, numbers in the list of languages
 
     def to(self, device: torch.device) -> "Batch":
@@ -52,6 +52,7 @@ class CorpusIndex:
         self._shards: list[tuple[Shard, CachedShard]] = []
         self.pad_id: int = caches[0].prepared.manifest["pad_id"]
         self.has_attention = bool(caches[0].layers)
+        self._states = caches[0].attention_form == "inputs"
         languages, shards, numbers, lengths = [], [], [], []
         for language, cache in enumerate(caches):
             for number in range(len(cache.prepared.shards(split))):
@@ -148,7 +149,8 @@ class CorpusIndex:
             arrays += cached.logits(text.cached_rows)
             if self.has_attention:
                 rows = cached.attention(self._number[sequences[here]], variants[here])
-                arrays += [rows.sequence + row, rows.query, rows.lengths, _pad(rows.probs, width, 0)]
+                values = rows.values if self._states else _pad(rows.values, width, 0)
+                arrays += [rows.sequence + row, rows.query, rows.lengths, values]
             parts.append(arrays)
             row += int(here.sum())
         if not self.has_attention:

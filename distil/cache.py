@@ -15,6 +15,10 @@ layer, E = L * H:
     attention_scales   (R, E) float16, the largest probability of the row
     attention_bytes    (V, N + 1) uint64, where the bytes of a variant and sequence begin in
     attention_probs    (bytes,) uint8, for each row and map one byte a key: round(255 * probability / scale)
+    input_scales       (R, L) float16 and
+    input_codes        (R, L, D) int8, only attention form `inputs`, instead of scales, bytes and probs: what goes into
+                       the layer at each token, round(127 * number / scale). From it and the frozen query, key and
+                       value projections in projections.safetensors every head's attention is made anew
 
 Ids stay the student's; log-probabilities are normalised over the kept pieces. Padding is never stored.
 """
@@ -31,6 +35,7 @@ from distil.prepared import Prepared, Shard, ragged_indices
 
 FORMAT_VERSION = 1
 MADE_BY = "cache_teacher"
+PROJECTIONS = "projections.safetensors"
 PROB_BITS = 10
 LOWEST_LOG_PROB = -32.0  # nats; less is stored as this
 _MAX_CODE = 2**PROB_BITS - 1
@@ -52,6 +57,13 @@ def quantise_rows(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scales = probs.max(axis=-1).astype(np.float16)
     divisor = np.maximum(scales.astype(np.float32), np.finfo(np.float16).tiny)[..., None]
     return np.clip(np.rint(255.0 * probs / divisor), 0, 255).astype(np.uint8), scales
+
+
+def quantise_states(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Hidden states in 8 bits: codes (…, D) int8 and scales (…,) float16, for states (…, D) float32."""
+    # Rounded up to the next float16, so that no code leaves -127 to 127.
+    scales = np.nextafter(np.abs(states).max(axis=-1).astype(np.float16), np.float16(np.inf))
+    return np.rint(127.0 * states / scales.astype(np.float32)[..., None]).astype(np.int8), scales
 
 
 class LogitFormat(NamedTuple):
@@ -86,18 +98,19 @@ def pack_logits(
 
 
 class AttentionBatch(NamedTuple):
-    """Cached attention rows of some sequences."""
+    """Cached attention of some sequences: R rows, in the order of the sequences asked for."""
 
     sequence: np.ndarray  # (R,) int64, which of the sequences asked for
     query: np.ndarray  # (R,) int64, position in it
     lengths: np.ndarray  # (R,) int64 keys
-    probs: np.ndarray  # (R, E, T) float32, 0 at padding
+    values: np.ndarray  # (R, E, T) float32 probabilities, 0 at padding; or, form `inputs`, (R, L, D) float32 states
 
 
 class CachedShard:
     """One file of the cache, open for reading; its rows are numbered as the shard of data/prepared is."""
 
     def __init__(self, path: Path, shard: Shard, form: LogitFormat, maps: int) -> None:
+        """`maps` E: cached maps of a row."""
         self._shard, self._form, self._maps = shard, form, maps
         self._arrays = read_arrays(path, MADE_BY)
 
@@ -128,6 +141,11 @@ class CachedShard:
         count = self._arrays["attention_offsets"][variants, sequences + 1].astype(np.int64) - first
         rows = ragged_indices(first, count)
         row_lengths = np.repeat(lengths, count)
+        queries = self._arrays["attention_rows"][rows].astype(np.int64)
+        if "input_codes" in self._arrays:
+            states = self._arrays["input_codes"][rows].astype(np.float32)
+            states *= (self._arrays["input_scales"][rows].astype(np.float32) / 127.0)[:, :, None]
+            return AttentionBatch(np.repeat(np.arange(len(sequences)), count), queries, row_lengths, states)
         start = self._arrays["attention_bytes"][variants, sequences].astype(np.int64)
         codes = self._arrays["attention_probs"][ragged_indices(start, count * self._maps * lengths)]
         probs = np.zeros((len(rows), self._maps, int(lengths.max())), np.float32)
@@ -135,7 +153,6 @@ class CachedShard:
         probs.reshape(-1)[ragged_indices(line, np.repeat(row_lengths, self._maps))] = codes
         scales = self._arrays["attention_scales"][rows].astype(np.float32)
         probs *= (scales / 255.0)[:, :, None]
-        queries = self._arrays["attention_rows"][rows].astype(np.int64)
         return AttentionBatch(np.repeat(np.arange(len(sequences)), count), queries, row_lengths, probs)
 
 
@@ -174,8 +191,17 @@ class TeacherCache:
 
     @property
     def heads(self) -> int:
-        """Maps kept for each layer: 1 for the mean, the teacher's heads otherwise."""
+        """Maps of each layer: 1 for the mean, the teacher's heads otherwise."""
         return self.manifest["attention"]["maps_per_layer"]
+
+    @property
+    def attention_form(self) -> str:
+        """mean, heads or inputs."""
+        return self.manifest["attention"]["form"]
+
+    def projections(self) -> dict[str, np.ndarray]:
+        """Form `inputs`: LAYER.{query,key,value}.{weight,bias} of the cached layers, float32; else nothing."""
+        return read_arrays(self.folder / PROJECTIONS, MADE_BY) if self.attention_form == "inputs" else {}
 
     def logit_format(self, split: str) -> LogitFormat:
         """How a split's distributions are stored."""
@@ -187,16 +213,18 @@ class TeacherCache:
         Raises:
             UserError: names the first file that is missing or not as it was written.
         """
-        for split in self.manifest["splits"].values():
-            for entry in split["shards"]:
-                path = self.folder / entry["file"]
-                found = sha256_file(path) if path.is_file() else "no file"
-                if found != entry["sha256"]:
-                    raise UserError(
-                        f"{path}: sha256: expected {entry['sha256'][:12]}, found {found[:12]}; the file is damaged "
-                        "or of "
-                        f"another run: `dvc repro --force {MADE_BY}` makes it again"
-                    )
+        files = [entry for split in self.manifest["splits"].values() for entry in split["shards"]]
+        if self.attention_form == "inputs":
+            files.append({"file": PROJECTIONS, "sha256": self.manifest["attention"]["projections_sha256"]})
+        for entry in files:
+            path = self.folder / entry["file"]
+            found = sha256_file(path) if path.is_file() else "no file"
+            if found != entry["sha256"]:
+                raise UserError(
+                    f"{path}: sha256: expected {entry['sha256'][:12]}, found {found[:12]}; the file is damaged "
+                    "or of "
+                    f"another run: `dvc repro --force {MADE_BY}` makes it again"
+                )
 
     def open(self, split: str, number: int) -> tuple[Shard, CachedShard]:
         """Shard `number` of a split: the text and what is cached of it."""

@@ -16,7 +16,7 @@ from distil.prepared import Prepared
 from distil.student import StudentConfig, build_student, describe, start_from_teacher
 from distil.teacher import load_masked_lm
 from distil.train import Outcome, TrainConfig, train
-from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
+from distil.vocabulary import load_tokenizer, read_manifest, special_ids, teacher_ids
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model")
 
@@ -35,7 +35,7 @@ def training_key(params: Mapping[str, Any], caches: list[TeacherCache], tokenize
             "params": params,
             "caches": [sha256_file(cache.folder / "manifest.json") for cache in caches],
             "prepared": [sha256_file(cache.prepared.folder / "manifest.json") for cache in caches],
-            "tokenizer": sha256_file(tokenizer / "manifest.json"),
+            "tokenizer": sha256_json(read_manifest(tokenizer)),
             "code": {path.as_posix(): sha256_file(path) for path in sorted(code)},
             "torch": torch.__version__,
         }
@@ -88,6 +88,13 @@ def distil_student(
             f"{found[:12]}; run "
             "`dvc repro cache_teacher`"
         )
+    manifest = read_json(teacher / "manifest.json", "teacher")
+    for field in ("id", "revision", "weights_sha256"):
+        if caches[0].manifest["teacher"][field] != manifest[field]:
+            raise UserError(
+                f"{caches[0].folder}/manifest.json: teacher.{field}: expected {manifest[field]} (models/teacher), "
+                f"found {caches[0].manifest['teacher'][field]}; run `dvc repro cache_teacher`"
+            )
     torch.manual_seed(seed)
     positions = caches[0].manifest["teacher"]["max_position_embeddings"]
     model = build_student(student, special, pieces, positions)
@@ -102,7 +109,6 @@ def distil_student(
             shutil.copyfile(tokenizer / name, out / name)
     splits = [split for cache in caches for split in cache.manifest["splits"].values()]
     size, tokens = sum(split["bytes"] for split in splits), sum(split["tokens"] for split in splits)
-    manifest = read_json(teacher / "manifest.json", "teacher")
     form = caches[0].logit_format("train")
     summary = {
         "steps": outcome.steps,

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -27,7 +27,7 @@ class EvaluateConfig(Params):
     """Section `evaluate:` of params.yaml."""
 
     tasks: tuple[str, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(min_length=1)
     languages: Literal["joint", "separate"]
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import XLMRobertaForSequenceClassification
 from transformers.utils import logging as transformers_logging
@@ -51,13 +52,18 @@ class Encoder:
     """Texts -> token ids with a model's own tokenizer."""
 
     def __init__(self, folder: Path, max_length: int) -> None:
-        self._tokenizer = load_tokenizer(folder)
+        self._tokenizer = load_tokenizer(folder, _made_by(folder))
         self._tokenizer.enable_truncation(max_length)
         self.pad_id = special_ids(self._tokenizer).pad
 
     def encode(self, texts: list[str], labels: np.ndarray) -> Encoded:
         """With <s> and </s>, cut at `max_length` tokens."""
         return Encoded([encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)], labels)
+
+
+def _made_by(folder: Path) -> str:
+    """The stage that writes models/student or models/teacher."""
+    return "distil" if folder.name == "student" else folder.name
 
 
 def join(parts: list[Encoded]) -> Encoded:
@@ -107,22 +113,28 @@ def finetune(
         title: of the progress bar.
 
     Raises:
-        UserError: the loss is not finite.
+        UserError: the model does not load, or the loss is not finite.
     """
     # The head is new and the masked-LM head is left behind: that is meant, and no news to a user.
     transformers_logging.set_verbosity_error()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    model = XLMRobertaForSequenceClassification.from_pretrained(
-        folder,
-        num_labels=labels,
-        dtype=torch.float32,
-        use_safetensors=True,
-        trust_remote_code=False,
-        hidden_dropout_prob=config.dropout,
-        attention_probs_dropout_prob=config.dropout,
-    )
+    try:
+        model = XLMRobertaForSequenceClassification.from_pretrained(
+            folder,
+            num_labels=labels,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            hidden_dropout_prob=config.dropout,
+            attention_probs_dropout_prob=config.dropout,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{folder}: the model does not load ({reason}); run `dvc repro --force {_made_by(folder)}`"
+        ) from None
     model.to(device)  # type: ignore[arg-type]  # transformers wraps `to` in a way that hides its signature
     named = list(model.named_parameters())
     optimizer = torch.optim.AdamW(

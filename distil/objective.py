@@ -3,6 +3,7 @@
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 from transformers import XLMRobertaForMaskedLM
@@ -13,7 +14,7 @@ from distil.errors import UserError
 from distil.losses import attention_mse, combine_heads, logit_kd, masked_lm, masked_mean
 from distil.params import Params
 from distil.targets import weigh_entries
-from distil.teacher import AttentionTap, MaskedHead, resolve_layer
+from distil.teacher import AttentionTap, MaskedHead, attention_rows, resolve_layer
 
 
 class LossConfig(Params):
@@ -77,6 +78,12 @@ class Objective(nn.Module):
                 "name a pair of layers"
             )
         self.maps = cache.heads
+        kept = {name: torch.tensor(array) for name, array in cache.projections().items()}
+        self._projections = [
+            [(kept[f"{layer}.{name}.weight"], kept[f"{layer}.{name}.bias"]) for name in ("query", "key")]
+            for layer in cache.layers
+            if kept
+        ]
         shape = (max(1, len(self.pairs)), cache.heads, student.config.num_attention_heads)
         self.heads = nn.Parameter(torch.zeros(shape), requires_grad=loss.attention_projection == "learned")
         self._student = [student]  # in a list, so that its parameters are not counted as ours
@@ -97,8 +104,7 @@ class Objective(nn.Module):
         for number, (student_layer, place) in enumerate(self.pairs):
             probs = self._tap.probs(student_layer, batch.row_sequence, batch.row_query, batch.mask)
             combined = combine_heads(probs, self.heads[number])
-            teacher = batch.attention[:, place * self.maps : (place + 1) * self.maps]
-            rows.append(attention_mse(combined, teacher, batch.row_lengths))
+            rows.append(attention_mse(combined, self._teacher_rows(batch, place), batch.row_lengths))
         return Terms(
             logit_kd(logits, targets, self.loss.temperature),
             torch.stack(rows).mean(dim=0) if rows else empty,
@@ -106,6 +112,19 @@ class Objective(nn.Module):
             batch.languages[batch.masked_sequence],
             batch.languages[batch.row_sequence],
         )
+
+    def _teacher_rows(self, batch: Batch, place: int) -> Tensor:
+        """(R, H, T) the teacher's attention in the cached layer number `place`."""
+        if not self._projections:
+            return batch.attention[:, place * self.maps : (place + 1) * self.maps]
+        states = batch.attention[:, place]
+        inputs = states.new_zeros(*batch.mask.shape, states.shape[1])
+        inputs[batch.row_sequence, batch.row_query] = states
+        query, key = (
+            F.linear(inputs, weight.to(inputs.device), bias.to(inputs.device))
+            for weight, bias in self._projections[place]
+        )
+        return attention_rows(query, key, self.maps, batch.row_sequence, batch.row_query, batch.mask)
 
     def total(self, terms: Terms) -> Tensor:
         """The scalar that is minimised."""

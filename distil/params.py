@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from distil.errors import UserError
 
@@ -18,9 +18,17 @@ PARAMS_FILE = Path("params.yaml")
 
 
 class Params(BaseModel):
-    """Base of every config class: frozen, and refuses what it does not know."""
+    """Base of every config class: frozen, and refuses what it does not know and numbers that are none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_not_one(cls, value: Any, info: ValidationInfo) -> Any:
+        """`epochs: yes` is a slip; text such as 1e-4, which PyYAML does not take for a number, is none."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (int, float):
+            raise ValueError("input should be a number")
+        return value
 
 
 P = TypeVar("P", bound=Params)
@@ -94,16 +102,27 @@ def explain(error: ValidationError, config: type[BaseModel], where: str) -> str:
         key = ".".join(str(part) for part in fault["loc"])
         name = f"{where}.{key}" if key else where
         if fault["type"] == "extra_forbidden":
-            close = get_close_matches(str(fault["loc"][-1]), list(config.model_fields), n=1)
-            hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(config.model_fields)}"
+            known = _known_keys(config, fault["loc"])
+            close = get_close_matches(str(fault["loc"][-1]), known, n=1)
+            hint = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(known)}"
             clauses.append(f"{name}: unknown key; {hint}")
         elif fault["type"] == "missing":
             clauses.append(f"{name}: this key is missing; `git diff params.yaml` shows what changed")
         else:
             message = fault["msg"].removeprefix("Value error, ")
             message = message[0].lower() + message[1:]
-            clauses.append(f"{name}: {message}, found {fault['input']!r}")
+            # A fault of several keys together names their values itself.
+            clauses.append(f"{name}: {message}, found {fault['input']!r}" if key else f"{name}: {message}")
     return "; ".join(clauses)
+
+
+def _known_keys(config: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """The keys of the innermost section in which a key at `place` stands."""
+    for name in place[:-1]:
+        inner = config.model_fields[str(name)].annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            config = inner
+    return list(config.model_fields)
 
 
 def load_list(section: str, config: type[P], path: Path = PARAMS_FILE) -> list[P]:

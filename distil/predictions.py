@@ -55,7 +55,7 @@ class Disagreement:
 
 
 def read_predictions(path: Path, stage: str) -> Predictions:
-    """The rows of a TASK.predictions.csv.
+    """The rows of a metrics/predictions/MODEL/TASK.csv.
 
     Raises:
         UserError: missing, a column lacks, or a seed or row is no number.

@@ -52,8 +52,10 @@ def prepare_language(
     words, so that more text never moves one from one side to the other.
 
     Raises:
-        UserError: nothing is left of the language, or of its held-out part.
+        UserError: there is no text, or nothing is left of the language or of its held-out part.
     """
+    if not text.is_file():
+        raise UserError(f"{text}: no such file; run `dvc repro corpus`")
     tokenizer = load_tokenizer(tokenizer_folder)
     special = special_ids(tokenizer)
     writer = _Writer(out, config, special, tokenizer.get_vocab_size(), seed)

@@ -115,6 +115,21 @@ class Prepared:
                 f"run `dvc repro --force {MADE_BY}`"
             )
 
+    def check_tokenizer(self, folder: Path) -> None:
+        """Compare with the tokenizer in `folder`.
+
+        Raises:
+            UserError: the ids are those of another one.
+        """
+        path = folder / "tokenizer.json"
+        expected = sha256_file(path) if path.is_file() else "no such file"
+        found = self.manifest["tokenizer_sha256"]
+        if found != expected:
+            raise UserError(
+                f"{self.folder}/manifest.json: tokenizer_sha256: expected {expected[:12]} ({path}), found "
+                f"{found[:12]}; run `dvc repro {MADE_BY}`"
+            )
+
     def shards(self, split: str) -> list[dict[str, Any]]:
         """The manifest's lines of a split, in order."""
         return self.manifest["splits"][split]["shards"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import sentencepiece
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]  # built at run time
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import nn
@@ -39,6 +39,14 @@ class PretrainConfig(Params):
     batch_tokens: int = Field(ge=256)
     learning_rate: float = Field(gt=0, lt=1)
 
+    @model_validator(mode="after")
+    def _heads_divide(self) -> "PretrainConfig":
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is no multiple of num_attention_heads {self.num_attention_heads}"
+            )
+        return self
+
 
 def pretrain(texts: list[Path], config: PretrainConfig, seed: int, out: Path) -> None:
     """Train a tokenizer and a masked language model and write both to `out`, a Hugging Face folder.
@@ -50,8 +58,10 @@ def pretrain(texts: list[Path], config: PretrainConfig, seed: int, out: Path) ->
         out: an empty folder.
 
     Raises:
-        UserError: the text is too little for the vocabulary asked for.
+        UserError: a text is missing, or all are too little for the vocabulary asked for.
     """
+    if missing := [text for text in texts if not text.is_file()]:
+        raise UserError(f"{missing[0]}: no such file; run `dvc repro corpus`, or mend teacher.path in params.yaml")
     lines = [line for text in texts for line in text.read_text(encoding="utf-8").splitlines()]
     tokenizer = train_tokenizer(lines, config.vocabulary_size, out)
     special = SpecialIds(bos=0, pad=1, eos=2, unk=3, mask=tokenizer.get_vocab_size() - 1)
@@ -124,10 +134,10 @@ def train_tokenizer(lines: list[str], pieces: int, out: Path) -> Tokenizer:
             character_coverage=1.0, normalization_rule_name="nmt_nfkc", num_threads=1, minloglevel=2,
         )  # fmt: skip
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = str(error).strip().splitlines()[-1].rpartition("] ")[2]  # without the place in SentencePiece's code
         raise UserError(
             f"params.yaml: teacher.train.vocabulary_size: {pieces} pieces cannot be made from {len(lines):,} lines "
-            f"({reason})"
+            f"({reason}); lower it or give more text"
         ) from None
     (out / "sentencepiece.bpe.model").write_bytes(model.getvalue())
     proto = ModelProto.FromString(model.getvalue())

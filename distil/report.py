@@ -168,15 +168,14 @@ def _compare(
     root: Path, task: str, languages: list[str], scores: dict[str, TaskScores], resamples: int
 ) -> dict[str, tuple[Ratio | None, Disagreement]]:
     """Teacher and student row by row: their ratio (None when the teacher scores 0), and where they disagree."""
-    folder = root / "metrics/evaluate"
+    folder = root / "metrics/predictions"
     teacher, student = (
-        read_predictions(folder / model / f"{task}.predictions.csv", _stage(model, task))
-        for model in ("teacher", "student")
+        read_predictions(folder / model / f"{task}.csv", _stage(model, task)) for model in ("teacher", "student")
     )
     compared: dict[str, tuple[Ratio | None, Disagreement]] = {}
     for code in languages:
         texts = read_texts(root / "data/tasks" / task / code / "test.jsonl", f"tasks@{task}")
-        check_pairs(teacher, student, code, len(texts), str(folder / "student" / f"{task}.predictions.csv"))
+        check_pairs(teacher, student, code, len(texts), str(folder / "student" / f"{task}.csv"))
         below, above = scores["teacher"].score(code), scores["student"].score(code)
         ratio = None
         if below > 0:

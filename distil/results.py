@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from distil.tracking import Point, curve_points, flatten, valid_name
+from distil.curves import Point, curve_points, flatten, valid_name
 
 STUDENT = "models/student"
 

@@ -44,6 +44,21 @@ def run(main: Callable[[], None]) -> NoReturn:
     sys.exit(0)
 
 
+def arguments(*names: str) -> list[str]:
+    """What stands behind `python -m stages.NAME` on the command line, one for each of `names`.
+
+    Raises:
+        UserError: there are more or fewer.
+    """
+    found = sys.argv[1:]
+    if len(found) != len(names):
+        stage = f"stages.{Path(sys.argv[0]).stem}"
+        raise UserError(
+            f"{stage}: expected `python -m {stage} {' '.join(names)}`, found {' '.join(found) or 'nothing'} there"
+        )
+    return found
+
+
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 

@@ -1,4 +1,4 @@
-"""Predictions -> the JSON of docs/design.md (metrics/evaluate/MODEL/TASK.json) and the CSV beside it."""
+"""Predictions -> the JSON of docs/design.md (metrics/evaluate/MODEL/TASK.json) and the predictions behind it as CSV."""
 
 import csv
 import io
@@ -62,9 +62,9 @@ def _score_language(predictions: Predictions, labels: list[str], resamples: int)
     }  # fmt: skip
 
 
-def write_scores(folder: Path, scores: dict[str, Any], found: dict[str, Predictions]) -> None:
-    """Write TASK.json and TASK.predictions.csv (seed, language, row, gold, predicted; labels by name)."""
-    labels, task = scores["labels"], scores["task"]
+def write_scores(metrics: Path, scores: dict[str, Any], found: dict[str, Predictions]) -> None:
+    """Write evaluate/MODEL/TASK.json and predictions/MODEL/TASK.csv (seed, language, row, gold, predicted label)."""
+    labels, model, task = scores["labels"], scores["model"], scores["task"]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["seed", "language", "row", "gold", "predicted"])
@@ -72,5 +72,5 @@ def write_scores(folder: Path, scores: dict[str, Any], found: dict[str, Predicti
         for seed, predicted in predictions.predicted.items():
             for row, pair in enumerate(zip(predictions.gold, predicted, strict=True)):
                 writer.writerow([seed, language, row, *(labels[number] for number in pair)])
-    write_text(folder / f"{task}.predictions.csv", stream.getvalue())
-    write_json(folder / f"{task}.json", scores)
+    write_text(metrics / "predictions" / model / f"{task}.csv", stream.getvalue())
+    write_json(metrics / "evaluate" / model / f"{task}.json", scores)

@@ -18,21 +18,27 @@ from distil.errors import UserError
 SUPPORTED = "xlm-roberta"
 
 
-def load_masked_lm(folder: Path, made_by: str) -> XLMRobertaForMaskedLM:
+def load_masked_lm(folder: Path, made_by: str | None) -> XLMRobertaForMaskedLM:
     """An XLM-R masked language model from a Hugging Face folder, in float32, ready to read from.
 
     Weights are safetensors only; no code from the folder is ever run.
+
+    Args:
+        folder: config.json and model.safetensors, whole or in shards.
+        made_by: the stage that writes `folder`, named in errors; None where a person chose it.
 
     Raises:
         UserError: no config, another architecture, no weights, or weights that are damaged.
     """
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()
-    again = f"run `dvc repro --force {made_by}`"
+    again = f"run `dvc repro --force {made_by}`" if made_by else "choose another model in `teacher:` of params.yaml"
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder}: expected a model folder with config.json, found none; {again}")
     if not (folder / "model.safetensors").is_file() and not (folder / "model.safetensors.index.json").is_file():
-        raise UserError(f"{folder}: expected weights in model.safetensors, found none; {again}")
+        pickled = (folder / "pytorch_model.bin").is_file()
+        found = "pytorch_model.bin, which can run code and is not opened" if pickled else "none"
+        raise UserError(f"{folder}: expected weights in model.safetensors, found {found}; {again}")
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError) as error:
@@ -76,6 +82,32 @@ def resolve_layer(layer: int, layers: int, where: str) -> int:
     return resolved
 
 
+def attention_rows(queries: Tensor, keys: Tensor, heads: int, sequence: Tensor, query: Tensor, mask: Tensor) -> Tensor:
+    """Attention probabilities of some queries (Vaswani et al. 2017, equation 1), in float32.
+
+    Args:
+        queries: (B, T, D) projected, all heads side by side.
+        keys: (B, T, D) likewise.
+        heads: H.
+        sequence: (R,) int64, row of the batch, not decreasing.
+        query: (R,) int64, position of the query.
+        mask: (B, T) bool, true at tokens.
+
+    Returns:
+        (R, H, T) probabilities; 0 at padding.
+    """
+    batch, tokens, width = keys.shape
+    rows = queries[sequence, query].view(-1, heads, width // heads)  # (R, H, D/H)
+    split = keys.view(batch, tokens, heads, width // heads)  # (B, T, H, D/H)
+    # All rows of a sequence at once: pad them to the longest list, so that one batched product serves.
+    counts = torch.bincount(sequence, minlength=batch)
+    slot = torch.arange(len(sequence), device=sequence.device) - (counts.cumsum(0) - counts)[sequence]
+    stacked = rows.new_zeros(batch, int(counts.max()), heads, width // heads).index_put((sequence, slot), rows)
+    scores = torch.einsum("brhd,bthd->brht", stacked, split).float() * (width // heads) ** -0.5
+    scores = scores.masked_fill(~mask[:, None, None, :], -torch.inf)
+    return scores.softmax(dim=-1)[sequence, slot]
+
+
 class AttentionTap:
     """Attention probabilities of chosen layers, while every layer runs fused attention.
 
@@ -114,18 +146,17 @@ class AttentionTap:
             (R, H, T) float32 probabilities; 0 at padding. Dropout takes no part.
         """
         hidden, module = self._inputs[layer], self._attention[layer]
-        heads, size = module.num_attention_heads, module.attention_head_size
-        queries = module.query(hidden[sequence, query]).view(-1, heads, size)  # (R, H, D/H)
-        keys = module.key(hidden).view(*hidden.shape[:2], heads, size)  # (B, T, H, D/H)
-        # All rows of a sequence at once: pad the rows to the longest list, so that one batched product serves.
-        order = torch.zeros(len(hidden), dtype=torch.int64, device=hidden.device)
-        counts = order.index_add(0, sequence, torch.ones_like(sequence))
-        slot = torch.arange(len(sequence), device=hidden.device) - (counts.cumsum(0) - counts)[sequence]
-        stacked = queries.new_zeros(len(hidden), int(counts.max()), heads, size)
-        stacked = stacked.index_put((sequence, slot), queries)
-        scores = torch.einsum("brhd,bthd->brht", stacked, keys).float() * module.scaling
-        scores = scores.masked_fill(~mask[:, None, None, :], -torch.inf)
-        return scores.softmax(dim=-1)[sequence, slot]
+        heads = module.num_attention_heads
+        return attention_rows(module.query(hidden), module.key(hidden), heads, sequence, query, mask)
+
+    def inputs(self, layer: int) -> Tensor:
+        """(B, T, D) what went into one layer's attention in the last forward pass."""
+        return self._inputs[layer]
+
+    def projections(self, layer: int) -> dict[str, nn.Linear]:
+        """One layer's query, key and value projections."""
+        module = self._attention[layer]
+        return {"query": module.query, "key": module.key, "value": module.value}
 
     def close(self) -> None:
         """Take the hooks out again."""

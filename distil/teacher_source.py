@@ -34,8 +34,8 @@ class TeacherConfig(Params):
     """Section `teacher:` of params.yaml."""
 
     source: Literal["train", "folder", "hub"]
-    path: str
-    id: str
+    path: str = Field(min_length=1)
+    id: str = Field(min_length=1)
     revision: str = Field(min_length=1)
     train: PretrainConfig
 
@@ -58,7 +58,7 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
     """
     if config.source == "train":
         pretrain([Path(config.path) / f"{language}.txt" for language in languages], config.train, seed, out)
-        name, revision = "sample teacher (trained by this pipeline)", ""
+        source, name, revision = out, "sample teacher (trained by this pipeline)", ""
     elif config.source == "folder":
         source = Path(config.path)
         if not source.is_dir():
@@ -70,9 +70,12 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
         _copy(source, out)
         name, revision = source.resolve().name, ""
     else:
-        name, revision = config.id, _download(config.id, config.revision, out)
-    model = load_masked_lm(out, "teacher")
-    _check_tokenizer(out, model)
+        source = _download(config.id, config.revision)
+        _copy(source, out)
+        name, revision = config.id, source.name
+    # Errors name what a person gave: the copy is gone when they are read.
+    model = load_masked_lm(source, None)
+    _check_tokenizer(source, out, model)
     weights = {path.name: sha256_file(path) for path in sorted(out.glob("*.safetensors"))}
     digest = sha256_json(weights)
     manifest = {
@@ -94,6 +97,11 @@ def _copy(source: Path, out: Path) -> None:
         for path in sorted(source.glob(pattern)):
             shutil.copyfile(path, out / path.name)
     if not (out / "tokenizer.json").is_file():
+        if not (out / "sentencepiece.bpe.model").is_file():  # transformers would make one of five pieces
+            raise UserError(
+                f"{source}: expected tokenizer.json, or sentencepiece.bpe.model to make it from, found neither; take "
+                "the tokenizer that came with the weights"
+            )
         # An older snapshot carries the SentencePiece model only; transformers makes the fast one from it.
         try:
             AutoTokenizer.from_pretrained(source, trust_remote_code=False).save_pretrained(out)
@@ -102,8 +110,8 @@ def _copy(source: Path, out: Path) -> None:
             raise UserError(f"{source}: expected tokenizer.json, found none that can be made ({reason})") from None
 
 
-def _download(name: str, revision: str, out: Path) -> str:
-    """Fetch a snapshot through the hub's own cache; returns the commit that `revision` stands for."""
+def _download(name: str, revision: str) -> Path:
+    """Fetch a snapshot through the hub's own cache; its folder is named for the commit that `revision` stands for."""
     from huggingface_hub import errors, snapshot_download
 
     transport: type[Exception] = getattr(errors, "HTTPError")  # noqa: B009  # of the HTTP library that the hub uses
@@ -124,18 +132,17 @@ def _download(name: str, revision: str, out: Path) -> str:
             "teacher.source to folder and teacher.path to a copy"
         ) from None
     log.info("teacher: %s at commit %s", name, folder.name)
-    _copy(folder, out)
-    return folder.name
+    return folder
 
 
-def _check_tokenizer(folder: Path, model: XLMRobertaForMaskedLM) -> None:
+def _check_tokenizer(source: Path, out: Path, model: XLMRobertaForMaskedLM) -> None:
+    folder = source if (source / "tokenizer.json").is_file() else out
     vocabulary, pad_id = model.config.vocab_size, model.config.pad_token_id
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder, "teacher")
     special = special_ids(tokenizer)
     found = tokenizer.get_vocab_size()
     if found != vocabulary or special.pad != pad_id:
         raise UserError(
-            f"{folder}/tokenizer.json: not the tokenizer of this model: expected {vocabulary} pieces with <pad> as "
-            f"{pad_id} "
+            f"{source}: not the tokenizer of this model: expected {vocabulary} pieces with <pad> as {pad_id} "
             f"(config.json), found {found} with <pad> as {special.pad}; use the tokenizer that came with the weights"
         )

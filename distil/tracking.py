@@ -4,12 +4,10 @@ Trouble with the store (not installed, locked, damaged, unreachable) is one warn
 store then lacks, `complete_run` adds from metrics/. A run is found by its tag `distil.key`, the fingerprint in
 metrics/distil/summary.json: an experiment that leads to the same student again updates the run that is there.
 
-Names in MLflow: curves see `curve_name`, results see distil/results.py, params are dotted as in params.yaml.
+Names in MLflow: curves see `curves.curve_name`, results see distil/results.py, params are dotted as in params.yaml.
 """
 
-import json
 import logging
-import math
 import os
 import re
 import sqlite3
@@ -20,9 +18,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock
+
+from distil.curves import Point, curve_points, flatten, param_text, same_param, valid_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,66 +36,6 @@ LOCK_SECONDS = 120.0  # several workers may wait while the first creates the tab
 SQLITE_SECONDS = 20.0
 CLOSE_SECONDS = 60.0
 POINTS_A_BATCH, PAIRS_A_BATCH = 1000, 100  # limits of MLflow's log_batch
-
-
-class Point(NamedTuple):
-    """A value of a curve."""
-
-    name: str
-    step: int
-    value: float
-    milliseconds: int  # since 1970
-
-
-def curve_points(step: int, row: Mapping[str, Any]) -> list[Point]:
-    """A row of a curve, FILE/COLUMN by value, as points; what is no finite number (an empty cell) is left out."""
-    now = int(time.time() * 1000)
-    return [
-        Point(curve_name(column), step, float(value), now)
-        for column, value in row.items()
-        if value not in (None, "") and math.isfinite(float(value))
-    ]
-
-
-def curve_name(column: str) -> str:
-    """`train/kin.attention` -> `train/kin/attention`; `heldout/kin.kl` -> `train/heldout/kin/kl`.
-
-    Names that start with `heldout/` are left to the results of the finished student.
-    """
-    return valid_name(("train/" if column.startswith("heldout/") else "") + column.replace(".", "/"))
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "", separator: str = ".") -> dict[str, Any]:
-    """Nested mappings as one: {"loss": {"alpha": 1}} becomes {"loss.alpha": 1}. Lists stay whole."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}{separator}", separator)
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def valid_name(text: str) -> str:
-    """`text` with every character that MLflow refuses in a name as an underscore."""
-    return re.sub(r"[^\w\-. :/]", "_", text, flags=re.ASCII)
-
-
-def _text(value: Any) -> str:
-    """A param as text; 2 and 2.0 give the same, since params.yaml and the checked config differ there."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, float):
-        return format(value, ".12g")
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _same(left: str, right: str) -> bool:
-    """Whether two params are equal as text or as numbers (5e-5 and 0.00005)."""
-    try:
-        return left == right or float(left) == float(right)
-    except ValueError:
-        return False
 
 
 # ---- the store
@@ -206,7 +146,7 @@ class _Run:
         """Set tags; a later value replaces the earlier one."""
         from mlflow.entities import RunTag
 
-        pairs = [RunTag(valid_name(key), _text(value)) for key, value in tags.items()]
+        pairs = [RunTag(valid_name(key), param_text(value)) for key, value in tags.items()]
         for start in range(0, len(pairs), PAIRS_A_BATCH):
             self.client.log_batch(self.id, tags=pairs[start : start + PAIRS_A_BATCH])
         self._tags |= {pair.key: pair.value for pair in pairs}
@@ -215,12 +155,12 @@ class _Run:
         """Log params once. MLflow keeps the first value for good, so another one becomes the tag `latest.NAME`."""
         from mlflow.entities import Param
 
-        texts = {valid_name(key): _text(value) for key, value in flatten(params).items()}
+        texts = {valid_name(key): param_text(value) for key, value in flatten(params).items()}
         new = [Param(key, text) for key, text in texts.items() if key not in self._params]
         for start in range(0, len(new), PAIRS_A_BATCH):
             self.client.log_batch(self.id, params=new[start : start + PAIRS_A_BATCH])
         self._params |= {param.key: param.value for param in new}
-        changed = {f"latest.{key}": text for key, text in texts.items() if not _same(text, self._params[key])}
+        changed = {f"latest.{key}": text for key, text in texts.items() if not same_param(text, self._params[key])}
         back = {f"latest.{key}": text for key, text in texts.items() if f"latest.{key}" in self._tags}
         self.tags(back | changed)
 

@@ -252,6 +252,12 @@ def train(
         history.add_heldout(training.state["step"], training.look(by_language), by_language)
         history.write()
 
+    def record(epoch: int) -> None:
+        rate = float(f"{training.learning_rate():.4g}")
+        state = training.state
+        history.add_train({"step": state["step"], "epoch": epoch, "tokens": state["tokens"], "learning_rate": rate,
+                           **window.take()})  # fmt: skip
+
     with Progress("distil", training.total_tokens, "tokens") as progress:
         progress.add(training.state["tokens"])
         for epoch, drawn in _after(index, config, seed, training.state["step"]):
@@ -264,9 +270,7 @@ def train(
             progress.add(drawn.tokens, f"loss {value:.3f}")
             step = training.state["step"]
             if step % LOG_EVERY == 0:
-                rate = float(f"{training.learning_rate():.4g}")
-                history.add_train({"step": step, "epoch": epoch, "tokens": training.state["tokens"],
-                                   "learning_rate": rate, **window.take()})  # fmt: skip
+                record(epoch)
             if step % config.evaluate_every == 0:
                 look()
                 if config.patience and training.state["looks_since_best"] >= config.patience:
@@ -275,6 +279,8 @@ def train(
             # Only where a row of train.csv has just ended, so that the window is empty.
             if step % config.checkpoint_every == 0 and step % LOG_EVERY == 0:
                 save()
+        if training.state["step"] % LOG_EVERY:
+            record(epoch)  # the last row is a shorter one; of a short training it is the only one
         if training.state["step"] % config.evaluate_every:
             look()
         seconds = progress.seconds

@@ -1,11 +1,10 @@
 """Stage baselines: the majority label and TF-IDF with a linear model on one task. `python -m stages.baselines TASK`."""
 
-import sys
 from pathlib import Path
 
 from distil.baselines import majority, tfidf
 from distil.params import load_languages
-from distil.runner import Cost, run
+from distil.runner import Cost, arguments, run
 from distil.scoring import score, write_scores
 from distil.tasks import read_task
 
@@ -13,13 +12,13 @@ RESAMPLES = 10_000
 
 
 def main() -> None:
-    """Write metrics/evaluate/majority/TASK.json, metrics/evaluate/tfidf/TASK.json and predictions beside them."""
-    cost, name = Cost(), sys.argv[1]
+    """Write metrics/evaluate/majority/TASK.json, metrics/evaluate/tfidf/TASK.json and metrics/predictions."""
+    cost, (name,) = Cost(), arguments("TASK")
     languages, task = load_languages(), read_task(Path("data/tasks") / name)
     for model, method in (("majority", majority), ("tfidf", tfidf)):
         found = {language: method(task, language) for language in languages}
         scores = score(model, name, task.kind, task.labels, None, found, RESAMPLES)
-        write_scores(Path("metrics/evaluate") / model, scores, found)
+        write_scores(Path("metrics"), scores, found)
     cost.write(Path(f"metrics/cost/baselines-{name}.json"))
 
 

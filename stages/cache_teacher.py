@@ -4,8 +4,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from distil.caching import CacheConfig, TeacherOutputs, cache_language, prune
+from distil.caching import cache_language, prune
 from distil.files import atomic_folder, read_json, scratch_folder
+from distil.outputs import CacheConfig, TeacherOutputs
 from distil.params import load_languages, load_params, load_seed
 from distil.prepared import Prepared
 from distil.progress import Progress
@@ -24,6 +25,8 @@ def main() -> None:
     fields = ("id", "revision", "weights_sha256", "num_hidden_layers", "max_position_embeddings")
     identity = {"teacher": {field: teacher[field] for field in fields}}
     texts = [Prepared(Path("data/prepared") / language) for language in languages]
+    for text in texts:
+        text.check_tokenizer(Path("models/tokenizer"))
     work = sum(split["tokens"] * split["mask_variants"] for text in texts for split in text.manifest["splits"].values())
     scratch = scratch_folder("cache_teacher")
     with FileLock(scratch / "lock"), Progress("cache_teacher", work, "tokens") as progress:

@@ -3,11 +3,12 @@
 import logging
 from pathlib import Path
 
+from distil.curves import flatten
 from distil.files import read_json
 from distil.params import read_params
 from distil.results import model_tags, read_curves, result_metrics, result_tags
 from distil.runner import run
-from distil.tracking import complete_run, flatten
+from distil.tracking import complete_run
 
 log = logging.getLogger("distil")
 

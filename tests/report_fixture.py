@@ -165,7 +165,7 @@ def write_task(
             {"model": model, "task": task, "kind": "text_classification", "labels": LABELS, "metric": "weighted_f1",
              "languages_mode": "joint", "languages": results, "mean": mean},
         )  # fmt: skip
-        with _writer(root / f"metrics/evaluate/{model}/{task}.predictions.csv") as out:
+        with _writer(root / f"metrics/predictions/{model}/{task}.csv") as out:
             out.writerow(["seed", "language", "row", "gold", "predicted"])
             out.writerows(table)
 

@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from distil.cache import TeacherCache, quantise_rows
+from distil.bits import unpack_rows
+from distil.cache import LogitFormat, TeacherCache, pack_logits, quantise_rows
 from distil.caching import prune
 from distil.errors import UserError
 from distil.files import read_json, sha256_file
+from distil.outputs import CacheConfig
 from distil.prepared import Prepared, Shard, masked_input
 from distil.targets import KeptEntries, weigh_entries
-from distil.teacher import AttentionTap, load_masked_lm
+from distil.teacher import AttentionTap, attention_rows, load_masked_lm
 from tests import toy
 
 
@@ -64,8 +67,31 @@ def test_cached_attention_is_the_teachers(world: Path, tmp_path: Path, form: str
         exact = torch.stack([attentions[0][0], attentions[2][0]])  # (2, H, T, T)
         exact = exact.mean(1, keepdim=True) if form == "mean" else exact
         expected = exact.flatten(0, 1)[:, batch.query[here]].transpose(0, 1).numpy()
-        np.testing.assert_allclose(batch.probs[here][:, :, :length], expected, atol=1 / 400)
-        assert (batch.probs[here][:, :, length:] == 0).all()
+        np.testing.assert_allclose(batch.values[here][:, :, :length], expected, atol=1 / 400)
+        assert (batch.values[here][:, :, length:] == 0).all()
+
+
+def test_from_layer_inputs_every_head_is_made_anew(world: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(world, tmp_path / "w")
+    toy.make_cache(root, toy.CACHE.model_copy(update={"attention": "inputs"}), folder="data/other")
+    cache = opened(root, "data/other")
+    cache.verify()
+    shard, cached = cache.open("train", 0)
+    batch = cached.attention(np.array([4]), np.array([1]))
+    length, kept = int(shard.lengths[4]), {name: torch.tensor(array) for name, array in cache.projections().items()}
+    assert batch.values.shape == (length, 1, 32) and batch.query.tolist() == list(range(length))
+    states = torch.from_numpy(batch.values[:, 0])[None]
+    query, key = (F.linear(states, kept[f"3.{name}.weight"], kept[f"3.{name}.bias"]) for name in ("query", "key"))
+    every = torch.zeros(length, dtype=torch.int64)
+    found = attention_rows(query, key, 4, every, torch.arange(length), torch.ones(1, length, dtype=torch.bool))
+    _, _, attentions = plain_teacher(root, shard, 4, 1)
+    torch.testing.assert_close(found, attentions[2][0].transpose(0, 1), atol=0.02, rtol=0.1)
+    assert set(kept) == {f"3.{name}.{part}" for name in ("query", "key", "value") for part in ("weight", "bias")}
+
+
+def test_layer_inputs_need_every_row() -> None:
+    with pytest.raises(ValueError, match="attention_rows must be 1"):
+        CacheConfig(**toy.CACHE.model_dump() | {"attention": "inputs", "attention_rows": 0.5})
 
 
 def test_a_quantised_row_is_off_by_at_most_half_a_step() -> None:
@@ -102,11 +128,11 @@ def test_the_same_input_gives_the_same_bytes_whatever_lies_in_scratch(own_world:
 
 
 def test_finished_shards_cost_no_forward_pass(own_world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from distil import caching
+    from distil import outputs
 
     calls = []
-    original = caching.TeacherOutputs.shard
-    monkeypatch.setattr(caching.TeacherOutputs, "shard", lambda *args: calls.append(1) or original(*args))
+    original = outputs.TeacherOutputs.shard
+    monkeypatch.setattr(outputs.TeacherOutputs, "shard", lambda *args: calls.append(1) or original(*args))
     shutil.rmtree(own_world / "data/teacher")
     toy.make_cache(own_world)
     assert not calls
@@ -188,5 +214,103 @@ def test_reading_many_sequences_gives_each_its_own(world: Path) -> None:
     for sequence in (0, 5, len(every) - 1):
         alone = cached.attention(np.array([sequence]), np.array([1]))
         here = together.sequence == sequence
-        np.testing.assert_array_equal(together.probs[here][:, :, : alone.probs.shape[2]], alone.probs)
+        np.testing.assert_array_equal(together.values[here][:, :, : alone.values.shape[2]], alone.values)
         np.testing.assert_array_equal(together.query[here], alone.query)
+
+
+def test_a_stage_killed_at_any_shard_goes_on_with_the_next_and_ends_bit_for_bit_the_same(
+    own_world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distil import outputs
+
+    files = sorted((own_world / "data/teacher").rglob("*.*"))
+    whole = [sha256_file(path) for path in files]
+    shards = len(list((own_world / "data/teacher").rglob("*.safetensors")))
+    original = outputs.TeacherOutputs.shard
+    for survived in range(shards):
+        calls: list[int] = []
+
+        def killed(*args, calls=calls, survived=survived):
+            if len(calls) == survived:
+                raise KeyboardInterrupt
+            calls.append(1)
+            return original(*args)
+
+        shutil.rmtree(own_world / "data/teacher")
+        shutil.rmtree(own_world / "scratch")
+        monkeypatch.setattr(outputs.TeacherOutputs, "shard", killed)
+        with pytest.raises(KeyboardInterrupt):
+            toy.make_cache(own_world)
+        calls.clear()
+        monkeypatch.setattr(
+            outputs.TeacherOutputs, "shard", lambda *args, calls=calls: calls.append(1) or original(*args)
+        )
+        shutil.rmtree(own_world / "data/teacher")
+        toy.make_cache(own_world)
+        assert len(calls) == shards - survived
+        assert [sha256_file(path) for path in files] == whole
+
+
+def test_a_new_language_computes_its_own_part_only(own_world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distil import outputs
+
+    calls = []
+    original = outputs.TeacherOutputs.shard
+    before = {path: sha256_file(path) for path in (own_world / "data/teacher").rglob("*.*")}
+    monkeypatch.setattr(outputs.TeacherOutputs, "shard", lambda *args: calls.append(args[1].path) or original(*args))
+    monkeypatch.setattr(toy, "LANGUAGES", [*toy.LANGUAGES, "kin"])
+    (own_world / "data/raw/kin.txt").write_text("\n".join(toy.sentences(150, 9)) + "\n", encoding="utf-8")
+    toy.make_prepared(own_world)  # with the vocabulary as it was
+    shutil.rmtree(own_world / "data/teacher")
+    toy.make_cache(own_world)
+    assert calls and all("kin" in path.parts for path in calls)
+    assert all(sha256_file(path) == digest for path, digest in before.items())
+
+
+def test_a_full_disk_leaves_no_half_written_shard_and_the_next_try_goes_on(
+    own_world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distil import files
+
+    before = {path: sha256_file(path) for path in (own_world / "data/teacher").rglob("*.*")}
+    shutil.rmtree(own_world / "data/teacher")
+    shutil.rmtree(own_world / "scratch")
+    written = []
+
+    def full(path: Path, data: bytes) -> int:
+        written.append(path)
+        with path.open("wb") as stream:
+            if len(written) == 3 and path.name.startswith("."):
+                stream.write(data[: len(data) // 2])
+                raise OSError(28, "No space left on device", str(path))
+            return stream.write(data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space left"):
+            toy.make_cache(own_world)
+    assert not list((own_world / "scratch").glob("*.tmp"))
+    shutil.rmtree(own_world / "data/teacher")
+    toy.make_cache(own_world)
+    assert all(sha256_file(path) == digest for path, digest in before.items())
+
+
+def test_the_example_in_the_documentation_reads_the_cache_with_numpy_alone(
+    world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parent.parent / "docs/cache.md").read_text(encoding="utf-8")
+    example = page.split("```python")[1].split("```")[0]
+    assert len([line for line in example.splitlines() if line.strip()]) <= 15 and "import distil" not in example
+    monkeypatch.chdir(world)
+    exec(compile(example, "docs/cache.md", "exec"), {})
+    _, cached = opened(world).open("train", 0)
+    expected = cached.logits(np.array([0]))[0][0].tolist()
+    assert [int(word) for word in capsys.readouterr().out.split("[")[1].rstrip("]\n").split()] == expected
+
+
+def test_identifiers_of_the_full_vocabulary_survive_the_cache() -> None:
+    form = LogitFormat("sampled", 3, 250_002, 1.0)
+    ids = np.array([[250_001, 131_072, 5]])
+    arrays = pack_logits(ids, np.log([[0.5, 0.3, 0.2]]), np.zeros(1), form)
+    assert arrays["logit_ids"].shape == (1, 7)  # 3 * 18 bits
+    np.testing.assert_array_equal(unpack_rows(arrays["logit_ids"], 3, form.id_bits), ids)

@@ -67,10 +67,10 @@ def test_a_preset_has_the_types_of_params_yaml(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_stages_accept_every_preset(name, params):
-    from distil.caching import CacheConfig
     from distil.corpus import CorpusConfig
     from distil.evaluate import EvaluateConfig
     from distil.objective import LayerPair, LossConfig
+    from distil.outputs import CacheConfig
     from distil.params import load_list, load_params
     from distil.prepare import TokenizeConfig
     from distil.student import StudentConfig

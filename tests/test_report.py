@@ -366,7 +366,7 @@ def damaged(root: Path, path: str, text: str | None) -> str:
         ("metrics/evaluate/tfidf/sentiment.json", "baselines@sentiment"),
         ("metrics/evaluate/teacher/sentiment.json", "evaluate@teacher-sentiment"),
         ("metrics/evaluate/student/sentiment.json", "evaluate@student-sentiment"),
-        ("metrics/evaluate/student/sentiment.predictions.csv", "evaluate@student-sentiment"),
+        ("metrics/predictions/student/sentiment.csv", "evaluate@student-sentiment"),
         ("metrics/cost/evaluate-student-sentiment.json", "evaluate@student-sentiment"),
         ("data/raw/manifest.json", "corpus"),
         ("data/tasks/sentiment/manifest.json", "tasks@sentiment"),
@@ -402,7 +402,7 @@ def test_a_missing_language_is_named(tmp_path):
 )
 def test_predictions_of_other_rows_are_refused(tmp_path, old, new, words):
     write_inputs(tmp_path, rows=30)
-    path = "metrics/evaluate/student/sentiment.predictions.csv"
+    path = "metrics/predictions/student/sentiment.csv"
     assert words in damaged(tmp_path, path, (tmp_path / path).read_text().replace(old, new, 1))
 
 

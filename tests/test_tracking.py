@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from distil import tracking
+from distil.curves import curve_points
 from distil.results import model_tags, read_curves, result_metrics, result_tags
-from distil.tracking import LiveRun, complete_run, curve_points
+from distil.tracking import LiveRun, complete_run
 
 KEY = "0123456789abcdef" * 4
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ from distil.batches import CorpusIndex
 from distil.cache import TeacherCache
 from distil.distillation import distil_student, training_key
 from distil.errors import UserError
-from distil.files import sha256_file
+from distil.files import read_json, sha256_file, write_json
 from distil.objective import LayerPair, LossConfig
 from distil.prepared import Prepared
 from distil.train import TrainConfig
@@ -122,6 +122,25 @@ def test_alpha_decides_what_is_learned(world: Path, tmp_path: Path) -> None:
     assert found[1.0]["kl"] < found[0.0]["kl"]
     assert found[1.0]["attention"] == 0.0  # not even computed
     assert found[0.0]["attention"] > 0.0
+
+
+@pytest.mark.parametrize("form", ["heads", "inputs"])
+def test_a_student_with_other_heads_learns_from_all_heads_of_its_teacher(
+    own_world: Path, tmp_path: Path, form: str
+) -> None:
+    shutil.rmtree(own_world / "data/teacher")
+    toy.make_cache(own_world, toy.CACHE.model_copy(update={"attention": form}))
+    summary, _ = distil(own_world, tmp_path, LOSS.model_copy(update={"alpha": 0.0}))  # 2 heads, the teacher has 4
+    heldout = rows(tmp_path / "metrics/heldout.csv")
+    assert summary["heldout"]["swa"]["attention"] < float(heldout[0]["swa.attention"])
+
+
+def test_a_cache_of_another_teacher_is_refused(own_world: Path, tmp_path: Path) -> None:
+    path = own_world / "models/teacher/manifest.json"
+    manifest = read_json(path, "teacher")
+    write_json(path, manifest | {"weights_sha256": "0" * 64})
+    with pytest.raises(UserError, match=r"teacher\.weights_sha256: expected 0000.*run `dvc repro cache_teacher`"):
+        distil(own_world, tmp_path)
 
 
 def test_training_stops_after_looks_without_improvement(world: Path, tmp_path: Path) -> None:

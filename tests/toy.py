@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
-from distil.caching import CacheConfig, TeacherOutputs, cache_language
+from distil.caching import cache_language
 from distil.files import read_json, sha256_file, write_json
+from distil.outputs import CacheConfig, TeacherOutputs
 from distil.prepare import TokenizeConfig, prepare_language
 from distil.prepared import Prepared
 from distil.pretrain import train_tokenizer

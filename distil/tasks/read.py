@@ -105,11 +105,14 @@ def held_out_texts(tasks_folder: Path, language: str) -> Iterator[str]:
     """The dev and test texts of a language in every task below `tasks_folder`.
 
     Raises:
-        UserError: there is no such folder, or a task in it is damaged.
+        UserError: there is no task, which would leave its texts in what a model is trained on, or one is damaged.
     """
     if not tasks_folder.is_dir():
         raise UserError(f"{tasks_folder}: no such folder; run `dvc repro tasks`")
-    for manifest in sorted(tasks_folder.glob("[!.]*/manifest.json")):
+    manifests = sorted(tasks_folder.glob("[!.]*/manifest.json"))
+    if not manifests:
+        raise UserError(f"{tasks_folder}: expected labelled data, found no task in it; run `dvc repro tasks`")
+    for manifest in manifests:
         task = read_task(manifest.parent)
         if language in task.languages:
             for split in ("dev", "test"):

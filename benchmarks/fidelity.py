@@ -1,0 +1,280 @@
+"""What is lost when the teacher's distribution and attention are kept in few bytes, on a real teacher and text.
+
+    python -m benchmarks.fidelity [--quick] [--teacher DIR] [--tokenizer DIR] [--text DIR] [--student DIR]
+
+For each form and budget: bytes, KL and total variation between the stored target and the full distribution, and the
+angle and the ratio of norms between the gradients that the two give to all parameters of the student, over all
+positions. The gradient of each block of positions is kept as a random projection, so that an interval can be given by
+drawing blocks anew. The last line is one JSON object.
+"""
+
+import argparse
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.material import finish, load_student, load_text, machine, parser, shards
+from distil.bits import bits_for, row_bytes
+from distil.cache import PROB_BITS, decode_log_probs, encode_log_probs, quantise_rows
+from distil.losses import logit_kd
+from distil.prepared import masked_input
+from distil.targets import KeptEntries, LogitTargets, sample_entries, top_entries, weigh_entries
+from distil.teacher import AttentionTap, MaskedHead, load_masked_lm
+from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
+
+SEQUENCES = 8  # in a block
+MASK_RATE = 0.15
+RESAMPLES = 2000
+
+
+class Form(NamedTuple):
+    """One way of keeping a distribution."""
+
+    name: str
+    unbiased: bool
+    bytes_per_position: Callable[[int], float]  # from the number of pieces
+    keep: Callable[[Tensor, float, torch.Generator], LogitTargets]  # (log_probs, temperature, generator)
+
+
+def stored(kept: KeptEntries) -> KeptEntries:
+    """What comes back from disk: log-probabilities and scale as they are coded there."""
+    codes = decode_log_probs(encode_log_probs(kept.log_probs.numpy()))
+    return KeptEntries(kept.ids, torch.from_numpy(codes), kept.log_scale.half().float())
+
+
+def entry_bytes(entries: int, extra: int) -> Callable[[int], float]:
+    """Bytes of the bit-packed ids and codes of a position."""
+    return lambda pieces: row_bytes(entries, bits_for(pieces)) + row_bytes(entries, PROB_BITS) + extra
+
+
+def threshold(entries: int) -> Form:
+    """What the cache keeps as `sampled`."""
+    return Form(
+        f"sampled {entries}", True, entry_bytes(entries, 2),
+        lambda p, t, g: weigh_entries(stored(sample_entries(p, entries, t, g)), "sampled", t, t),
+    )  # fmt: skip
+
+
+def with_bucket(entries: int) -> Form:
+    """What the cache keeps as `top_k`."""
+    return Form(
+        f"top-{entries} with bucket", False, entry_bytes(entries, 0),
+        lambda p, t, g: weigh_entries(stored(top_entries(p, entries)), "top_k", t, t),
+    )  # fmt: skip
+
+
+def renormalised(entries: int) -> Form:
+    """Top-k as most tools do it: the rest of the mass is forgotten."""
+
+    def keep(log_probs: Tensor, temperature: float, generator: torch.Generator) -> LogitTargets:
+        kept = top_entries(log_probs, entries)
+        scores = (kept.log_probs / temperature).log_softmax(dim=-1)
+        return LogitTargets(kept.ids, scores.exp(), scores, None)
+
+    return Form(f"top-{entries} renormalised", False, entry_bytes(entries, 0), keep)
+
+
+def draws(count: int) -> Form:
+    """Plain draws with replacement (arXiv 2503.16870), distinct ids with counts, three bytes each as published."""
+
+    def keep(log_probs: Tensor, temperature: float, generator: torch.Generator) -> LogitTargets:
+        tempered = (log_probs / temperature).log_softmax(dim=-1)
+        ids = torch.multinomial(tempered.exp(), count, replacement=True, generator=generator)
+        distinct.append(float(np.mean([len(set(row)) for row in ids.tolist()])))
+        return LogitTargets(ids, torch.full(ids.shape, 1.0 / count), tempered.gather(1, ids), None)
+
+    distinct: list[float] = []
+    return Form(f"{count} draws with replacement", True, lambda pieces: 3 * float(np.mean(distinct)), keep)
+
+
+def exact(log_probs: Tensor, temperature: float) -> LogitTargets:
+    """The full distribution."""
+    scores = (log_probs / temperature).log_softmax(dim=-1)
+    return LogitTargets(torch.arange(scores.shape[1]).expand(scores.shape), scores.exp(), scores, None)
+
+
+class Sketch:
+    """A fixed random projection of all gradients together (count sketch: Charikar, Chen and Farach-Colton 2002).
+
+    Squared lengths survive to about sqrt(2 / width), 1 %. Differences are projected, not the two gradients apart, so
+    that this is 1 % of a small angle and not of the whole.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], width: int = 16384) -> None:
+        generator = torch.Generator().manual_seed(7)
+        self._width = width
+        self._places = [torch.randint(width, (p.numel(),), generator=generator) for p in parameters]
+        self._signs = [torch.randint(2, (p.numel(),), generator=generator).float() * 2 - 1 for p in parameters]
+
+    def __call__(self, gradients: list[Tensor]) -> Tensor:
+        """(width,) the projection."""
+        out = torch.zeros(self._width)
+        for gradient, places, signs in zip(gradients, self._places, self._signs, strict=True):
+            out.index_add_(0, places, gradient.reshape(-1) * signs)
+        return out
+
+
+def angle_and_ratio(full: Tensor, difference: Tensor) -> tuple[float, float]:
+    """Degrees between `full` and `full + difference`, and the ratio of their lengths."""
+    length = float(full.norm())
+    along = float(full @ difference) / length
+    across = float((difference - full * (along / length)).norm())
+    return math.degrees(math.atan2(across, length + along)), math.hypot(length + along, across) / length
+
+
+def interval(full: Tensor, difference: Tensor) -> list[float]:
+    """The 95 % interval of the angle when the blocks (N, width) are drawn anew."""
+    rng, count = np.random.default_rng(1), len(full)
+    # All that an angle needs are inner products between blocks, so that a resample is a weighting of small matrices.
+    ff, fd, dd = ((x @ y.T).double().numpy() for x, y in ((full, full), (full, difference), (difference, difference)))
+    found = []
+    for _ in range(RESAMPLES):
+        w = np.bincount(rng.integers(0, count, count), minlength=count)
+        f2, cross, d2 = w @ ff @ w, w @ fd @ w, w @ dd @ w
+        across = math.sqrt(max(d2 - cross**2 / f2, 0.0))
+        found.append(math.degrees(math.atan2(across, math.sqrt(f2) + cross / math.sqrt(f2))))
+    return [round(float(bound), 2) for bound in np.percentile(found, [2.5, 97.5])]
+
+
+def gradients(logits: Tensor, targets: LogitTargets, temperature: float, parameters: Sequence[Tensor]) -> list[Tensor]:
+    """What the summed loss of a block gives to each parameter; zeros where it does not reach."""
+    loss = logit_kd(logits, targets, temperature).sum()
+    found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+
+
+def spread(targets: LogitTargets, teacher: Tensor) -> Tensor:
+    """(P, V) the stored target; a bucket is spread as the teacher itself spreads it, the best that it can mean."""
+    if targets.tail is None:
+        return torch.zeros_like(teacher).scatter_add(1, targets.ids, targets.probs)
+    rest = teacher.scatter(1, targets.ids, 0.0)
+    share = targets.tail[:, None] / rest.sum(dim=-1, keepdim=True).clamp_min(1e-9)
+    return (rest * share).scatter(1, targets.ids, targets.probs)
+
+
+class Material:
+    """Teacher, student and text, block by block."""
+
+    def __init__(self, options: argparse.Namespace, positions: int, scratch: Path) -> None:
+        self.teacher = load_masked_lm(options.teacher, "teacher")
+        self.student = load_student(options, self.teacher)
+        self.pieces = torch.tensor(teacher_ids(options.tokenizer), dtype=torch.int64)
+        self._heads = MaskedHead(self.teacher, self.pieces), MaskedHead(self.student)
+        self.pad_id = special_ids(load_tokenizer(options.tokenizer)).pad
+        self._shards = list(shards(load_text(options, scratch, max(2000, positions * 4), 1)))
+
+    def block(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Block `number`: input ids (B, T), the teacher's log-probabilities and the student's logits (P, V)."""
+        shard = self._shards[number % len(self._shards)]
+        order = np.random.default_rng(0).permutation(len(shard.lengths))
+        first = number // len(self._shards) * SEQUENCES
+        text = masked_input(shard, order[first : first + SEQUENCES], np.zeros(SEQUENCES, np.int64), self.pad_id)
+        input_ids = torch.from_numpy(text.input_ids)
+        mask = torch.arange(input_ids.shape[1]) < torch.from_numpy(text.lengths)[:, None]
+        row, column = torch.from_numpy(text.masked_sequence), torch.from_numpy(text.masked_position)
+        with torch.no_grad():
+            hidden = self.teacher.roberta(self.pieces[input_ids], attention_mask=mask).last_hidden_state
+            log_probs = self._heads[0].logits(hidden[row, column]).log_softmax(dim=-1)
+        hidden = self.student.roberta(input_ids, attention_mask=mask).last_hidden_state
+        return input_ids, log_probs, self._heads[1].logits(hidden[row, column])
+
+
+def measure_targets(material: Material, forms: list[Form], temperature: float, positions: int) -> dict[str, Any]:
+    """Compare every form with the full distribution over at least `positions` masked places."""
+    parameters = list(material.student.parameters())
+    sketch, generator = Sketch(parameters), torch.Generator().manual_seed(1)
+    full: list[Tensor] = []
+    differences: dict[str, list[Tensor]] = {form.name: [] for form in forms}
+    kl, total_variation = dict.fromkeys(differences, 0.0), dict.fromkeys(differences, 0.0)
+    seen = 0
+    while seen < positions:
+        _, log_probs, logits = material.block(len(full))
+        seen += len(logits)
+        teacher = (log_probs / temperature).softmax(dim=-1)
+        reference = gradients(logits, exact(log_probs, temperature), temperature, parameters)
+        full.append(sketch(reference))
+        for form in forms:
+            targets = form.keep(log_probs, temperature, generator)
+            found = gradients(logits, targets, temperature, parameters)
+            differences[form.name].append(sketch([a - b for a, b in zip(found, reference, strict=True)]))
+            dense = spread(targets, teacher)
+            kl[form.name] += float((torch.special.xlogy(dense, dense) - torch.special.xlogy(dense, teacher)).sum())
+            total_variation[form.name] += float((dense - teacher).abs().sum() / 2)
+    rows = []
+    for form in forms:
+        stacked = torch.stack(full), torch.stack(differences[form.name])
+        degrees, ratio = angle_and_ratio(stacked[0].sum(dim=0), stacked[1].sum(dim=0))
+        rows.append({
+            "name": form.name, "temperature": temperature, "unbiased": form.unbiased,
+            "bytes_per_position": round(form.bytes_per_position(len(material.pieces)), 1),
+            "bytes_per_token": round(form.bytes_per_position(len(material.pieces)) * MASK_RATE, 1),
+            "kl": round(kl[form.name] / seen, 4), "total_variation": round(total_variation[form.name] / seen, 4),
+            "gradient_angle_deg": round(degrees, 2), "gradient_angle_interval": interval(*stacked),
+            "gradient_norm_ratio": round(ratio, 4), "attention_rmse": None,
+        })  # fmt: skip
+    return {"positions": seen, "blocks": len(full), "forms": rows}
+
+
+@torch.no_grad()
+def measure_attention(material: Material, blocks: int) -> list[dict[str, Any]]:
+    """The error of the last layer's attention after it was stored, mean over heads and each head."""
+    layer = material.teacher.config.num_hidden_layers
+    tap = AttentionTap(material.teacher, [layer])
+    squares = {"attention mean": [0.0, 0], "attention heads": [0.0, 0]}
+    lengths = []
+    for number in range(blocks):
+        input_ids, _, _ = material.block(number)
+        mask = input_ids != material.pad_id
+        row, query = mask.nonzero(as_tuple=True)
+        probs = tap.probs(layer, row, query, mask)
+        lengths += mask.sum(dim=1).tolist()
+        for name, maps in (("attention mean", probs.mean(dim=1, keepdim=True)), ("attention heads", probs)):
+            codes, scales = quantise_rows(maps.numpy())
+            error = (codes * (scales.astype(np.float32) / 255)[..., None] - maps.numpy()) ** 2
+            squares[name][0] += float(error.sum())
+            squares[name][1] += int(mask[row].sum()) * maps.shape[1]
+    tap.close()
+    mean = float(np.mean(np.square(lengths)) / np.mean(lengths))  # keys of a row, mean over rows
+    heads = material.teacher.config.num_attention_heads
+    return [
+        {"name": name, "bytes_per_position": None, "bytes_per_token": round(2 + count * (2 + mean), 1), "kl": None,
+         "total_variation": None, "gradient_angle_deg": None, "gradient_norm_ratio": None,
+         "attention_rmse": float(f"{math.sqrt(squares[name][0] / squares[name][1]):.3g}"),
+         "bytes_per_token_at_128": 2 + count * 130}
+        for name, count in (("attention mean", 1), ("attention heads", heads))
+    ]  # fmt: skip
+
+
+def main() -> None:
+    """Print a Markdown table, then one JSON object."""
+    options = parser(__doc__.splitlines()[0]).parse_args()
+    torch.set_num_threads(options.threads)
+    positions = 500 if options.quick else 2200
+    budgets = [threshold(12), threshold(20), threshold(40), draws(25), with_bucket(20), renormalised(50)]
+    if not options.quick:
+        budgets = [threshold(6), *budgets, threshold(30), draws(10), draws(50), with_bucket(8), renormalised(20)]
+    with tempfile.TemporaryDirectory() as scratch:
+        material = Material(options, positions, Path(scratch))
+        runs = [measure_targets(material, budgets, temperature, positions) for temperature in (1.0, 2.0)]
+        attention = measure_attention(material, 3)
+    table = ["| form | T | bytes a position | KL | total variation | gradient angle, degrees | norm ratio |",
+             "|---|---|---|---|---|---|---|"]  # fmt: skip
+    for row in (row for run in runs for row in run["forms"]):
+        low, high = row["gradient_angle_interval"]
+        table.append(f"| {row['name']} | {row['temperature']:g} | {row['bytes_per_position']} | {row['kl']} | "
+                     f"{row['total_variation']} | {row['gradient_angle_deg']} [{low}, {high}] | "
+                     f"{row['gradient_norm_ratio']} |")  # fmt: skip
+    print("\n".join(table))
+    finish({"positions": runs[0]["positions"], "blocks": runs[0]["blocks"], "pieces": len(material.pieces),
+            "forms": [*runs[0]["forms"], *runs[1]["forms"], *attention],
+            "machine": machine(options.threads)})  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What the benchmarks run on: a teacher, a student and text, by default those that the pipeline left here."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import XLMRobertaForMaskedLM
+
+from distil.languages import LANGUAGES
+from distil.prepare import TokenizeConfig, prepare_language
+from distil.prepared import Prepared, Shard
+from distil.student import StudentConfig, build_student, start_from_teacher
+from distil.teacher import load_masked_lm
+from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Options that every benchmark has."""
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("--teacher", type=Path, default=Path("models/teacher"), help="model folder")
+    options.add_argument("--tokenizer", type=Path, default=Path("models/tokenizer"), help="kept pieces")
+    options.add_argument("--text", type=Path, default=Path("data/raw"), help="folder with LANG.txt")
+    options.add_argument(
+        "--student", type=Path, help="model folder; without it, 6 layers of 256 started from the teacher"
+    )
+    options.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of torch")
+    options.add_argument("--quick", action="store_true", help="at most three minutes on two CPU cores")
+    return options
+
+
+def load_text(options: argparse.Namespace, folder: Path, tokens: int, variants: int) -> list[Prepared]:
+    """The head of each language's text in `folder`, tokenised and masked as the pipeline does it."""
+    config = TokenizeConfig(
+        max_length=128, min_length=5, max_tokens=tokens, heldout_fraction=0.02, mask_rate=0.15, mask_variants=variants,
+        shard_tokens=max(1000, tokens),
+    )  # fmt: skip
+    found = []
+    for language in LANGUAGES:
+        text = options.text / f"{language}.txt"
+        if text.is_file():
+            prepare_language(language, text, options.tokenizer, config, 1, folder / language)
+            found.append(Prepared(folder / language))
+    if not found:
+        sys.exit(f"error: {options.text}: no LANG.txt there; run the pipeline first, or give --text")
+    return found
+
+
+def shards(texts: list[Prepared]) -> Iterator[Shard]:
+    """The first training shard of each language."""
+    for text in texts:
+        yield text.open(text.shards("train")[0])
+
+
+def load_student(options: argparse.Namespace, teacher: XLMRobertaForMaskedLM) -> XLMRobertaForMaskedLM:
+    """The student given, or a new one of the paper's shape started from the teacher."""
+    if options.student:
+        return load_masked_lm(options.student, "distil")
+    tokenizer = load_tokenizer(options.tokenizer)
+    torch.manual_seed(1)
+    shape = StudentConfig(hidden_size=256, num_hidden_layers=6, num_attention_heads=8, intermediate_size=1024,
+                          dropout=0.0, init="teacher")  # fmt: skip
+    pieces = torch.tensor(teacher_ids(options.tokenizer), dtype=torch.int64)
+    student = build_student(shape, special_ids(tokenizer), len(pieces), 514)
+    start_from_teacher(student, teacher, pieces)
+    return student.eval()
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """What a figure was measured on."""
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def finish(result: dict[str, Any]) -> None:
+    """One JSON object as the last line."""
+    sys.stdout.flush()
+    print(json.dumps(result), flush=True)

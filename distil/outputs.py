@@ -1,0 +1,189 @@
+"""What the teacher says of a shard of text, as the arrays of the cache."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+from transformers import XLMRobertaForMaskedLM
+
+from distil.cache import LogitFormat, pack_logits, quantise_rows, quantise_states
+from distil.errors import UserError
+from distil.params import Params
+from distil.prepared import Shard, masked_input
+from distil.targets import KeptEntries, sample_entries, top_entries
+from distil.teacher import AttentionTap, MaskedHead, resolve_layer
+
+
+class CacheConfig(Params):
+    """Section `cache_teacher:` of params.yaml."""
+
+    logits: Literal["sampled", "top_k", "full"]
+    entries: int = Field(ge=1, le=1000)
+    heldout_entries: int = Field(ge=1, le=1000)
+    sampling_temperature: float = Field(gt=0, le=100)
+    attention_layers: tuple[int, ...]
+    attention: Literal["mean", "heads", "inputs"]
+    attention_rows: float = Field(gt=0, le=1)
+    batch_tokens: int = Field(ge=512)
+
+    @model_validator(mode="after")
+    def _inputs_are_whole(self) -> "CacheConfig":
+        if self.attention == "inputs" and self.attention_rows < 1:
+            raise ValueError("attention inputs: keys are made from every row, so attention_rows must be 1")
+        return self
+
+
+class TeacherOutputs:
+    """The teacher with its taps: turns a shard of text into the arrays of the cache."""
+
+    def __init__(self, model: XLMRobertaForMaskedLM, teacher_ids: np.ndarray, config: CacheConfig, seed: int) -> None:
+        """`teacher_ids` (V,): the teacher's id of each of the student's pieces.
+
+        Raises:
+            UserError: an attention layer that the teacher does not have.
+        """
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = model
+        self.model.to(self.device)  # type: ignore[arg-type]  # transformers hides the signature
+        self.config, self.seed, self.pieces = config, seed, len(teacher_ids)
+        layers = model.config.num_hidden_layers
+        self.layers = [
+            resolve_layer(layer, layers, "params.yaml: cache_teacher.attention_layers")
+            for layer in config.attention_layers
+        ]
+        # Maps kept of a layer; with `inputs` the heads are made anew from each row's D numbers.
+        self.maps_per_layer = {
+            "mean": 1, "heads": model.config.num_attention_heads, "inputs": model.config.num_attention_heads,
+        }[config.attention]  # fmt: skip
+        self._teacher_ids = torch.from_numpy(teacher_ids.astype(np.int64)).to(self.device)
+        self._head = MaskedHead(model, self._teacher_ids)
+        self._tap = AttentionTap(model, self.layers)
+
+    def logit_format(self, split: str) -> LogitFormat:
+        """How this split's distributions are stored."""
+        entries = self.config.heldout_entries if split == "heldout" else self.config.entries
+        return LogitFormat(self.config.logits, min(entries, self.pieces), self.pieces, self.config.sampling_temperature)
+
+    def projections(self) -> dict[str, np.ndarray]:
+        """With `inputs`: the layers' frozen query, key and value projections, float32."""
+        if self.config.attention != "inputs":
+            return {}
+        return {
+            f"{layer}.{name}.{part}": tensor.detach().cpu().numpy()
+            for layer in self.layers
+            for name, module in self._tap.projections(layer).items()
+            for part, tensor in module.named_parameters()
+        }
+
+    @torch.inference_mode()
+    def shard(self, shard: Shard, form: LogitFormat, pad_id: int, done: Callable[[int], None]) -> dict[str, np.ndarray]:
+        """The arrays of the cache file for one shard of text.
+
+        Args:
+            shard: the text.
+            form: how distributions are stored.
+            pad_id: fills a batch up.
+            done: told the tokens of each batch.
+        """
+        rng = np.random.default_rng([self.seed, int(shard.sha256[:15], 16)])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        queries = [_draw_rows(shard.lengths, self.config.attention_rows, rng) for _ in range(shard.variants)]
+        packed: list[Future[dict[str, np.ndarray]]] = []
+        # Packing a batch overlaps with the teacher's work on the next one.
+        with ThreadPoolExecutor(1) as packer:
+            for variant in range(shard.variants):
+                for start, stop in batches(shard.lengths, self.config.batch_tokens):
+                    sequences = np.arange(start, stop)
+                    batch = masked_input(shard, sequences, np.full(len(sequences), variant), pad_id)
+                    input_ids = self._teacher_ids[torch.from_numpy(batch.input_ids).to(self.device)]
+                    lengths = torch.from_numpy(batch.lengths).to(self.device)
+                    mask = torch.arange(input_ids.shape[1], device=self.device) < lengths[:, None]
+                    hidden = self.model.roberta(input_ids, attention_mask=mask).last_hidden_state
+                    row = torch.from_numpy(batch.masked_sequence).to(self.device)
+                    column = torch.from_numpy(batch.masked_position).to(self.device)
+                    kept = self._distributions(hidden[row, column], form, generator)
+                    rows = [queries[variant][number] for number in sequences]
+                    attention = self._attention(rows, mask)
+                    packed.append(packer.submit(self._pack, kept, form, attention, rows, batch.lengths))
+                    done(int(batch.lengths.sum()))
+            parts = [future.result() for future in packed]
+        arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        if self.layers:
+            counts = np.array([[len(rows) for rows in variant] for variant in queries])  # (V, N)
+            arrays["attention_offsets"] = _starts(counts).astype(np.uint32)
+            if self.config.attention != "inputs":
+                maps = len(self.layers) * self.maps_per_layer
+                arrays["attention_bytes"] = _starts(counts * shard.lengths * maps).astype(np.uint64)
+        return arrays
+
+    def _distributions(self, hidden: Tensor, form: LogitFormat, generator: torch.Generator) -> KeptEntries:
+        """Kept entries at positions whose encoder output is `hidden` (P, D), on the CPU."""
+        log_probs = self._head.logits(hidden).float().log_softmax(dim=-1)
+        if form.form == "top_k":
+            kept = top_entries(log_probs, form.entries)
+        else:
+            entries = form.pieces if form.form == "full" else form.entries
+            kept = sample_entries(log_probs, entries, form.sampling_temperature, generator)
+        if not bool(torch.isfinite(kept.log_probs).all()):
+            raise UserError(
+                "models/teacher: its output is not a number (NaN or infinite) for some of the text; try it on a "
+                "sentence by hand, and `dvc repro --force teacher` if the weights are damaged"
+            )
+        return KeptEntries(*(tensor.cpu() for tensor in kept))
+
+    def _pack(
+        self, kept: KeptEntries, form: LogitFormat, attention: np.ndarray | None, queries: list[np.ndarray],
+        lengths: np.ndarray,
+    ) -> dict[str, np.ndarray]:  # fmt: skip
+        """One batch's share of each array."""
+        arrays = pack_logits(kept.ids.numpy(), kept.log_probs.numpy(), kept.log_scale.numpy(), form)
+        if attention is None:
+            return arrays
+        arrays["attention_rows"] = np.concatenate(queries).astype(np.uint16)
+        if self.config.attention == "inputs":
+            arrays["input_codes"], arrays["input_scales"] = quantise_states(attention)
+            return arrays
+        codes, arrays["attention_scales"] = quantise_rows(attention)
+        keys = np.repeat(lengths, [len(rows) for rows in queries])[:, None, None]
+        arrays["attention_probs"] = codes[np.broadcast_to(np.arange(codes.shape[2]) < keys, codes.shape)]
+        return arrays
+
+    def _attention(self, queries: list[np.ndarray], mask: Tensor) -> np.ndarray | None:
+        """Attention rows (R, E, T), or with `inputs` the layers' inputs (R, L, D); None without layers."""
+        if not self.layers:
+            return None
+        row = torch.from_numpy(np.repeat(np.arange(len(queries)), [len(rows) for rows in queries])).to(self.device)
+        column = torch.from_numpy(np.concatenate(queries).astype(np.int64)).to(self.device)
+        if self.config.attention == "inputs":
+            return torch.stack([self._tap.inputs(layer)[row, column] for layer in self.layers], dim=1).cpu().numpy()
+        maps = [self._tap.probs(layer, row, column, mask) for layer in self.layers]
+        if self.config.attention == "mean":
+            maps = [probs.mean(dim=1, keepdim=True) for probs in maps]
+        return torch.cat(maps, dim=1).cpu().numpy()
+
+
+def _draw_rows(lengths: np.ndarray, share: float, rng: np.random.Generator) -> list[np.ndarray]:
+    """For each sequence the queries whose rows are kept: an even draw of ceil(share * length) of them, sorted."""
+    if share == 1.0:
+        return [np.arange(length) for length in lengths]
+    return [np.sort(rng.permutation(length)[: int(np.ceil(share * length))]) for length in lengths]
+
+
+def batches(lengths: np.ndarray, batch_tokens: int) -> Iterator[tuple[int, int]]:
+    """Runs of sequences, sorted by length, whose padded size stays within `batch_tokens`."""
+    start = 0
+    for stop in range(1, len(lengths) + 1):
+        if stop == len(lengths) or (stop + 1 - start) * lengths[stop] > batch_tokens:
+            yield start, stop
+            start = stop
+
+
+def _starts(counts: np.ndarray) -> np.ndarray:
+    """(V, N) counts -> (V, N + 1): where each begins, and where the variant ends, counted through all variants."""
+    ends = np.cumsum(counts.reshape(-1)).reshape(counts.shape)
+    first = np.concatenate([[0], ends[:-1, -1]])
+    return np.concatenate([first[:, None], ends], axis=1)
