@@ -34,11 +34,13 @@ def parser(description: str) -> argparse.ArgumentParser:
     return options
 
 
-def load_text(options: argparse.Namespace, folder: Path, tokens: int, variants: int) -> list[Prepared]:
+def load_text(
+    options: argparse.Namespace, folder: Path, tokens: int, variants: int, shard_tokens: int = 4_000_000
+) -> list[Prepared]:
     """The head of each language's text in `folder`, tokenised and masked as the pipeline does it."""
     config = TokenizeConfig(
-        max_length=128, min_length=5, max_tokens=tokens, heldout_fraction=0.02, mask_rate=0.15, mask_variants=variants,
-        shard_tokens=max(1000, tokens),
+        max_length=128, min_length=5, max_tokens=tokens, heldout_fraction=0.1, mask_rate=0.15, mask_variants=variants,
+        shard_tokens=shard_tokens,
     )  # fmt: skip
     found = []
     for language in LANGUAGES:

@@ -11,12 +11,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import XLMRobertaForSequenceClassification
-from transformers.utils import logging as transformers_logging
 
 from distil.errors import UserError
 from distil.metrics import confusion_matrix, weighted_f1
 from distil.params import Params
-from distil.progress import Progress
+from distil.progress import Progress, quieten_transformers
 from distil.vocabulary import load_tokenizer, special_ids
 
 log = logging.getLogger("distil")
@@ -115,8 +114,7 @@ def finetune(
     Raises:
         UserError: the model does not load, or the loss is not finite.
     """
-    # The head is new and the masked-LM head is left behind: that is meant, and no news to a user.
-    transformers_logging.set_verbosity_error()
+    quieten_transformers()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)

@@ -13,6 +13,15 @@ log = logging.getLogger("distil")
 LOG_EVERY_SECONDS = 30.0
 
 
+def quieten_transformers() -> None:
+    """Keep transformers' own bars off everything but a terminal, and its notes on new and unused heads to itself."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        transformers_logging.disable_progress_bar()
+
+
 class Progress:
     """Counts units of work. Use as a context manager and call `add` after each piece."""
 

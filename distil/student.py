@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from distil.params import Params
+from distil.progress import quieten_transformers
 from distil.vocabulary import SpecialIds
 
 log = logging.getLogger("distil")
@@ -44,6 +45,7 @@ def build_student(config: StudentConfig, special: SpecialIds, pieces: int, posit
         pieces: size of its vocabulary.
         positions: rows of the position table, XLM-R's two unused ones included.
     """
+    quieten_transformers()
     return XLMRobertaForMaskedLM(
         XLMRobertaConfig(
             vocab_size=pieces,

@@ -3,7 +3,6 @@
 Legend: B batch, T tokens, P masked positions, V pieces, H heads, D hidden size.
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, XLMRobertaForMaskedLM
-from transformers.utils import logging as transformers_logging
 
 from distil.errors import UserError
+from distil.progress import quieten_transformers
 
 SUPPORTED = "xlm-roberta"
 
@@ -30,8 +29,7 @@ def load_masked_lm(folder: Path, made_by: str | None) -> XLMRobertaForMaskedLM:
     Raises:
         UserError: no config, another architecture, no weights, or weights that are damaged.
     """
-    if not sys.stderr.isatty():
-        transformers_logging.disable_progress_bar()
+    quieten_transformers()
     again = f"run `dvc repro --force {made_by}`" if made_by else "choose another model in `teacher:` of params.yaml"
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder}: expected a model folder with config.json, found none; {again}")
