@@ -1,5 +1,6 @@
 # One command each; `make help` lists them. The environment is made on the first use and again when the lock changes.
-PYTHON ?= python3
+# The interpreter behind `python3`, also where that is an environment's own: .venv is made anew from it and has no pip.
+PYTHON ?= $(shell python3 -c 'import sys; print(sys._base_executable)')
 VENV := .venv
 READY := $(VENV)/.ready
 # The environment's own programs first: DVC runs every stage with the `python` that it finds on PATH.
