@@ -12,10 +12,13 @@ from transformers import XLMRobertaForMaskedLM
 
 from distil.cache import LogitFormat, pack_logits, quantise_rows, quantise_states
 from distil.errors import UserError
+from distil.memory import give_back_freed_memory
 from distil.params import Params
 from distil.prepared import Shard, masked_input
 from distil.targets import KeptEntries, sample_entries, top_entries
 from distil.teacher import AttentionTap, MaskedHead, resolve_layer
+
+TRIM_EVERY = 16  # batches
 
 
 class CacheConfig(Params):
@@ -110,7 +113,10 @@ class TeacherOutputs:
                     attention = self._attention(rows, mask)
                     packed.append(packer.submit(self._pack, kept, form, attention, rows, batch.lengths))
                     done(int(batch.lengths.sum()))
+                    if len(packed) % TRIM_EVERY == 0:
+                        give_back_freed_memory()
             parts = [future.result() for future in packed]
+        give_back_freed_memory()
         arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         if self.layers:
             counts = np.array([[len(rows) for rows in variant] for variant in queries])  # (V, N)
