@@ -1,0 +1,173 @@
+"""What each part of the recipe gives: DVC experiments from benchmarks/ablations.yaml, recorded and shown as a table.
+
+python -m benchmarks.ablations run [NAME ...]   # those that are not there yet, one after another, in the workspace
+python -m benchmarks.ablations record           # their results -> docs/results.json, which git keeps
+python -m benchmarks.ablations table            # docs/results.json -> the tables in docs/results.md
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from distil.errors import UserError
+from distil.files import write_json, write_text
+from distil.runner import run
+
+SPEC, RECORDS, PAGE = Path("benchmarks/ablations.yaml"), Path("docs/results.json"), Path("docs/results.md")
+BEGIN, END = "<!-- ablations: made by `python -m benchmarks.ablations table` -->", "<!-- end of ablations -->"
+
+
+def git(*words: str) -> str:
+    """What a git command prints.
+
+    Raises:
+        UserError: git refuses; says why.
+    """
+    done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"git {' '.join(words)}: {done.stderr.strip().splitlines()[-1]}")
+    return done.stdout
+
+
+def recorded_experiments() -> dict[str, str]:
+    """Name -> git revision of every DVC experiment of this clone."""
+    lines = git("for-each-ref", "refs/exps", "--format=%(refname) %(objectname)").splitlines()
+    found = dict(line.split() for line in lines)
+    return {ref.rpartition("/")[2]: revision for ref, revision in found.items() if ref.count("/") >= 4}
+
+
+def read_spec(path: Path = SPEC) -> dict[str, dict[str, Any]]:
+    """Name -> {"what": a sentence, "set": ["key=value", ...]}."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def run_experiments(spec: dict[str, dict[str, Any]], names: list[str]) -> None:
+    """Run the named experiments, or all, that this clone does not have; params.yaml is put back after each.
+
+    Raises:
+        UserError: a name is not in the spec, or an experiment failed.
+    """
+    if unknown := [name for name in names if name not in spec]:
+        raise UserError(f"{SPEC}: no ablation named {', '.join(unknown)}; expected some of {', '.join(spec)}")
+    params = Path("params.yaml")
+    before = params.read_text(encoding="utf-8")
+    for name in names or spec:
+        if name in recorded_experiments():
+            continue
+        settings = [word for setting in spec[name]["set"] for word in ("-S", setting)]
+        try:
+            done = subprocess.run(["dvc", "exp", "run", "-n", name, *settings], check=False)
+        finally:
+            write_text(params, before)
+        if done.returncode:
+            raise UserError(f"ablation {name}: `dvc exp run` ended with {done.returncode}; mend it and run again")
+
+
+def record(spec: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The results of every experiment of the spec that this clone has, in the order of the spec."""
+    revisions, records = recorded_experiments(), []
+    for name, entry in spec.items():
+        if revision := revisions.get(name):
+            records.append({"name": name, "what": entry["what"], "set": entry["set"], **_results(revision)})
+    return records
+
+
+def _results(revision: str) -> dict[str, Any]:
+    """Date, code, training figures and every score of an experiment."""
+    files = git("ls-tree", "-r", "--name-only", revision, "metrics/evaluate").splitlines()
+    summary = json.loads(git("show", f"{revision}:metrics/distil/summary.json"))
+    scores: dict[str, Any] = {}
+    for file in files:
+        found = json.loads(git("show", f"{revision}:{file}"))
+        scores.setdefault(found["task"], {})[found["model"]] = {
+            "mean": found["mean"][found["metric"]],
+            "languages": {code: figures[found["metric"]] for code, figures in found["languages"].items()},
+            "seeds": [seed["seed"] for seed in next(iter(found["languages"].values()))["seeds"]],
+        }
+    return {
+        "date": git("show", "-s", "--format=%as", revision).strip(),
+        "commit": git("rev-parse", "--short", f"{revision}~1").strip(),
+        "parameters": summary["student"]["parameters"],
+        "steps": summary["steps"],
+        "tokens": summary["tokens"],
+        "heldout": summary["heldout"],
+        "scores": scores,
+    }
+
+
+def table(records: list[dict[str, Any]]) -> str:
+    """One Markdown table a task: first the models to compare with, then the student of each experiment; in points."""
+    parts = []
+    for task in sorted({task for entry in records for task in entry["scores"]}):
+        rows = [entry for entry in records if "student" in entry["scores"].get(task, {})]
+        first = rows[0]
+        languages = list(first["scores"][task]["student"]["languages"])
+        head = ["run", "what", "parameters", "held-out KL", "held-out accuracy", *languages, "mean",
+                "plain fine-tuning", "seeds", "date", "commit"]  # fmt: skip
+        lines = [f"**{task}**", "", _line(head), _line(["---"] * len(head))]
+        for model, scores in first["scores"][task].items():
+            if not model.startswith("student"):
+                points = _points(scores, languages)
+                lines.append(_line([model, "for comparison", "", "", "", *points, "", str(len(scores["seeds"])),
+                                    first["date"], first["commit"]]))  # fmt: skip
+        lines += [_line(_cells(entry, entry["scores"][task], languages)) for entry in rows]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _cells(entry: dict[str, Any], scores: dict[str, Any], languages: list[str]) -> list[str]:
+    heldout, plain = entry["heldout"].values(), scores.get("student_plain")
+    kl, accuracy = (sum(figures[name] for figures in heldout) / len(heldout) for name in ("kl", "student_accuracy"))
+    return [
+        f"`{entry['name']}`", entry["what"], f"{entry['parameters'] / 1e6:.1f}M", f"{kl:.3f}",
+        f"{100 * accuracy:.1f} %", *_points(scores["student"], languages),
+        f"{100 * plain['mean']:.1f}" if plain else "",
+        str(len(scores["student"]["seeds"])), entry["date"], entry["commit"],
+    ]  # fmt: skip
+
+
+def _points(scores: dict[str, Any], languages: list[str]) -> list[str]:
+    """The score of each language and their mean."""
+    return [*(f"{100 * scores['languages'][language]:.1f}" for language in languages), f"{100 * scores['mean']:.1f}"]
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def fill_page(page: str, body: str) -> str:
+    """The page with what stands between the two marks replaced.
+
+    Raises:
+        UserError: the marks are not there.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise UserError(f"{PAGE}: expected the lines {BEGIN} and {END}, found no such pair; put them in")
+    return f"{before}{BEGIN}\n\n{body}\n\n{END}{after}"
+
+
+def main() -> None:
+    """Parse the command line and act."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablations", description="Ablations of the recipe.")
+    parser.add_argument("action", choices=("run", "record", "table"))
+    parser.add_argument("names", nargs="*", help="with `run`: only these")
+    options = parser.parse_args()
+    if options.action == "run":
+        run_experiments(read_spec(), options.names)
+    elif options.action == "record":
+        write_json(RECORDS, record(read_spec()))
+    else:
+        records = json.loads(RECORDS.read_text(encoding="utf-8"))
+        write_text(PAGE, fill_page(PAGE.read_text(encoding="utf-8"), table(records)))
+        sys.stdout.write(f"{PAGE}: {len(records)} runs\n")
+
+
+if __name__ == "__main__":
+    run(main)

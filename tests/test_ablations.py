@@ -1,0 +1,67 @@
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from benchmarks import ablations
+from distil.errors import UserError
+
+SPEC = {"paper": {"what": "the paper's loss", "set": ["loss.alpha=0.5"]}, "never-run": {"what": "-", "set": []}}
+
+
+def scores(model: str, points: float) -> dict:
+    by_language = {code: {"weighted_f1": points, "seeds": [{"seed": 1}, {"seed": 2}]} for code in ("kin", "swa")}
+    return {"model": model, "task": "sentiment", "metric": "weighted_f1", "languages": by_language,
+            "mean": {"weighted_f1": points}}  # fmt: skip
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A git repository with one experiment, filed where DVC files its own."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("NAME", "EMAIL"):
+        for who in ("AUTHOR", "COMMITTER"):
+            monkeypatch.setenv(f"GIT_{who}_{name}", "someone")
+    subprocess.run(["git", "init", "-q", "."], check=True)
+    subprocess.run(["git", "commit", "-q", "--allow-empty", "-m", "baseline"], check=True)
+    heldout = {code: {"kl": 1.25, "student_accuracy": 0.3} for code in ("kin", "swa")}
+    summary = {"student": {"parameters": 13_000_000}, "steps": 10, "tokens": 1000, "heldout": heldout}
+    Path("metrics/distil").mkdir(parents=True)
+    Path("metrics/distil/summary.json").write_text(json.dumps(summary))
+    for model, points in (("student", 0.6), ("student_plain", 0.55), ("tfidf", 0.65)):
+        Path(f"metrics/evaluate/{model}").mkdir(parents=True)
+        Path(f"metrics/evaluate/{model}/sentiment.json").write_text(json.dumps(scores(model, points)))
+    subprocess.run(["git", "add", "."], check=True)
+    subprocess.run(["git", "commit", "-q", "-m", "experiment"], check=True)
+    subprocess.run(["git", "update-ref", "refs/exps/ab/cdef/paper", "HEAD"], check=True)
+    subprocess.run(["git", "reset", "-q", "--hard", "HEAD~1"], check=True)
+    return tmp_path
+
+
+def test_record_reads_the_results_of_an_experiment_from_git(clone: Path) -> None:
+    (found,) = ablations.record(SPEC)
+    assert found["name"] == "paper" and found["parameters"] == 13_000_000
+    student = found["scores"]["sentiment"]["student"]
+    assert student == {"mean": 0.6, "languages": {"kin": 0.6, "swa": 0.6}, "seeds": [1, 2]}
+
+
+def test_table_shows_each_run_with_plain_fine_tuning_and_the_baselines(clone: Path) -> None:
+    lines = ablations.table(ablations.record(SPEC)).splitlines()
+    head = [cell.strip() for cell in lines[2].split("|")]
+    tfidf, paper = ([cell.strip() for cell in line.split("|")] for line in lines[4:])
+    assert tfidf[head.index("run")] == "tfidf" and tfidf[head.index("mean")] == "65.0"
+    assert paper[head.index("mean")] == "60.0" and paper[head.index("plain fine-tuning")] == "55.0"
+    assert paper[head.index("held-out KL")] == "1.250" and paper[head.index("seeds")] == "2"
+
+
+def test_a_page_without_its_marks_is_refused() -> None:
+    filled = ablations.fill_page(f"a\n{ablations.BEGIN}\nold\n{ablations.END}\nb\n", "new")
+    assert "new" in filled and "old" not in filled and filled.startswith("a") and filled.endswith("b\n")
+    with pytest.raises(UserError, match="expected the lines"):
+        ablations.fill_page("no marks", "new")
+
+
+def test_an_unknown_ablation_is_refused_before_anything_runs(clone: Path) -> None:
+    with pytest.raises(UserError, match="no ablation named other"):
+        ablations.run_experiments(SPEC, ["other"])
