@@ -61,6 +61,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "tasks.sentiment.source": ["hub"],
     "tasks.sentiment.path": [""],
     "tasks.sentiment.pattern": ["{lang}.tsv", "/{lang}/{split}.tsv", ""],
+    "tasks.sentiment.verify": [3],
     "tasks.sentiment.kind": ["regression", "token_classification"],
     "tasks.sentiment.text_column": [""],
     "tasks.sentiment.label_column": ["", "tweet"],
