@@ -1,12 +1,15 @@
-"""Data sets of the Hugging Face hub, streamed at one commit: what is read is fetched, and nothing stays on disk."""
+"""The Hugging Face hub: data sets streamed at one commit, of which nothing stays on disk, and snapshots of models."""
 
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from distil.errors import UserError
+from distil.files import sha256_file
 from distil.sources import in_blocks
 
 log = logging.getLogger("distil")
@@ -62,6 +65,49 @@ def hub_blocks(
     return in_blocks((row[column] for row in _rows(dataset, config, split, commit, column)), dropped)
 
 
+def hub_snapshot(name: str, revision: str, patterns: list[str]) -> Path:
+    """The files of a model in the hub's own cache; the folder is named for the commit that `revision` stands for.
+
+    Args:
+        name: the model's id.
+        revision: commit, tag or branch.
+        patterns: globs of the files wanted.
+
+    Raises:
+        UserError: the hub cannot be reached and its cache has no copy, or there is no such model or revision for us.
+    """
+    from huggingface_hub import errors, snapshot_download
+
+    transport: type[Exception] = getattr(errors, "HTTPError")  # noqa: B009  # of the HTTP library that the hub uses
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+    except (errors.HfHubHTTPError, ValueError) as error:
+        raise UserError(
+            f"params.yaml: teacher: {name} at revision {revision}: {_first_line(error)}; check the id, the revision, "
+            "and for a gated or private model the token (`hf auth login`, or HF_TOKEN)"
+        ) from None
+    except (errors.LocalEntryNotFoundError, transport, ConnectionError):
+        raise UserError(
+            f"params.yaml: teacher.id: {name}: the hub cannot be reached and no copy is in its cache; go online "
+            "once, or set teacher.source to folder and teacher.path to a copy"
+        ) from None
+    _check_blobs(folder, name)
+    return folder
+
+
+def _check_blobs(folder: Path, name: str) -> None:
+    """Compare large files with their sha256, for which the hub's cache names them; the client compares sizes only."""
+    for path in sorted(folder.rglob("*")):
+        blob = path.resolve()
+        if re.fullmatch("[0-9a-f]{64}", blob.name) and sha256_file(blob) != blob.name:
+            blob.unlink()
+            path.unlink()
+            raise UserError(
+                f"params.yaml: teacher.id: {name}: {path.name} came with another sha256 than the hub names, and was "
+                "deleted; run again to fetch it anew"
+            )
+
+
 def _rows(dataset: str, config: str, split: str, commit: str, column: str) -> Iterator[dict[str, Any]]:
     """Rows in order; a stream that breaks is taken up behind the last row that came."""
     import datasets
@@ -100,7 +146,7 @@ def _troubles() -> tuple[type[Exception], ...]:
 def _wait_or_give_up(error: Exception, what: str, failures: int) -> None:
     """Wait, longer each time, where it may help; otherwise raise one sentence that says what to do."""
     status = getattr(getattr(error, "response", None), "status_code", 0)
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    reason = _first_line(error)
     if _may_pass(error, status) and failures < ATTEMPTS:
         seconds = FIRST_WAIT_SECONDS * 2 ** (failures - 1)
         log.warning("%s: %s; attempt %d of %d in %.0f s", what, reason, failures + 1, ATTEMPTS, seconds)
@@ -119,3 +165,7 @@ def _may_pass(error: Exception, status: int) -> bool:
     if status:
         return status in (408, 429) or status >= 500
     return isinstance(error, ConnectionError | TimeoutError | HTTPError) and not isinstance(error, HfHubHTTPError)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -123,6 +123,9 @@ class _Handler(BaseHTTPRequestHandler):
             found = self._find(f"{kind or 'models/'}{name}", revision)
             if found and file in found[1]:
                 headers = {"X-Repo-Commit": found[0], "ETag": f'"{hashlib.sha1(found[1][file]).hexdigest()}"'}
+                if file.endswith(".safetensors"):  # kept by the hub's large file storage, known by its sha256
+                    headers["X-Linked-ETag"] = f'"{hashlib.sha256(found[1][file]).hexdigest()}"'
+                    headers["X-Linked-Size"] = str(len(found[1][file]))
                 self._send_file(found[1][file], headers, fault)
             elif found:
                 self._send(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": found[0]})
