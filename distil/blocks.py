@@ -26,11 +26,13 @@ from distil.characters import (
     hashed,
 )
 from distil.clean import clean_line, letter_ratio, without_links
+from distil.identify import is_other
+from distil.near import bands
 from distil.overlap import HeldOut
 
 # What a line's own looks say, in the order in which they are asked. KEPT goes on to what other lines say.
-REASONS = ("kept", "not_utf8", "empty", "too_short", "too_long", "letters")
-KEPT, NOT_UTF8, EMPTY, TOO_SHORT, TOO_LONG, LETTERS = range(len(REASONS))
+REASONS = ("kept", "not_utf8", "empty", "too_short", "too_long", "letters", "other_language")
+KEPT, NOT_UTF8, EMPTY, TOO_SHORT, TOO_LONG, LETTERS, OTHER_LANGUAGE = range(len(REASONS))
 
 _SPACE = ord(" ")
 _BITMAP_BITS = 18
@@ -45,16 +47,28 @@ class Block(NamedTuple):
     hashes: np.ndarray  # (n,) uint64 of the line without case
     sizes: np.ndarray  # (n,) int64, bytes with the LF
     words: np.ndarray  # (n,) int64
+    bands: np.ndarray  # (n, BANDS) uint64, keys of near-duplicates; (0, BANDS) where they are not looked for
 
 
 class BlockCleaner:
     """Cleans blocks of one language."""
 
-    def __init__(self, bounds: tuple[int, int, float], held_out: HeldOut) -> None:
-        """Take `bounds`: least and most characters of a line, least share of letters (0 to 1)."""
+    def __init__(
+        self, bounds: tuple[int, int, float], held_out: HeldOut, tag: str | None = None, near: bool = False
+    ) -> None:
+        """Begin.
+
+        Args:
+            bounds: least and most characters of a line, least share of letters (0 to 1).
+            held_out: evaluation texts.
+            tag: of the language in which lines must be (distil/identify.py); None for no check.
+            near: whether near-duplicates are looked for.
+        """
         self._bounds = bounds
         self._sieve = Sieve(held_out)
         self._held_out = held_out
+        self._tag = tag
+        self._near = near
 
     def clean(self, raw: bytes) -> Block:
         """Clean lines that each end at LF; bytes that are not UTF-8 cost their line only."""
@@ -63,6 +77,10 @@ class BlockCleaner:
         codes = codes_of(text)
         reasons, words = self._judge(lines, codes)
         reasons[broken] = NOT_UTF8
+        if self._tag:
+            for place in np.flatnonzero(reasons == KEPT):
+                if is_other(lines[place], self._tag):
+                    reasons[place] = OTHER_LANGUAGE
         held_out = np.zeros(len(lines), bool)
         for place in np.flatnonzero(self._sieve.suspects(lines, text, codes) & (reasons == KEPT)):
             held_out[place] = lines[place] in self._held_out
@@ -70,7 +88,9 @@ class BlockCleaner:
         ends = np.flatnonzero(np.frombuffer(encoded, np.uint8) == LF)
         folded = text.casefold().encode().split(b"\n")
         hashes = np.fromiter(map(xxhash.xxh3_64_intdigest, folded[:-1]), np.uint64, len(lines))
-        return Block(encoded, reasons, held_out, hashes, np.diff(ends, prepend=-1), words)
+        return Block(
+            encoded, reasons, held_out, hashes, np.diff(ends, prepend=-1), words, bands(lines if self._near else [])
+        )
 
     def _judge(self, lines: Sequence[str], codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The reason by the looks of each line, and its words."""

@@ -17,7 +17,9 @@ from distil.blocks import KEPT, REASONS, Block, BlockCleaner
 from distil.errors import UserError
 from distil.files import atomic_folder, write_json
 from distil.hub import hub_blocks, hub_commit
-from distil.languages import LANGUAGES
+from distil.identify import tags_to_check
+from distil.languages import language as language_of
+from distil.near import NearSeen
 from distil.overlap import HeldOut
 from distil.params import Params
 from distil.sample import corpus_sentences, read_lexicon
@@ -49,6 +51,8 @@ class CorpusConfig(Params):
     min_characters: int = Field(ge=1, le=100_000)
     max_characters: int = Field(ge=1, le=100_000)
     min_letter_ratio: float = Field(ge=0, le=1)
+    language_check: Literal["none", "known", "all"]
+    drop_near_duplicates: bool
     workers: int = Field(ge=0, le=1024)
 
     @field_validator("pattern")
@@ -89,6 +93,7 @@ class Account:
         self.full = False
         self._limits = [limit or math.inf for limit in (config.max_megabytes * 1e6, config.max_words, config.max_lines)]
         self._seen = Seen()
+        self._near = NearSeen() if config.drop_near_duplicates else None
 
     def take(self, block: Block, count_rest: bool) -> bytes:
         """The lines to keep, each with its LF.
@@ -102,6 +107,10 @@ class Account:
         own = block.reasons == KEPT
         first[own] = self._seen.add(block.hashes[own])
         kept = first & ~block.held_out
+        near = np.zeros(len(fit), bool)
+        if self._near:
+            near[kept] = ~self._near.add(block.bands[kept])
+            kept &= ~near
         totals = zip((self.bytes, self.words, self.lines), (block.sizes, block.words, np.ones_like(block.words)),
                      self._limits, strict=True)  # fmt: skip
         for so_far, amounts, limit in totals:
@@ -115,6 +124,7 @@ class Account:
             self._count(REASONS[place], 0 if place == KEPT else int(count))
         self._count("duplicate", int((own & ~first & fit).sum()))
         self._count("held_out", int((first & block.held_out & fit).sum()))
+        self._count("near_duplicate", int((near & fit).sum()))
         self._count("over_cap", int((~fit[:read]).sum()))
         kept &= fit
         self.lines += int(kept.sum())
@@ -149,6 +159,9 @@ def write_corpus(config: CorpusConfig, languages: list[str], tasks_folder: Path,
     Raises:
         UserError: no text where it was expected, damaged files, or a language of which nothing is left.
     """
+    tags = tags_to_check(config.language_check, languages, f"{WHERE}.language_check")
+    if config.language_check == "known" and (unknown := [code for code, tag in tags.items() if tag is None]):
+        log.warning("corpus: NOT CHECKED, as the language check does not know them: %s", ", ".join(unknown))
     commit = hub_commit(config.dataset, config.revision) if config.source == "hub" else ""
     manifest: dict[str, Any] = {
         "source": config.source,
@@ -162,7 +175,8 @@ def write_corpus(config: CorpusConfig, languages: list[str], tasks_folder: Path,
     }
     with atomic_folder(out) as folder:
         for language in languages:
-            cleaner = BlockCleaner(config.bounds, HeldOut(held_out_texts(tasks_folder, language)))
+            held_out = HeldOut(held_out_texts(tasks_folder, language))
+            cleaner = BlockCleaner(config.bounds, held_out, tags[language], config.drop_near_duplicates)
             account = Account(config)
             source = open_source(config, language, commit, account.dropped)
             _write_language(source, account, cleaner, config.workers, folder / f"{language}.txt")
@@ -173,6 +187,7 @@ def write_corpus(config: CorpusConfig, languages: list[str], tasks_folder: Path,
                 "words": account.words,
                 "bytes": account.bytes,
                 "dropped": dict(sorted(account.dropped.items())),
+                "language_checked": tags[language] is not None,
             }
         write_json(folder / "manifest.json", manifest)
     return manifest
@@ -184,7 +199,7 @@ def open_source(config: CorpusConfig, language: str, commit: str, dropped: Count
         sentences = corpus_sentences(read_lexicon(Path(config.path), language))
         return Source([f"{language}.yaml"], in_blocks(sentences, dropped), endless=False)
     if config.source == "hub":
-        name = config.config.replace("{fineweb2}", LANGUAGES[language].fineweb2).replace("{lang}", language)
+        name = config.config.replace("{fineweb2}", language_of(language).fineweb2).replace("{lang}", language)
         blocks = hub_blocks(config.dataset, name, config.split, commit, config.text_column, dropped)
         return Source([name], blocks, endless=True)
     paths = find_files(config.path, config.pattern, {"lang": language}, TEXT_FORMATS + TABLE_FORMATS, WHERE)
@@ -206,6 +221,11 @@ def _write_language(source: Source, account: Account, cleaner: BlockCleaner, wor
                 last = time.monotonic()
                 _report(f"corpus: {language}: so far", account, last - start)
     _report(f"corpus: {language}:", account, time.monotonic() - start)
+    if account.dropped["other_language"] > account.lines:
+        log.warning(
+            "corpus: %s: the language check dropped more lines than were kept; look at them, and set "
+            "%s.language_check to none if it is wrong", language, WHERE,
+        )  # fmt: skip
     if not account.lines:
         raise UserError(
             f"corpus: {language}: nothing is left of {account.lines_read} lines (dropped: {_counts(account.dropped)}); "

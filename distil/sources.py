@@ -29,11 +29,11 @@ _MAX_CSV_FIELD = 16 * 2**20  # characters; a field beyond it is a quote that was
 
 
 def find_files(folder: str, pattern: str, fills: dict[str, str], formats: Sequence[str], where: str) -> list[Path]:
-    """The files below `folder` that match `pattern`, in the order of their names.
+    """The files below `folder` that match `pattern`, in the order of their names, each once.
 
     Args:
         folder: as in params.yaml; a relative one is taken from the working directory.
-        pattern: a glob with {placeholders}.
+        pattern: a glob with {placeholders}; of a folder that it matches, all files that can be read are taken.
         fills: placeholder -> what stands for it, such as {"lang": "kin"}.
         formats: the endings that the caller can read.
         where: begins every message, such as "params.yaml: corpus".
@@ -51,21 +51,33 @@ def find_files(folder: str, pattern: str, fills: dict[str, str], formats: Sequen
             "an absolute one works everywhere"
         )
     try:
-        files = sorted(path for path in root.glob(pattern) if path.is_file())
+        found_paths = sorted(root.glob(pattern))
     except ValueError as error:
         raise UserError(f"{where}.pattern: {pattern} is no pattern ({error}); see Python's pathlib for `**`") from None
+    files = [file for path in found_paths for file in ([path] if path.is_file() else _files_below(path, formats))]
     if not files:
         names = sorted(path.name for path in root.iterdir())
         listed = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") or "an empty folder"
         raise UserError(f"{where}.pattern: no file matches {pattern} below {folder}, which holds {listed}; mend either")
+    files = list(dict.fromkeys(files))
     for path in files:
-        kind = file_format(path)
-        if kind not in formats or (kind == ".parquet" and path.suffix in COMPRESSIONS):
+        if not _is_readable(path, formats):
             raise UserError(
                 f"{path}: expected a name that ends in {', '.join(formats)} (all but Parquet also with .gz or .zst), "
                 f"found {''.join(path.suffixes) or 'no ending'}; change {where}.pattern"
             )
     return files
+
+
+def _files_below(folder: Path, formats: Sequence[str]) -> list[Path]:
+    """The files of a folder that can be read, in the order of their names; others and hidden ones are passed over."""
+    files = sorted(path for path in folder.rglob("[!.]*") if path.is_file())
+    return [path for path in files if _is_readable(path, formats)]
+
+
+def _is_readable(path: Path, formats: Sequence[str]) -> bool:
+    kind = file_format(path)
+    return kind in formats and not (kind == ".parquet" and path.suffix in COMPRESSIONS)
 
 
 def file_format(path: Path) -> str:

@@ -84,6 +84,8 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "corpus.min_characters": [0],
     "corpus.max_characters": [0, 9],
     "corpus.min_letter_ratio": [-0.1, 1.1],
+    "corpus.language_check": ["some", "both"],
+    "corpus.drop_near_duplicates": [2, "maybe"],
     "corpus.workers": [-1, 1025],
     "teacher.source": ["url"],
     "teacher.path": [""],
@@ -353,7 +355,7 @@ def test_a_params_yaml_that_cannot_be_read_is_said_by_every_stage(
 @pytest.mark.parametrize(
     ("languages", "words"),
     [
-        (["swa", "xyz"], ["unknown language code 'xyz'", "one of hau, ibo, kin, swa, yor", "distil/languages.py"]),
+        (["swa", "xyz"], ["unknown language code 'xyz'", "an ISO 639-3 code", "such as hau, ibo, kin, swa, yor"]),
         (["swa", "yor", "swa"], ["'swa' is given 2 times", "give it once"]),
         ([], ["the list is empty", "at least one of"]),
         ("swa", ["expected a list of ISO 639-3 codes, found 'swa'"]),

@@ -15,7 +15,8 @@ from distil.params import parse_params
 BLOCK = {
     "source": "files", "path": "text", "pattern": "{lang}.txt", "text_column": "text", "dataset": "org/data",
     "config": "{fineweb2}", "split": "train", "revision": "main", "max_megabytes": 0, "max_words": 0, "max_lines": 0,
-    "min_characters": 5, "max_characters": 100, "min_letter_ratio": 0.6, "workers": 1,
+    "min_characters": 5, "max_characters": 100, "min_letter_ratio": 0.6, "language_check": "none",
+    "drop_near_duplicates": False, "workers": 1,
 }  # fmt: skip
 
 
@@ -74,6 +75,7 @@ def test_every_line_is_kept_or_counted_under_its_reason(root):
         "lines": 2,
         "words": 5,
         "bytes": 36,  # 21 + 15
+        "language_checked": False,
         "dropped": {
             "empty": 1,
             "too_short": 1,
@@ -196,6 +198,44 @@ def test_the_text_is_the_same_whatever_the_size_of_blocks_and_the_number_of_work
     assert build(root, text, max_lines=800, workers=2) == whole
 
 
+MIXED = (
+    "Umwana arakina hanze kandi arishimye cyane\n"
+    "The children are playing outside and they are very happy today\n"
+    "Watoto wanacheza nje na wamefurahi sana leo asubuhi\n"
+    "12 km\n"
+)
+
+
+def test_lines_of_another_language_are_dropped_only_when_that_is_asked_for(root):
+    entry, kept = build(root, MIXED, min_letter_ratio=0)
+    assert (entry["lines"], entry["language_checked"]) == (4, False)
+    entry, kept = build(root, MIXED, min_letter_ratio=0, language_check="all")
+    assert kept.splitlines() == [MIXED.splitlines()[0], "12 km"]  # of the last one nobody can be sure
+    assert (entry["dropped"], entry["language_checked"]) == ({"other_language": 2}, True)
+
+
+def test_lines_of_a_language_that_the_check_does_not_know_are_kept_and_that_is_said(root, caplog):
+    (root / "text/nqo.txt").write_text(MIXED)
+    config = CorpusConfig(**BLOCK | {"language_check": "known"})
+    (root / "text/kin.txt").write_text(MIXED)
+    found = write_corpus(config, ["kin", "nqo"], root / "data/tasks", root / "data/raw")["languages"]
+    assert (found["kin"]["lines"], found["nqo"]["lines"]) == (1, 3)
+    assert (found["kin"]["language_checked"], found["nqo"]["language_checked"]) == (True, False)
+    assert "NOT CHECKED, as the language check does not know them: nqo" in caplog.text
+    with pytest.raises(UserError, match="corpus.language_check: the language check does not know nqo"):
+        config = CorpusConfig(**BLOCK | {"language_check": "all"})
+        write_corpus(config, ["kin", "nqo"], root / "data/tasks", root / "data/raw")
+
+
+def test_near_duplicates_are_dropped_only_when_that_is_asked_for(root):
+    line = "Umwana arakina hanze kandi arishimye cyane kuko uyu munsi ari umunsi mukuru w'amavuko ye"
+    near = [line, line.replace("'", " ").upper() + "!", line.replace("mukuru", "mukru"), "Inkuru nshya y'uyu munsi"]
+    assert build(root, "\n".join(near))[0]["lines"] == 4
+    entry, kept = build(root, "\n".join(near), drop_near_duplicates=True)
+    assert kept.splitlines() == [near[0], near[3]]
+    assert entry["dropped"] == {"near_duplicate": 2}
+
+
 def test_without_tasks_the_evaluation_texts_cannot_be_taken_out(root):
     (root / "text/kin.txt").write_text("Inkuru nshya\n")
     with pytest.raises(UserError, match="data/none: no such folder; run `dvc repro tasks`"):
@@ -249,6 +289,8 @@ def test_a_hub_data_set_is_read_up_to_the_cap_and_no_further(root, monkeypatch):
         ("max_megabytes", float("inf")),
         ("max_words", -1),
         ("max_lines", -1),
+        ("language_check", "some"),
+        ("drop_near_duplicates", 2),
         ("workers", -1),
         ("min_characters", 0),
         ("max_characters", 4),  # below min_characters

@@ -160,6 +160,15 @@ def test_files_are_found_by_pattern_in_the_order_of_their_names(tmp_path):
     assert names == ["a_kin.txt.gz", "b_kin.txt", "deep/er/c_kin.txt"]
 
 
+def test_a_folder_that_the_pattern_names_stands_for_its_readable_files(tmp_path):
+    for name in ("kin/b.txt.zst", "kin/deep/a.parquet", "kin/README.md", "kin/.hidden.txt", "swa/a.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / name, "")
+    for pattern in ("{lang}", "{lang}*", "*in/**"):  # the last one matches the folder and each folder in it
+        names = [path.relative_to(tmp_path).as_posix() for path in find(tmp_path, pattern)]
+        assert names == ["kin/b.txt.zst", "kin/deep/a.parquet"]
+
+
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
