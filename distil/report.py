@@ -17,7 +17,7 @@ from pydantic import ConfigDict, ValidationError
 
 from distil.errors import UserError
 from distil.files import read_json
-from distil.languages import LANGUAGES
+from distil.languages import language
 from distil.params import Params, load_languages, load_params, read_params
 from distil.predictions import (
     Disagreement,
@@ -82,7 +82,7 @@ class Report:
 
 def language_name(code: str) -> str:
     """Kinyarwanda for kin."""
-    return LANGUAGES[code].name
+    return language(code).name
 
 
 F = TypeVar("F", bound=MadeFile)

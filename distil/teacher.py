@@ -30,22 +30,12 @@ def load_masked_lm(folder: Path, made_by: str | None) -> XLMRobertaForMaskedLM:
         UserError: no config, another architecture, no weights, or weights that are damaged.
     """
     quieten_transformers()
-    again = f"run `dvc repro --force {made_by}`" if made_by else "choose another model in `teacher:` of params.yaml"
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: expected a model folder with config.json, found none; {again}")
+    again = _remedy(made_by)
+    check_architecture(folder, made_by)
     if not (folder / "model.safetensors").is_file() and not (folder / "model.safetensors.index.json").is_file():
         pickled = (folder / "pytorch_model.bin").is_file()
         found = "pytorch_model.bin, which can run code and is not opened" if pickled else "none"
         raise UserError(f"{folder}: expected weights in model.safetensors, found {found}; {again}")
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}/config.json: not a model's config ({_first_line(error)}); {again}") from None
-    if config.model_type != SUPPORTED:
-        raise UserError(
-            f"{folder}/config.json: model_type: expected {SUPPORTED}, found {config.model_type}; any XLM-R masked "
-            "language model works, such as Davlan/afro-xlmr-large, Davlan/afro-xlmr-base or FacebookAI/xlm-roberta-base"
-        )
     try:
         loaded: Any = XLMRobertaForMaskedLM.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, output_loading_info=True
@@ -62,6 +52,26 @@ def load_masked_lm(folder: Path, made_by: str | None) -> XLMRobertaForMaskedLM:
             f"{len(missing) - 1} more; use a model trained with masked-LM, not one without its head"
         )
     return model.eval()
+
+
+def check_architecture(folder: Path, made_by: str | None) -> None:
+    """Refuse a folder whose config.json is missing or of another kind of model; arguments as of `load_masked_lm`."""
+    again = _remedy(made_by)
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: expected a model folder with config.json, found none; {again}")
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}/config.json: not a model's config ({_first_line(error)}); {again}") from None
+    if config.model_type != SUPPORTED:
+        raise UserError(
+            f"{folder}/config.json: model_type: expected {SUPPORTED}, found {config.model_type}; any XLM-R masked "
+            "language model works, such as Davlan/afro-xlmr-large, Davlan/afro-xlmr-base or FacebookAI/xlm-roberta-base"
+        )
+
+
+def _remedy(made_by: str | None) -> str:
+    return f"run `dvc repro --force {made_by}`" if made_by else "choose another model in `teacher:` of params.yaml"
 
 
 def _first_line(error: Exception) -> str:

@@ -10,10 +10,11 @@ from transformers import AutoTokenizer, XLMRobertaForMaskedLM
 
 from distil.errors import UserError
 from distil.files import sha256_file, sha256_json, write_json
+from distil.hub import hub_snapshot
 from distil.params import Params
 from distil.pretrain import PretrainConfig, pretrain
 from distil.student import describe
-from distil.teacher import load_masked_lm
+from distil.teacher import check_architecture, load_masked_lm
 from distil.vocabulary import load_tokenizer, special_ids
 
 log = logging.getLogger("distil")
@@ -112,25 +113,9 @@ def _copy(source: Path, out: Path) -> None:
 
 def _download(name: str, revision: str) -> Path:
     """Fetch a snapshot through the hub's own cache; its folder is named for the commit that `revision` stands for."""
-    from huggingface_hub import errors, snapshot_download
-
-    transport: type[Exception] = getattr(errors, "HTTPError")  # noqa: B009  # of the HTTP library that the hub uses
-
-    try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(SNAPSHOT)))
-    except (errors.HfHubHTTPError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"params.yaml: teacher: {name} at revision {revision}: {reason}; check the id, the revision, and for a "
-            "gated model "
-            "the token (`hf auth login`)"
-        ) from None
-    except (errors.LocalEntryNotFoundError, transport, ConnectionError):
-        raise UserError(
-            f"params.yaml: teacher.id: {name}: the hub cannot be reached and no copy is in its cache; go online "
-            "once, or set "
-            "teacher.source to folder and teacher.path to a copy"
-        ) from None
+    config = hub_snapshot(name, revision, ["config.json"])
+    check_architecture(config, None)  # before gigabytes of weights
+    folder = hub_snapshot(name, config.name, list(SNAPSHOT))
     log.info("teacher: %s at commit %s", name, folder.name)
     return folder
 

@@ -35,7 +35,7 @@ def task(tmp_path_factory: pytest.TempPathFactory):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("\n".join(["text\tlabel", *part]) + "\n", encoding="utf-8")
     config = TaskConfig(
-        source="files", path=str(root / "in"), pattern="{lang}/{split}.tsv", kind="text_classification",
+        source="files", path=str(root / "in"), pattern="{lang}/{split}.tsv", verify="", kind="text_classification",
         text_column="text", label_column="label", labels=["good", "bad"], normalise=False, max_train_rows=0,
         max_dev_rows=0, max_test_rows=0,
     )  # fmt: skip

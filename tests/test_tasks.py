@@ -17,7 +17,7 @@ from distil.tasks.normalise import normalise
 from distil.tasks.write import draw, write_task
 
 TEXT = {
-    "source": "files", "path": "in", "pattern": "{lang}/{split}.tsv", "kind": "text_classification",
+    "source": "files", "path": "in", "pattern": "{lang}/{split}.tsv", "verify": "", "kind": "text_classification",
     "text_column": "tweet", "label_column": "label", "labels": ["positive", "neutral", "negative"], "normalise": False,
     "max_train_rows": 0, "max_dev_rows": 0, "max_test_rows": 0,
 }  # fmt: skip
@@ -282,7 +282,7 @@ def test_a_language_that_a_task_lacks_is_named(root):
 @pytest.mark.parametrize(
     ("block", "key", "value"),
     [
-        (TEXT, "source", "url"),
+        (TEXT, "source", "hub"),
         (TEXT, "path", ""),
         (TEXT, "pattern", "{lang}.tsv"),
         (TEXT, "pattern", "{split}.tsv"),

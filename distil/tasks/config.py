@@ -15,9 +15,10 @@ _UNKNOWN_LABELS_TOLD = 8
 class TaskConfig(Params):
     """A block of `tasks:` in params.yaml, which says what each key means."""
 
-    source: Literal["sample", "files"]
+    source: Literal["sample", "files", "url"]
     path: str = Field(min_length=1)
     pattern: str
+    verify: str
     kind: Kind
     text_column: str = Field(min_length=1)
     label_column: str = Field(min_length=1)

@@ -4,10 +4,11 @@ import json
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from distil.download import fetch
 from distil.errors import UserError
 from distil.files import atomic_folder, write_json
 from distil.overlap import fold_key
@@ -15,6 +16,7 @@ from distil.sample import labelled_rows, read_lexicon
 from distil.sources import find_files
 from distil.tasks import text_classification, token_classification
 from distil.tasks.config import Account, TaskConfig
+from distil.tasks.pins import check_files, pinned, read_pins
 from distil.tasks.read import SPLITS, Row, TextRow
 
 log = logging.getLogger("distil")
@@ -43,6 +45,7 @@ def write_task(name: str, config: TaskConfig, languages: list[str], seed: int, o
         "kind": config.kind,
         "labels": config.labels,
         "source": config.source,
+        "origin": _origin(config),
         "synthetic": config.source == "sample",
         "normalised": config.normalise,
         "languages": {},
@@ -106,9 +109,30 @@ def _open_split(name: str, config: TaskConfig, language: str, split: str, accoun
         yield from text_classification.usable(rows, config, account)
         return
     kind = text_classification if config.kind == "text_classification" else token_classification
-    fills, where = {"lang": language, "split": split}, f"params.yaml: tasks.{name}"
-    for path in find_files(config.path, config.pattern, fills, kind.FORMATS, where):
+    for path in _files(name, config, language, split, kind.FORMATS):
         yield from kind.read_file(path, config, account)
+
+
+def _origin(config: TaskConfig) -> str:
+    """Where the rows are from, for the manifest."""
+    if config.source == "url":
+        pins = read_pins(Path(config.path))
+        return f"{pins.name}, {pins.repository} at {pins.commit}, {pins.licence}"
+    return config.path if config.source == "sample" else f"{config.path}/{config.pattern}"
+
+
+def _files(name: str, config: TaskConfig, language: str, split: str, formats: Sequence[str]) -> list[Path]:
+    """The files of a split, fetched or checked where the block says so."""
+    fills, where = {"lang": language, "split": split}, f"params.yaml: tasks.{name}"
+    if config.source == "url":
+        path = Path(config.path)
+        file = config.pattern.replace("{lang}", language).replace("{split}", split)
+        return [fetch(pinned(read_pins(path), path, file, where))]
+    files = find_files(config.path, config.pattern, fills, formats, where)
+    if config.verify:
+        path = Path(config.verify)
+        check_files(read_pins(path), path, Path(config.path), files, where)
+    return files
 
 
 def _check_something_left(rows: list[Row], account: Account, where: str) -> None:
