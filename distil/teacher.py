@@ -182,10 +182,13 @@ class MaskedHead:
         every = piece_ids is None or (
             len(piece_ids) == len(decoder.weight) and bool((piece_ids == torch.arange(len(piece_ids))).all())
         )
-        self._weight = decoder.weight if every else decoder.weight.detach()[piece_ids]
-        self._bias = decoder.bias if every else decoder.bias.detach()[piece_ids]
+        self.weight = decoder.weight if every else decoder.weight.detach()[piece_ids]  # (V, D)
+        self.bias = decoder.bias if every else decoder.bias.detach()[piece_ids]  # (V,)
+
+    def states(self, hidden: Tensor) -> Tensor:
+        """(P, D) the head's last hidden state, from which the scores are linear, from the encoder's output (P, D)."""
+        return self._head.layer_norm(nn.functional.gelu(self._head.dense(hidden)))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(P, V) unnormalised scores from the encoder's output (P, D)."""
-        transformed = self._head.layer_norm(nn.functional.gelu(self._head.dense(hidden)))
-        return nn.functional.linear(transformed, self._weight, self._bias)
+        return nn.functional.linear(self.states(hidden), self.weight, self.bias)
