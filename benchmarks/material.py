@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from transformers import XLMRobertaForMaskedLM
 
+from distil.initialise import start_from_teacher
 from distil.languages import LANGUAGES
 from distil.prepare import TokenizeConfig, prepare_language
 from distil.prepared import Prepared, Shard
-from distil.student import StudentConfig, build_student, start_from_teacher
+from distil.student import StudentConfig, build_student
 from distil.teacher import load_masked_lm
 from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
 
@@ -66,7 +67,7 @@ def load_student(options: argparse.Namespace, teacher: XLMRobertaForMaskedLM) ->
     tokenizer = load_tokenizer(options.tokenizer)
     torch.manual_seed(1)
     shape = StudentConfig(hidden_size=256, num_hidden_layers=6, num_attention_heads=8, intermediate_size=1024,
-                          dropout=0.0, init="teacher")  # fmt: skip
+                          dropout=0.0, init="teacher", init_layers=())  # fmt: skip
     pieces = torch.tensor(teacher_ids(options.tokenizer), dtype=torch.int64)
     student = build_student(shape, special_ids(tokenizer), len(pieces), 514)
     start_from_teacher(student, teacher, pieces)

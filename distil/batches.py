@@ -1,6 +1,6 @@
 """Which sequences stand in which batch, and the batch itself: text from data/prepared, targets from data/teacher."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 from distil.cache import CachedShard, TeacherCache
 from distil.prepared import Shard, masked_input
 from distil.targets import KeptEntries
+from distil.untaught import NoTargets, TextOnly
 
 POOL_BATCHES = 50  # batches that are sorted by length together: little padding, yet batches differ between epochs
 
@@ -47,9 +48,9 @@ class Drawn(NamedTuple):
 class CorpusIndex:
     """Every sequence of one split of all languages, by number: 10 bytes of memory each."""
 
-    def __init__(self, caches: list[TeacherCache], split: str) -> None:
+    def __init__(self, caches: Sequence[TeacherCache | TextOnly], split: str) -> None:
         """Open the shards of `split`; memory-mapped, so that only what a batch touches is read."""
-        self._shards: list[tuple[Shard, CachedShard]] = []
+        self._shards: list[tuple[Shard, CachedShard | NoTargets]] = []
         self.pad_id: int = caches[0].prepared.manifest["pad_id"]
         self.has_attention = bool(caches[0].layers)
         self._states = caches[0].attention_form == "inputs"

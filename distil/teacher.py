@@ -157,6 +157,11 @@ class AttentionTap:
         heads = module.num_attention_heads
         return attention_rows(module.query(hidden), module.key(hidden), heads, sequence, query, mask)
 
+    def vectors(self, layer: int, names: tuple[str, ...]) -> dict[str, Tensor]:
+        """(B, T, D) each: one layer's query, key or value vectors in the last forward pass, all heads side by side."""
+        projections = self.projections(layer)
+        return {name: projections[name](self._inputs[layer]) for name in names}
+
     def inputs(self, layer: int) -> Tensor:
         """(B, T, D) what went into one layer's attention in the last forward pass."""
         return self._inputs[layer]

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from distil.distillation import distil_student, open_caches, stage_code, training_key
+from distil.distillation import distil_student, open_caches
 from distil.files import atomic_folder, scratch_folder, write_json
+from distil.fingerprint import stage_code, training_key
 from distil.objective import LayerPair, LossConfig
 from distil.params import load_languages, load_list, load_params, load_seed, read_params
 from distil.runner import Cost, run

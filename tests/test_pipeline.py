@@ -127,4 +127,4 @@ def test_every_key_of_params_yaml_stands_under_a_comment() -> None:
 def test_params_yaml_is_written_in_block_style() -> None:
     lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()
     values = [line.split(":", 1)[1].strip() for line in lines if ":" in line and not line.strip().startswith("#")]
-    assert not [value for value in values if value.startswith(("[", "{"))]
+    assert not [value for value in values if value.startswith(("[", "{")) and value != "[]"]

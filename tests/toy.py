@@ -26,7 +26,13 @@ CACHE = CacheConfig(
     attention="mean", attention_rows=1.0, batch_tokens=512,
 )  # fmt: skip
 SHAPE = StudentConfig(
-    hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, dropout=0.1, init="random"
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=32,
+    dropout=0.1,
+    init="random",
+    init_layers=(),
 )
 
 
@@ -54,7 +60,13 @@ def make_teacher(root: Path, heads: int = 4, seed: int = 0) -> None:
     tokenizer = train_tokenizer(lines, 200, out)
     torch.manual_seed(seed)
     shape = StudentConfig(
-        hidden_size=32, num_hidden_layers=3, num_attention_heads=heads, intermediate_size=48, dropout=0.0, init="random"
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=heads,
+        intermediate_size=48,
+        dropout=0.0,
+        init="random",
+        init_layers=(),
     )
     model = build_student(shape, special_ids(tokenizer), tokenizer.get_vocab_size(), 66)
     with torch.no_grad():  # distributions worth learning: far from uniform
@@ -72,7 +84,9 @@ def make_vocabulary(root: Path) -> None:
     texts = {language: root / "data/raw" / f"{language}.txt" for language in LANGUAGES}
     out = root / "models/tokenizer"
     out.mkdir(parents=True, exist_ok=True)
-    build_vocabulary(texts, root / "models/teacher", VocabularyConfig(keep="full", coverage=1.0), out)
+    build_vocabulary(
+        texts, root / "models/teacher", VocabularyConfig(keep="full", coverage=1.0, size=200, floor=0), out
+    )
 
 
 def make_prepared(root: Path, config: TokenizeConfig = TOKENIZE, seed: int = 1) -> None:
