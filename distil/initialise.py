@@ -42,8 +42,8 @@ def start_from_teacher(
     both stays a projection of the teacher's. The head's bias of each piece is copied. A student at least as wide as
     the teacher keeps the teacher's rows, rotated and padded with zeros.
 
-    Student layer i takes teacher layer `layers[i]`; those beyond stay random, as the head's transform does: its GELU
-    acts in the words' own space, which no rotation keeps.
+    Student layer i takes teacher layer `layers[i]`; those beyond stay random, and so does the head's transform: its
+    GELU acts in the words' own space, which no rotation keeps.
 
     Args:
         student: changed in place.
@@ -168,10 +168,10 @@ def start_attention(student: Any, teacher: Any, basis: Tensor) -> None:
 
     A head is two bilinear forms: which token looks at which, Bᵀ Wqᵀ Wk B, and what is carried over, Bᵀ Wo Wv B. Each is
     factored by its singular values into the student's head size (exact where that is no less than the teacher's).
-    Where the teacher has more heads, those that carry most (Frobenius norm) are taken; where it has fewer, the
-    student's others stay random, and so do rows beyond the teacher's head size. Of the biases, the query's survives in
-    the scores and the value's as a constant in the output; the key's adds the same to all scores of a query, which
-    softmax ignores.
+    Where the teacher has more heads, those that carry most (Frobenius norm) are taken; where it has fewer, or smaller
+    ones, what is left of the student's queries and values stays random and of its keys and outputs becomes 0: it adds
+    nothing at first, and learns. Of the biases, the query's survives in the scores and the value's as a constant in the
+    output; the key's adds the same to all scores of a query, which softmax ignores.
 
     Args:
         student: an XLM-R attention block, changed in place.
@@ -188,6 +188,10 @@ def start_attention(student: Any, teacher: Any, basis: Tensor) -> None:
     carried = output @ value  # (heads, h, h)
     strongest = carried.square().sum(dim=(1, 2)).argsort(descending=True, stable=True)[:new_heads].sort().values
     rank = min(old_size, new_size)
+    for empty in (student.self.key.weight, student.output.dense.weight):
+        empty.zero_()
+    for name in ("query", "key", "value"):
+        getattr(student.self, name).bias.zero_()
     for number, head in enumerate(strongest.tolist()):
         rows = slice(number * new_size, number * new_size + rank)
         left, size, right = torch.linalg.svd(query[head].T @ key[head] * (new_size / old_size) ** 0.5)
@@ -211,6 +215,8 @@ def start_feed_forward(
 ) -> None:
     """Whole neurons: those with the largest product of the norms of what they read and write in the student's space.
 
+    Where the teacher has fewer, the student's others write 0 at first.
+
     Args:
         student_in: (h -> neurons), changed in place.
         student_out: (neurons -> h), changed in place.
@@ -222,6 +228,7 @@ def start_feed_forward(
     strength = reads.norm(dim=1) * writes.norm(dim=0)
     chosen = strength.argsort(descending=True, stable=True)[: student_in.out_features].sort().values
     count = len(chosen)
+    student_out.weight.zero_()
     student_in.weight[:count], student_in.bias[:count] = reads[chosen], teacher_in.bias[chosen]
     student_out.weight[:, :count] = writes[:, chosen]
     student_out.bias.copy_(basis.T @ teacher_out.bias)

@@ -150,16 +150,15 @@ class Objective(nn.Module):
                     f"{cache.attention_form}; set cache_teacher.attention to inputs and cache_teacher.attention_rows "
                     f"to 1, or {off}"
                 )
-        self.maps = cache.heads
-        kept = {name: torch.tensor(array) for name, array in cache.projections().items()}
-        self._projections = [
-            {name: (kept[f"{layer}.{name}.weight"], kept[f"{layer}.{name}.bias"]) for name in VECTORS}
-            for layer in cache.layers
-            if kept
-        ]
+        self.maps, self._cached_layers = cache.heads, cache.layers
+        # The teacher's frozen projections: they move to the device with the rest, and no checkpoint has them.
+        kept = cache.projections()
+        self._from_inputs = bool(kept)
+        for name, array in kept.items():
+            self.register_buffer(f"teacher_{name}".replace(".", "_"), torch.tensor(array), persistent=False)
         shape = (max(1, len(self.pairs)), cache.heads, config.num_attention_heads)
         self.heads = nn.Parameter(torch.zeros(shape), requires_grad=loss.attention_projection == "learned")
-        teacher_width = len(self._projections[0]["query"][1]) if kept else 0
+        teacher_width = len(next(iter(kept.values()))) if kept else 0
         if "relations" in wanting:
             _check_relation_heads(loss.relation_heads, config.hidden_size, teacher_width)
         if "hidden" in wanting:
@@ -196,7 +195,7 @@ class Objective(nn.Module):
         layer, place = self.pairs[number]
         rows = (batch.row_sequence, batch.row_query)
         student_states, student = self._tap.inputs(layer), self._tap.vectors(layer, self._vectors)
-        teacher_states = self._teacher_states(batch, place) if self._projections else None
+        teacher_states = self._teacher_states(batch, place) if self._from_inputs else None
         teacher = self._teacher_vectors(teacher_states, place)
         found = {}
         if "attention" in self.terms_used:
@@ -232,8 +231,9 @@ class Objective(nn.Module):
         """(B, T, D) each: the vectors of a cached layer that the terms need; none where its inputs are not cached."""
         if states is None:
             return {}
+        teacher = f"teacher_{self._cached_layers[place]}"
         return {
-            name: F.linear(states, *(tensor.to(states.device) for tensor in self._projections[place][name]))
+            name: F.linear(states, getattr(self, f"{teacher}_{name}_weight"), getattr(self, f"{teacher}_{name}_bias"))
             for name in self._vectors
         }
 

@@ -522,6 +522,35 @@ def no_layers_but_attention(root: Path) -> None:
     change(root / "params.yaml", {"layer_map": []})
 
 
+def relations_without_inputs(root: Path) -> None:
+    change(root / "params.yaml", {"loss.relations": 1.0})
+
+
+def hidden_without_inputs(root: Path) -> None:
+    change(root / "params.yaml", {"loss.hidden": 1.0})
+
+
+def no_such_layer_to_start_from(root: Path) -> None:
+    change(root / "params.yaml", {"student.init": "teacher", "student.init_layers": [9]})
+
+
+def too_small_a_vocabulary(root: Path) -> None:
+    change(root / "params.yaml", {"vocabulary.keep": "size", "vocabulary.size": 200, "vocabulary.floor": 10_000})
+    for language in toy.LANGUAGES:
+        text = root / f"data/raw/{language}.txt"
+        text.write_text(text.read_text(encoding="utf-8") + "ABCDEFGH", encoding="utf-8")
+    shutil.rmtree(root / "models/teacher")
+    toy.make_teacher(root, pieces=260)
+
+
+def no_text_to_adapt_to(root: Path) -> None:
+    change(root / "params.yaml", {"teacher.adapt.steps": 5, "teacher.adapt.max_length": 64})
+
+
+def no_teacher_config(root: Path) -> None:
+    (root / "models/teacher/config.json").unlink()
+
+
 def damaged_cache(root: Path) -> None:
     path = next((root / "data/teacher/yor").glob("train-*.safetensors"))
     path.unlink()  # a hard link to scratch
@@ -581,6 +610,21 @@ CASES = [
      ["params.yaml: layer_map: teacher layer 1: expected one of the cached layers [3]",
       "cache_teacher.attention_layers"]),
     ("distil", no_layers_but_attention, ["params.yaml: loss.alpha: 0.5 asks for attention, but layer_map is empty"]),
+    ("distil", relations_without_inputs,
+     ["params.yaml: loss.relations: 1.0 asks for relations, which need", "keeps attention as mean",
+      "set cache_teacher.attention to inputs"]),
+    ("distil", hidden_without_inputs,
+     ["params.yaml: loss.hidden: 1.0 asks for hidden, which need", "keeps attention as mean",
+      "set cache_teacher.attention to inputs"]),
+    ("distil", no_such_layer_to_start_from,
+     ["params.yaml: student.init_layers: expected a layer from 1 to 3", "found 9"]),
+    ("vocabulary", too_small_a_vocabulary,
+     ["params.yaml: vocabulary.size: expected at least", "vocabulary.floor 10000, found 200", "raise size or lower"]),
+    ("teacher", no_text_to_adapt_to,
+     ["distil/lexicons/swa.txt: no such file", "teacher.adapt.text of params.yaml to data/raw"]),
+    ("no_teacher", other_tokenizer,
+     ["data/prepared/swa/manifest.json: tokenizer_sha256: expected", "found", "run `dvc repro tokenize`"]),
+    ("no_teacher", no_teacher_config, ["models/teacher/config.json: no such file; run `dvc repro teacher`"]),
     ("baselines", nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"]),
     ("evaluate", nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"]),
     ("report", nothing,

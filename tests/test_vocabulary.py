@@ -18,7 +18,7 @@ from distil import trimming
 from distil.errors import UserError
 from distil.files import sha256_file, write_arrays
 from distil.tokenizer_files import read_tokenizer_files, write_tokenizer_files
-from distil.trimming import Sample, VocabularyConfig, build_vocabulary, most_frequent, select
+from distil.trimming import Sample, VocabularyConfig, build_vocabulary, most_frequent, select, share_out
 from distil.vocabulary import load_tokenizer, read_manifest, special_ids, teacher_ids
 from stages import vocabulary as stage
 
@@ -163,6 +163,61 @@ def test_more_coverage_keeps_more_pieces(texts, teacher, tmp_path):
     configs = [vocabulary_config("coverage", coverage) for coverage in (0.5, 0.8, 1.0)]
     sizes = [build_vocabulary(texts, teacher, config, tmp_path / "out")["pieces"] for config in configs]
     assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_share_out_gives_the_least_covered_language_its_next_piece():
+    # Shares by piece: one language 50, 30, 20 % of pieces 0, 1, 2; the other 40 % of piece 2 and 20 % of 3, 4, 5.
+    counts = [np.array([50, 30, 20, 0, 0, 0]), np.array([0, 0, 40, 20, 20, 20])]
+    # Nothing is covered: the first language takes piece 0 (50 %). The second takes 2 (40 %; the first is at 70 %), then
+    # 3 (60 %), then 4 (80 %). Now the first is behind, at 70 %, and takes 1.
+    for size, expected in ((1, {0}), (2, {0, 2}), (3, {0, 2, 3}), (4, {0, 2, 3, 4}), (5, {0, 1, 2, 3, 4})):
+        assert share_out(counts, set(), size) == expected
+    assert share_out(counts, {2}, 2) == {0}  # piece 2 is kept already: the first is at 20 %, the second at 40 %
+    assert share_out(counts, set(), 100) == {0, 1, 2, 3, 4, 5}  # no more than occur
+
+
+@pytest.mark.parametrize("floor", [0, 20])
+def test_size_is_kept_to_the_piece_and_shared_fairly(floor, texts, teacher, tmp_path):
+    out = tmp_path / "out"
+    manifest = build_vocabulary(texts, teacher, vocabulary_config("size", size=260, floor=floor), out)
+    assert manifest["pieces"] == 260 == len(teacher_ids(out)) and manifest["floor"] == floor
+    shares = [entry["coverage"] for entry in manifest["languages"].values()]
+    assert manifest["coverage"] == min(shares) > 0.5
+    assert max(shares) - min(shares) < 0.2 or floor
+
+
+@pytest.mark.parametrize("keep", ["size", "coverage"])
+def test_a_floor_keeps_the_first_pieces_of_every_language(keep, texts, teacher, tmp_path):
+    floor, full = 50, load_tokenizer(teacher)
+    config = vocabulary_config(keep, coverage=0.3, size=340, floor=floor)
+    manifest = build_vocabulary(texts, teacher, config, tmp_path / "out")
+    kept = set(teacher_ids(tmp_path / "out").tolist())
+    for language, path in texts.items():
+        counts = np.zeros(full.get_vocab_size(), np.int64)
+        np.add.at(counts, [number for line in _lines(path) for number in _ids(full, line)], 1)
+        first = np.argsort(-counts, kind="stable")[: min(floor, np.count_nonzero(counts))]
+        assert kept.issuperset(first.tolist())
+        assert manifest["languages"][language]["pieces_kept"] >= len(first) > 20
+
+
+def test_a_trimmed_size_segments_alike_in_all_three_readers_and_gives_the_text_back(texts, teacher, tmp_path):
+    from transformers import AutoTokenizer
+
+    out = tmp_path / "out"
+    build_vocabulary(texts, teacher, vocabulary_config("size", size=260, floor=20), out)
+    fast, loaded = load_tokenizer(out), AutoTokenizer.from_pretrained(out)
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(out / "sentencepiece.bpe.model"))
+    for line in [*_all_lines(texts)[::7], *HELDOUT]:
+        assert processor.encode(line, out_type=str) == fast.encode(line, add_special_tokens=False).tokens
+        assert loaded(line, add_special_tokens=False)["input_ids"] == _ids(fast, line)
+        assert fast.decode(_ids(fast, line)) == line or line in HELDOUT
+    assert special_ids(fast) == (0, 1, 2, 3, 259)
+
+
+def test_a_size_without_room_for_what_must_be_kept_is_refused(texts, teacher, tmp_path):
+    with pytest.raises(UserError, match=r"vocabulary\.size: expected at least \d+ pieces, .*floor 300, found 200; "):
+        build_vocabulary(texts, teacher, vocabulary_config("size", size=200, floor=300), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_pieces_per_word_are_those_of_the_texts(texts, teacher, trimmed):

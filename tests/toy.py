@@ -51,13 +51,13 @@ def make_text(root: Path, count: int = 260) -> None:
         path.write_text("".join(f"{line}\n" for line in sentences(count, number)), encoding="utf-8")
 
 
-def make_teacher(root: Path, heads: int = 4, seed: int = 0) -> None:
+def make_teacher(root: Path, heads: int = 4, seed: int = 0, pieces: int = 200) -> None:
     """models/teacher: random weights, a real tokenizer."""
     out = root / "models/teacher"
     out.mkdir(parents=True)
     lines = [line for language in LANGUAGES
              for line in (root / "data/raw" / f"{language}.txt").read_text(encoding="utf-8").splitlines()]  # fmt: skip
-    tokenizer = train_tokenizer(lines, 200, out)
+    tokenizer = train_tokenizer(lines, pieces, out)
     torch.manual_seed(seed)
     shape = StudentConfig(
         hidden_size=32,
