@@ -238,6 +238,12 @@ def test_the_sample_gives_synthetic_rows(root, monkeypatch):
     assert task.rows("kin", "train") == [TextRow("ni byiza", "positive")]
 
 
+def test_a_task_without_labels_has_no_languages_and_holds_nothing_out(root):
+    manifest, task = build(root, TEXT | {"source": "none"}, {})
+    assert (manifest["origin"], task.languages) == ("no labelled data", [])
+    assert list(held_out_texts(root / "data/tasks", "kin")) == []
+
+
 def test_held_out_texts_are_those_of_dev_and_test_of_every_task(root):
     head = "tweet\tlabel\n"
     splits = {"train": OK, "dev": head + "dev text\tneutral\n", "test": head + "test text\tneutral\n"}

@@ -15,7 +15,7 @@ _UNKNOWN_LABELS_TOLD = 8
 class TaskConfig(Params):
     """A block of `tasks:` in params.yaml, which says what each key means."""
 
-    source: Literal["sample", "files", "url"]
+    source: Literal["sample", "files", "url", "none"]
     path: str = Field(min_length=1)
     pattern: str
     verify: str

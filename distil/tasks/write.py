@@ -51,7 +51,7 @@ def write_task(name: str, config: TaskConfig, languages: list[str], seed: int, o
         "languages": {},
     }
     with atomic_folder(out) as folder:
-        for language in languages:
+        for language in languages if config.source != "none" else []:
             entry: dict[str, Any] = {}
             keys: dict[str, list[str]] = {}
             for split in SPLITS:
@@ -118,6 +118,8 @@ def _origin(config: TaskConfig) -> str:
     if config.source == "url":
         pins = read_pins(Path(config.path))
         return f"{pins.name}, {pins.repository} at {pins.commit}, {pins.licence}"
+    if config.source == "none":
+        return "no labelled data"
     return config.path if config.source == "sample" else f"{config.path}/{config.pattern}"
 
 
