@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from transformers import XLMRobertaForMaskedLM
 
-from benchmarks.material import finish, load_student, load_text, machine, parser
+from benchmarks.machine import finish, machine
+from benchmarks.material import load_student, load_text, parser
 from distil.batches import CorpusIndex
 from distil.cache import TeacherCache
 from distil.caching import cache_language

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.material import finish, load_student, load_text, machine, parser, shards
+from benchmarks.machine import finish, machine
+from benchmarks.material import load_student, load_text, parser, shards
 from distil.bits import bits_for, row_bytes
 from distil.cache import PROB_BITS, decode_log_probs, encode_log_probs, quantise_rows, quantise_states
 from distil.losses import logit_kd

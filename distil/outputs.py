@@ -1,5 +1,6 @@
 """What the teacher says of a shard of text, as the arrays of the cache."""
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal
@@ -66,6 +67,7 @@ class TeacherOutputs:
         self._teacher_ids = torch.from_numpy(teacher_ids.astype(np.int64)).to(self.device)
         self._head = MaskedHead(model, self._teacher_ids)
         self._tap = AttentionTap(model, self.layers)
+        self.waited = 0.0  # seconds for input, and for packing that was not done in time
 
     def logit_format(self, split: str) -> LogitFormat:
         """How this split's distributions are stored."""
@@ -111,7 +113,9 @@ class TeacherOutputs:
             for variant in range(shard.variants):
                 for start, stop in batches(shard.lengths, self.config.batch_tokens):
                     sequences = np.arange(start, stop)
+                    asked = time.monotonic()
                     batch = masked_input(shard, sequences, np.full(len(sequences), variant), pad_id)
+                    self.waited += time.monotonic() - asked
                     input_ids = self._teacher_ids[torch.from_numpy(batch.input_ids).to(self.device)]
                     lengths = torch.from_numpy(batch.lengths).to(self.device)
                     mask = torch.arange(input_ids.shape[1], device=self.device) < lengths[:, None]
@@ -122,7 +126,9 @@ class TeacherOutputs:
                     rows = [queries[variant][number] for number in sequences]
                     attention = self._attention(rows, mask)
                     if waiting:
+                        asked = time.monotonic()
                         waiting.result()
+                        self.waited += time.monotonic() - asked
                     waiting = packer.submit(
                         lambda *packed, at=(variant, start, stop): places.put(arrays, self._pack(*packed), *at),
                         kept, form, attention, rows, batch.lengths,

@@ -19,6 +19,7 @@ from distil.files import write_json
 log = logging.getLogger("distil")
 
 INTERRUPTED = 130
+UNITS = ("tokens", "rows", "lines")
 
 
 def run(main: Callable[[], None]) -> NoReturn:
@@ -75,15 +76,28 @@ class Cost:
         self._start = time.monotonic()
 
     def write(self, path: Path, **figures: Any) -> None:
-        """Write seconds, peak memory and machine beside the stage's own figures, such as tokens_per_second."""
-        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux, bytes on macOS
-        peak = peak_kib / 2**20 if sys.platform == "darwin" else peak_kib / 2**10
+        """Write seconds, peak memory and machine beside the stage's own figures; a count gets its rate beside it."""
+        seconds = time.monotonic() - self._start
+        rates = {f"{unit}_per_second": round(figures[unit] / max(seconds, 1e-9)) for unit in UNITS if unit in figures}
         write_json(
             path,
             {
-                "seconds": round(time.monotonic() - self._start, 1),
-                "peak_memory_mib": round(peak),
+                "seconds": round(seconds, 1),
+                "peak_memory_mib": round(peak_mib()),
                 "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}",
+                **rates,
                 **figures,
             },
         )
+
+
+def peak_mib() -> float:
+    """The largest resident set of this process, in MiB.
+
+    getrusage would give that of the process which started it (dvc, a benchmark) where that was larger.
+    """
+    if sys.platform.startswith("linux"):
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(status.split("VmHWM:")[1].split()[0]) / 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, KiB elsewhere
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -2,7 +2,6 @@
 
 import copy
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from pydantic import Field
 from torch import nn
 from transformers import XLMRobertaForMaskedLM
 
-from distil.batches import Batch, CorpusIndex
+from distil.batches import Batch, CorpusIndex, ahead
 from distil.cache import TeacherCache
 from distil.checkpoint import load_checkpoint, save_checkpoint
 from distil.errors import UserError
@@ -185,11 +184,10 @@ def train(
 
     with Progress(title, training.total_tokens, "tokens") as progress:
         progress.add(training.state["tokens"])
-        for epoch, drawn in _after(index, config, seed, training.state["step"]):
-            asked = time.monotonic()
-            batch = index.load(drawn).to(device)
-            wait += time.monotonic() - asked
-            value, terms = training.step(batch, languages)
+        plan = _after(index, config, seed, training.state["step"])
+        for (epoch, drawn), batch, waited in ahead(plan, lambda item: index.load(item[1])):
+            wait += waited
+            value, terms = training.step(batch.to(device), languages)
             window.add(value, terms)
             training.state["tokens"] += drawn.tokens
             progress.add(drawn.tokens, f"loss {value:.3f}")
@@ -221,6 +219,7 @@ def train(
         training.state["best_heldout"],
         {
             "tokens_per_second": round(trained / max(seconds, 1e-9)),
+            "data_wait_seconds": round(wait, 1),
             "data_wait_share": round(wait / max(seconds, 1e-9), 4),
         },
     )
