@@ -121,7 +121,7 @@ def finetune(
         start, rows.kind, rows.labels, max_length, made_by, hidden_dropout_prob=recipe.dropout,
         attention_probs_dropout_prob=recipe.dropout,
     )  # fmt: skip
-    run = _Run(model, rows, recipe, seed, title)
+    run = Run(model, rows, recipe, seed, title)
     run.restore(checkpoint)
     saved, before = time.monotonic(), run.state["rows"]
     with Progress(title, recipe.epochs * len(rows.train.ids), "rows") as progress:
@@ -139,7 +139,7 @@ def finetune(
     return Finetuned(model.eval(), run.state["best_epoch"], run.state["history"], run.state["rows"] - before)
 
 
-class _Run:
+class Run:
     """The state of one fine-tuning: what a checkpoint holds, and the step."""
 
     def __init__(self, model: Classifier, rows: Rows, recipe: Recipe, seed: int, title: str) -> None:

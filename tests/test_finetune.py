@@ -107,7 +107,7 @@ def test_a_run_that_is_killed_in_the_middle_of_an_epoch_goes_on_to_the_same_byte
     here: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)  # after every step
-    original, steps = module._Run.step, []
+    original, steps = module.Run.step, []
 
     def step(run, batch):
         if len(steps) == 30:  # in the second epoch of 24 batches
@@ -116,7 +116,7 @@ def test_a_run_that_is_killed_in_the_middle_of_an_epoch_goes_on_to_the_same_byte
         return original(run, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module._Run, "step", step)
+        patch.setattr(module.Run, "step", step)
         with pytest.raises(KeyboardInterrupt):
             lab.tuned("student_plain", name, out="killed")
     assert not Path("killed/student_plain").joinpath(name).exists()
@@ -127,7 +127,7 @@ def test_a_run_that_is_killed_in_the_middle_of_an_epoch_goes_on_to_the_same_byte
         return original(run, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module._Run, "step", counted)
+        patch.setattr(module.Run, "step", counted)
         killed = lab.tuned("student_plain", name, out="killed")
     whole = lab.tuned("student_plain", name, out="whole")
     assert len(done) == 4 * 24 - 30
