@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.machine import finish, machine
 from distil.blocks import BlockCleaner
 from distil.clean import clean_line, fault
 from distil.corpus import Account, CorpusConfig
@@ -52,8 +53,6 @@ def main() -> None:
         return
     if chosen.quick:
         chosen.megabytes, chosen.memory_megabytes = 50, 200
-    from benchmarks.material import finish, machine  # imports torch, which the measured process does not need
-
     speeds: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         for language in LANGUAGES:

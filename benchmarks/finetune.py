@@ -1,108 +1,101 @@
-"""Fine-tuning and prediction in rows/s against transformers' own Trainer, same model, rows and batch size.
+"""How fast fine-tuning is: rows/s of distil/finetune.py over rows/s of transformers' own Trainer.
 
-    python -m benchmarks.finetune [--quick] [--student DIR] [--task DIR]
+    python -m benchmarks.finetune [--quick] [--model DIR] [--task DIR] [--batch-size N] [--threads N]
 
-Both run the same epochs in float32 with AdamW, dropout and batches of 32; the Trainer with its defaults and padding to
-the longest row of each batch, its shuffled order included; ours with rows of like length together. Both begin with
-token ids. Five repetitions (two with --quick) in turn, medians. The last line is one JSON object.
+The same model, rows, labels, optimiser and batch size, on the CPU; both read token ids made before. The Trainer pads
+each batch to its longest row (DataCollatorWithPadding) and shuffles, as its examples do; here the rows of a batch are
+of like length. In turn, in one process; medians of CPU seconds, so that other work on the machine counts for neither.
+The last line is one JSON object.
 """
 
 import tempfile
 import time
-from argparse import Namespace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
-from transformers import Trainer, TrainingArguments, XLMRobertaForSequenceClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    Trainer,
+    TrainingArguments,
+)
 
 from benchmarks.machine import finish, machine, plain_parser
-from distil.finetune import Encoded, Encoder, FinetuneConfig, finetune, join, predict
+from distil.classify import load_classifier
+from distil.encode import Encoded, Encoder, join
+from distil.finetune import Recipe, Rows, Run
 from distil.progress import quieten_transformers
-from distil.tasks import read_task
+from distil.tasks import Task, read_task
 
-BATCH, DROPOUT, RATE, MAX_LENGTH = 32, 0.1, 3e-4, 128
+MAX_LENGTH = 96
+RATE = 1e-4
+
+
+def _head(rows: Encoded, count: int) -> Encoded:
+    """The first texts."""
+    return Encoded(
+        rows.ids[:count], rows.starts[: count + 1], rows.places[:count], rows.gold[:count], rows.languages[:count]
+    )
+
+
+def ours(model: Path, task: Task, rows: Encoded, pad_id: int, batch_size: int) -> float:
+    """CPU seconds of one epoch, without scoring."""
+    classifier = load_classifier(model, task.kind, task.labels, MAX_LENGTH, "distil")
+    recipe = Recipe(1, RATE, batch_size, 0.1, 0.1, 0.01, 1.0, 0.0)
+    run = Run(classifier, Rows(task.kind, task.labels, task.languages, rows, {}, pad_id), recipe, 1, "benchmark")
+    classifier.train()
+    start = time.process_time()
+    for batch in run.rest_of(0):
+        run.step(batch)
+    return time.process_time() - start
+
+
+def trainers(model: Path, task: Task, rows: Encoded, batch_size: int, scratch: str) -> float:
+    """CPU seconds of one epoch of transformers' Trainer."""
+    classifier = AutoModelForSequenceClassification.from_pretrained(
+        model, num_labels=len(task.labels), dtype=torch.float32, hidden_dropout_prob=0.1,
+        attention_probs_dropout_prob=0.1,
+    )  # fmt: skip
+    arguments = TrainingArguments(
+        output_dir=scratch, num_train_epochs=1, per_device_train_batch_size=batch_size, learning_rate=RATE,
+        weight_decay=0.01, save_strategy="no", report_to=[], disable_tqdm=True, use_cpu=True, logging_strategy="no",
+    )  # fmt: skip
+    data = [{"input_ids": ids, "labels": int(gold)} for ids, gold in zip(rows.ids, rows.gold, strict=True)]
+    collator = DataCollatorWithPadding(AutoTokenizer.from_pretrained(model))
+    trainer = Trainer(classifier, arguments, train_dataset=data, data_collator=collator)  # type: ignore[arg-type]
+    start = time.process_time()
+    trainer.train()
+    return time.process_time() - start
 
 
 def main() -> None:
-    """Print one JSON object."""
+    """Print both rates, then one JSON object."""
     options = plain_parser(__doc__.splitlines()[0])
-    options.add_argument("--student", type=Path, default=Path("models/student"), help="masked language model folder")
-    options.add_argument("--task", type=Path, default=Path("data/tasks/sentiment"), help="folder LANG/train.jsonl")
-    chosen = options.parse_args()
-    torch.set_num_threads(chosen.threads)
+    options.add_argument("--model", type=Path, default=Path("models/student"))
+    options.add_argument("--task", type=Path, default=Path("data/tasks/sentiment"))
+    options.add_argument("--batch-size", type=int, default=32)
+    given = options.parse_args()
+    count, repetitions = (60, 2) if given.quick else (400, 5)  # rows of each language, the first ones
+    torch.set_num_threads(given.threads)
     quieten_transformers()
-    rows, labels, pad_id = load_rows(chosen, 400 if chosen.quick else 2_000)
-    repetitions = 2 if chosen.quick else 5
-    pairs = [(ours(chosen.student, rows, labels, pad_id), trainers(chosen.student, rows, labels, pad_id))
-             for _ in range(repetitions)]  # fmt: skip
-    training = [their[0] / our[0] for our, their in pairs]
-    predicting = [their[1] / our[1] for our, their in pairs]
+    task, encoder = read_task(given.task), Encoder(given.model, MAX_LENGTH, "distil")
+    parts = [encoder.split(task, language, number, "train") for number, language in enumerate(task.languages)]
+    rows = join([_head(part, count) for part in parts])
+    found: dict[str, list[float]] = {"ours": [], "trainer": []}
+    with tempfile.TemporaryDirectory() as scratch:
+        for _ in range(repetitions):
+            found["ours"].append(ours(given.model, task, rows, encoder.pad_id, given.batch_size))
+            found["trainer"].append(trainers(given.model, task, rows, given.batch_size, scratch))
+    rates = {name: round(len(rows.ids) / median(seconds), 1) for name, seconds in found.items()}
+    for name, rate in rates.items():
+        print(f"{name}: {rate} rows a CPU second")
     finish({
-        "ratio_to_trainer": round(median(training), 2),
-        "ratio_to_trainer_predicting": round(median(predicting), 2),
-        "rows_per_second": {
-            "distil": round(len(rows.ids) / median(our[0] for our, _ in pairs)),
-            "trainer": round(len(rows.ids) / median(their[0] for _, their in pairs)),
-        },
-        "rows": len(rows.ids), "mean_tokens": round(float(rows.lengths().mean()), 1), "batch": BATCH,
-        "repetitions": repetitions, "machine": machine(chosen.threads),
+        "rows": len(rows.ids), "batch_size": given.batch_size, "tokens": int(rows.lengths().sum()),
+        "rows_per_cpu_second": rates, "ratio": round(rates["ours"] / rates["trainer"], 3),
+        "repetitions": repetitions, **machine(given.threads),
     })  # fmt: skip
-
-
-def load_rows(options: Namespace, count: int) -> tuple[Encoded, int, int]:
-    """Training rows of all languages, the number of labels and the id of padding."""
-    task = read_task(options.task)
-    encoder = Encoder(options.student, MAX_LENGTH)
-    languages = sorted(path.name for path in options.task.iterdir() if path.is_dir())
-    parts = []
-    for language in languages:
-        found = task.text_rows(language, "train")[: count // len(languages)]
-        parts.append(encoder.encode([row.text for row in found], np.array([task.labels.index(r.label) for r in found])))
-    return join(parts), len(task.labels), encoder.pad_id
-
-
-def ours(folder: Path, rows: Encoded, labels: int, pad_id: int) -> tuple[float, float]:
-    """Seconds of one epoch, loading the model included, and of predicting the rows."""
-    config = FinetuneConfig(epochs=1, batch_size=BATCH, learning_rate=RATE, dropout=DROPOUT, warmup_fraction=0.1,
-                            weight_decay=0.01)  # fmt: skip
-    start = time.perf_counter()
-    model = finetune(folder, labels, rows, {}, pad_id, config, 1, "benchmark")
-    middle = time.perf_counter()
-    predict(model, rows, pad_id)
-    return middle - start, time.perf_counter() - middle
-
-
-def trainers(folder: Path, rows: Encoded, labels: int, pad_id: int) -> tuple[float, float]:
-    """The same with transformers' Trainer."""
-
-    def collate(batch: list[dict[str, Any]]) -> dict[str, Tensor]:
-        width = max(len(row["input_ids"]) for row in batch)
-        ids = [row["input_ids"] + [pad_id] * (width - len(row["input_ids"])) for row in batch]
-        input_ids = torch.tensor(ids)
-        return {"input_ids": input_ids, "attention_mask": (input_ids != pad_id).long(),
-                "labels": torch.tensor([row["labels"] for row in batch])}  # fmt: skip
-
-    data: Any = [{"input_ids": ids, "labels": int(label)} for ids, label in zip(rows.ids, rows.labels, strict=True)]
-    start = time.perf_counter()
-    model = XLMRobertaForSequenceClassification.from_pretrained(
-        folder, num_labels=labels, dtype=torch.float32, hidden_dropout_prob=DROPOUT,
-        attention_probs_dropout_prob=DROPOUT,
-    )  # fmt: skip
-    with tempfile.TemporaryDirectory() as name:
-        arguments = TrainingArguments(
-            output_dir=name, per_device_train_batch_size=BATCH, per_device_eval_batch_size=BATCH, num_train_epochs=1,
-            learning_rate=RATE, weight_decay=0.01, save_strategy="no", report_to=[], logging_strategy="no",
-            disable_tqdm=True, dataloader_pin_memory=False,
-        )  # fmt: skip
-        trainer = Trainer(model=model, args=arguments, train_dataset=data, data_collator=collate)
-        trainer.train()
-        middle = time.perf_counter()
-        trainer.predict(data)
-    return middle - start, time.perf_counter() - middle
 
 
 if __name__ == "__main__":

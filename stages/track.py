@@ -25,7 +25,7 @@ def main() -> None:
     """Collect what the other stages measured and hand it to MLflow."""
     params = read_params()
     # The same student may be scored again with other settings, so these are not part of what its run is.
-    scoring = params.pop("evaluate")
+    scoring, tuning = params.pop("evaluate"), params.pop("finetune")
     summary = read_json(METRICS / "distil" / "summary.json", "distil")
     evaluations = [
         read_json(METRICS / "evaluate" / model / f"{task}.json", stage)
@@ -37,7 +37,7 @@ def main() -> None:
         summary["key"],
         params,
         result_metrics(summary, evaluations, costs),
-        {**result_tags(summary), **flatten({"evaluate": scoring}), **model_tags(Path("dvc.lock"))},
+        {**result_tags(summary), **flatten({"finetune": tuning, "evaluate": scoring}), **model_tags(Path("dvc.lock"))},
         read_curves(METRICS / "distil"),
         [METRICS / "report.html", METRICS / "report.md", Path("params.yaml")],
     ):

@@ -19,7 +19,8 @@ from distil.tasks.write import draw, write_task
 TEXT = {
     "source": "files", "path": "in", "pattern": "{lang}/{split}.tsv", "verify": "", "kind": "text_classification",
     "text_column": "tweet", "label_column": "label", "labels": ["positive", "neutral", "negative"], "normalise": False,
-    "max_train_rows": 0, "max_dev_rows": 0, "max_test_rows": 0,
+    "max_train_rows": 0, "max_dev_rows": 0, "max_test_rows": 0, "unlabelled_path": "in", "unlabelled": "",
+    "max_unlabelled_rows": 0,
 }  # fmt: skip
 TOKENS = TEXT | {
     "kind": "token_classification", "pattern": "{lang}/{split}.txt", "labels": ["O", "B-PER", "I-PER"],
@@ -294,7 +295,6 @@ def test_a_language_that_a_task_lacks_is_named(root):
         (TEXT, "pattern", "{split}.tsv"),
         (TEXT, "pattern", "/abs/{lang}/{split}.tsv"),
         (TEXT, "kind", "regression"),
-        (TEXT | {"source": "sample"}, "kind", "token_classification"),
         (TEXT, "text_column", ""),
         (TEXT, "label_column", "tweet"),
         (TEXT, "labels", []),

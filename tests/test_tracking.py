@@ -267,7 +267,9 @@ def test_the_track_stage_completes_the_run_from_the_files_of_the_other_stages(pl
         (place / path).parent.mkdir(parents=True, exist_ok=True)
         (place / path).write_text(text)
 
-    write("params.yaml", "loss:\n  alpha: 0.5\nevaluate:\n  tasks:\n    - mood\n  epochs: 4\n")
+    write(
+        "params.yaml", "loss:\n  alpha: 0.5\nfinetune:\n  batch_size: 9\nevaluate:\n  tasks:\n    - mood\n  epochs: 4\n"
+    )
     write("metrics/distil/summary.json", json.dumps({"key": KEY, "steps": 20, "teacher": {"id": "a/b"}}))
     write("metrics/distil/train.csv", "step,loss\n20,1.5\n")
     for model in ("majority", "tfidf", "teacher", "student"):
