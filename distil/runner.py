@@ -68,6 +68,11 @@ def _end(message: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
+def machine() -> str:
+    """What the figures of cost were measured on."""
+    return f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}"
+
+
 class Cost:
     """What a stage cost: written apart from its results, which must be the same bytes on every run."""
 
@@ -83,7 +88,7 @@ class Cost:
             {
                 "seconds": round(time.monotonic() - self._start, 1),
                 "peak_memory_mib": round(peak),
-                "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}",
+                "machine": machine(),
                 **figures,
             },
         )

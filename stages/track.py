@@ -24,8 +24,10 @@ MADE_BY = {
 def main() -> None:
     """Collect what the other stages measured and hand it to MLflow."""
     params = read_params()
-    # The same student may be scored again with other settings, so these are not part of what its run is.
+    # The same student may be scored and timed again with other settings, so these are not part of what its run is.
     scoring = params.pop("evaluate")
+    for section in ("footprint", "card"):
+        params.pop(section)
     summary = read_json(METRICS / "distil" / "summary.json", "distil")
     evaluations = [
         read_json(METRICS / "evaluate" / model / f"{task}.json", stage)

@@ -20,6 +20,8 @@ from distil import tracking
 from distil.corpus import CorpusConfig
 from distil.errors import UserError
 from distil.evaluate import EvaluateConfig
+from distil.footprint import FootprintConfig
+from distil.model_card import CardConfig
 from distil.objective import LayerPair, LossConfig
 from distil.outputs import CacheConfig
 from distil.params import load_languages, load_list, load_params, load_seed
@@ -51,6 +53,8 @@ READERS: dict[str, Callable[[], Any]] = {
     "layer_map": lambda: load_list("layer_map", LayerPair),
     "train": lambda: load_params("train", TrainConfig),
     "evaluate": lambda: load_params("evaluate", EvaluateConfig),
+    "footprint": lambda: load_params("footprint", FootprintConfig),
+    "card": lambda: load_params("card", CardConfig),
 }
 
 # Leaf -> values that its comment in params.yaml rules out. What only a model can tell (a layer that it does not have)
@@ -144,6 +148,12 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "evaluate.warmup_fraction": [-0.1, 1],
     "evaluate.weight_decay": [-0.1, 1],
     "evaluate.bootstrap_resamples": [99],
+    "footprint.threads": [0, 257],
+    "footprint.rounds": [0],
+    "footprint.short_words": [0],
+    "footprint.long_words": [0],
+    "card.name": ["", "two words", "owner/name"],
+    "card.license": ["", "MIT", "my own"],
 }
 
 
@@ -246,7 +256,8 @@ OUTS = {
     "tasks": "data/tasks/sentiment", "corpus": "data/raw", "teacher": "models/teacher",
     "vocabulary": "models/tokenizer", "tokenize": "data/prepared", "cache_teacher": "data/teacher",
     "distil": "models/student", "baselines": "metrics/evaluate", "evaluate": "metrics/evaluate",
-    "report": "metrics/report.html", "track": "mlflow.db",
+    "compare": "metrics/compare", "footprint": "metrics/footprint.json", "report": "metrics/report.html",
+    "track": "mlflow.db",
 }  # fmt: skip
 LABELS = ["positive", "neutral", "negative"]
 ARGUMENTS = {"tasks": ["sentiment"], "baselines": ["sentiment"], "evaluate": ["student", "sentiment"]}
@@ -559,8 +570,8 @@ CASES = [
     ("distil", no_layers_but_attention, ["params.yaml: loss.alpha: 0.5 asks for attention, but layer_map is empty"]),
     ("baselines", nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"]),
     ("evaluate", nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"]),
-    ("report", nothing,
-     ["metrics/evaluate/majority/sentiment.json: no such file; run `dvc repro baselines@sentiment`"]),
+    ("compare", nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"]),
+    ("report", nothing, ["metrics/distil/summary.json: no such file; run `dvc repro distil`"]),
     ("track", nothing, ["metrics/distil/summary.json: no such file; run `dvc repro distil`"]),
 ]  # fmt: skip
 
