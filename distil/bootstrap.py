@@ -8,37 +8,42 @@ Seeds are not drawn. A model's score is the mean over its seeds, in every resamp
 covers the choice of test rows only; the spread between seeds is reported beside it.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 LEVEL = (2.5, 97.5)  # percentiles: a 95 % interval
 CHUNK = 256  # resamples drawn at once: 5,000 rows take 10 MB
 
 
-def draw_totals(counts: np.ndarray, resamples: int, language: str) -> np.ndarray:
-    """Counts summed over rows that were drawn with replacement.
+def resample(
+    counts: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], resamples: int, language: str
+) -> np.ndarray:
+    """A statistic of counts that are summed over rows drawn with replacement.
 
     Args:
         counts: (N, ...) whole numbers, what each row adds.
-        resamples: R.
+        statistic: of the sums, (R, ...) float64 holding whole numbers, in any number of resamples R; gives (R, ...).
+        resamples: how many in all.
         language: decides the draws, so that models on the same N rows are compared on the same draws, whichever stage
             asks, and languages are drawn independently of each other.
 
     Returns:
-        (R, ...) float64, whole numbers.
+        (resamples, ...) values of the statistic.
     """
     rows, shape = len(counts), counts.shape[1:]
     # Sums of whole numbers are exact in float32 below 2**24, so the order of adding, hence the machine, plays no part.
     exact = np.dtype(np.float32 if rows * int(counts.max(initial=0)) < 2**24 else np.float64)
     flat = counts.reshape(rows, -1).astype(exact)
     rng = np.random.default_rng(list(language.encode()))
-    totals = np.empty((resamples, flat.shape[1]))
+    found = []
     for start in range(0, resamples, CHUNK):
         size = min(CHUNK, resamples - start)
         drawn = rng.integers(rows, size=(size, rows), dtype=np.int32)
         drawn += np.arange(size, dtype=np.int32)[:, None] * rows
         weights = np.bincount(drawn.ravel(), minlength=size * rows).astype(exact).reshape(size, rows)
-        totals[start : start + size] = np.matmul(weights, flat)
-    return totals.reshape(resamples, *shape)
+        found.append(statistic(np.matmul(weights, flat).astype(np.float64).reshape(size, *shape)))
+    return np.concatenate(found)
 
 
 def interval(draws: np.ndarray) -> list[float]:

@@ -69,6 +69,11 @@ def _end(message: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
+def machine() -> str:
+    """What the figures of cost were measured on."""
+    return f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}"
+
+
 class Cost:
     """What a stage cost: written apart from its results, which must be the same bytes on every run."""
 
@@ -84,7 +89,7 @@ class Cost:
             {
                 "seconds": round(seconds, 1),
                 "peak_memory_mib": round(peak_mib()),
-                "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}",
+                "machine": machine(),
                 **rates,
                 **figures,
             },

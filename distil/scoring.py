@@ -4,12 +4,13 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from distil.bootstrap import draw_totals, interval
+from distil.bootstrap import interval, resample
 from distil.files import write_json, write_text
 from distil.metrics import (
     LabelScores,
@@ -70,7 +71,7 @@ def score(
     languages, draws = {}, []
     for language, predictions in found.items():
         counts = row_counts(predictions, labels, metric)
-        draws.append(from_totals(draw_totals(counts, resamples, language), metric).mean(axis=-1))
+        draws.append(resample(counts, partial(from_totals, metric=metric), resamples, language).mean(axis=-1))
         languages[language] = _score_language(predictions, counts, draws[-1], labels, metric)
     mean = {name: round(float(np.mean([scores[name] for scores in languages.values()])), 6) for name in (metric, *ALSO)}
     return {

@@ -21,6 +21,8 @@ from distil.corpus import CorpusConfig
 from distil.errors import UserError
 from distil.evaluate import EvaluateConfig
 from distil.finetune import FinetuneConfig
+from distil.footprint import FootprintConfig
+from distil.model_card import CardConfig
 from distil.objective import LayerPair, LossConfig
 from distil.outputs import CacheConfig
 from distil.params import load_languages, load_list, load_params, load_seed
@@ -53,6 +55,8 @@ READERS: dict[str, Callable[[], Any]] = {
     "train": lambda: load_params("train", TrainConfig),
     "finetune": lambda: load_params("finetune", FinetuneConfig),
     "evaluate": lambda: load_params("evaluate", EvaluateConfig),
+    "footprint": lambda: load_params("footprint", FootprintConfig),
+    "card": lambda: load_params("card", CardConfig),
 }
 
 # Leaf -> values that its comment in params.yaml rules out. What only a model can tell (a layer that it does not have)
@@ -177,6 +181,12 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "evaluate.seeds": [[], [-1], [2**31]],
     "evaluate.languages": ["both"],
     "evaluate.bootstrap_resamples": [99],
+    "footprint.threads": [0, 257],
+    "footprint.rounds": [0],
+    "footprint.short_words": [0],
+    "footprint.long_words": [0],
+    "card.name": ["", "two words", "owner/name"],
+    "card.license": ["", "MIT", "my own"],
 }
 # The other task's block has the same keys.
 OUT_OF_RANGE |= {key.replace(".sentiment.", ".entities."): values for key, values in OUT_OF_RANGE.items()
@@ -284,7 +294,8 @@ OUTS = {
     "vocabulary": "models/tokenizer", "tokenize": "data/prepared", "cache_teacher": "data/teacher",
     "distil": "models/student", "no_teacher": "models/no_teacher", "baselines": "metrics/evaluate",
     "finetune": "models/finetuned/student_plain/sentiment", "task_targets": "data/task_targets",
-    "evaluate": "metrics/evaluate", "report": "metrics/report.html", "track": "mlflow.db",
+    "evaluate": "metrics/evaluate", "compare": "metrics/compare", "footprint": "metrics/footprint.json",
+    "report": "metrics/report.html", "track": "mlflow.db",
 }  # fmt: skip
 LABELS = ["positive", "neutral", "negative"]
 ARGUMENTS = {
@@ -663,7 +674,7 @@ CASES = [
     ("no_teacher", no_teacher_config, ["models/teacher/config.json: no such file; run `dvc repro teacher`"]),
     ("baselines", nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"]),
     *((stage, nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"])
-      for stage in ("finetune", "task_targets", "evaluate")),
+      for stage in ("finetune", "task_targets", "evaluate", "compare")),
     ("finetune", make_task, ["models/student/tokenizer.json: no such file", "run `dvc repro distil`"]),
     ("finetune", longer_than_the_model, ["params.yaml: finetune.max_length: expected at most 64", "found 100"]),
     ("finetune", no_finite_weights,
@@ -673,8 +684,7 @@ CASES = [
      ["models/finetuned/teacher/sentiment/manifest.json: no such file; run `dvc repro finetune_teacher@sentiment`"]),
     ("evaluate", make_task,
      ["models/finetuned/student/sentiment/manifest.json: no such file; run `dvc repro finetune_student@sentiment`"]),
-    ("report", nothing,
-     ["metrics/evaluate/majority/sentiment.json: no such file; run `dvc repro baselines@sentiment`"]),
+    ("report", nothing, ["metrics/distil/summary.json: no such file; run `dvc repro distil`"]),
     ("track", nothing, ["metrics/distil/summary.json: no such file; run `dvc repro distil`"]),
 ]  # fmt: skip
 

@@ -58,10 +58,12 @@ TOY: dict[str, Any] = {
     "finetune.teacher.epochs": 1,
     "finetune.student.epochs": 1,
     "evaluate.bootstrap_resamples": 100,
+    "footprint.rounds": 1,
 }
 PROMISED = [
-    "metrics/report.html", "metrics/report.md", "metrics/model_card.md", "metrics/distil/summary.json",
-    "metrics/distil/train.csv", "metrics/distil/heldout.csv", "models/student/config.json",
+    "metrics/report.html", "metrics/report.md", "metrics/model_card.md", "metrics/headline.json",
+    "metrics/footprint.json", "metrics/compare/sentiment.json", "metrics/distil/summary.json",
+    "metrics/distil/train.csv", "metrics/distil/heldout.csv", "models/student/README.md", "models/student/config.json",
     "models/student/model.safetensors", "models/student/tokenizer.json",
     *(f"metrics/{file}" for model in ("majority", "tfidf", "teacher", "student", "student_plain", "no_teacher")
       for file in (f"evaluate/{model}/sentiment.json", f"predictions/{model}/sentiment.csv")),

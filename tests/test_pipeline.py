@@ -86,6 +86,13 @@ def test_every_stage_has_prose_and_runs_as_a_module(stage: str) -> None:
     assert not any(Path(dep) in (Path("distil"), Path("stages")) for dep in block["deps"])
 
 
+def test_one_small_file_holds_what_dvc_compares() -> None:
+    """Whatever stands under `metrics:` is a column of `dvc exp show`; whatever under `plots:` a picture of its own."""
+    shown = {name: block["metrics"] for name, block in stages().items() if "metrics" in block}
+    assert shown == {"report": [{"metrics/headline.json": {"cache": False}}]}
+    assert not any("plots" in block for block in stages().values())
+
+
 def sections_read(path: Path) -> set[str]:
     """Top-level sections of params.yaml that a stage asks for by name, through the functions of distil.params."""
     found = set()

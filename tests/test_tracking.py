@@ -90,6 +90,13 @@ def evaluation(model, kin, swa):
             "mean": mean}  # fmt: skip
 
 
+COMPARED = {"task": "mood", "differences": [
+    {"model": "student", "baseline": "tfidf", "mean": {"difference": 0.1, "p": 0.04},
+     "languages": {"kin": {"difference": 0.2, "p": 0.01}, "swa": {"difference": 0.0, "p": 1.0}}},
+    {"model": "teacher", "baseline": "tfidf", "mean": {"difference": 0.3, "p": 0.04}, "languages": {}},
+]}  # fmt: skip
+
+
 def test_results_are_flat_names_that_mlflow_accepts():
     summary = {
         "key": KEY, "steps": 40, "stopped_early": True, "student": {"parameters": 7},
@@ -97,7 +104,9 @@ def test_results_are_flat_names_that_mlflow_accepts():
         "heldout": {"kin": {"kl": 0.5, "teacher_accuracy": None}},
     }  # fmt: skip
     costs = {"evaluate@student-mood": {"seconds": 3.5, "machine": "x86_64"}}
-    metrics = result_metrics(summary, [evaluation("teacher", 0.8, 0.5), evaluation("student", 0.6, 0.5)], costs)
+    metrics = result_metrics(
+        summary, [evaluation("teacher", 0.8, 0.5), evaluation("student", 0.6, 0.5)], [COMPARED], costs
+    )  # fmt: skip
     assert metrics["distil/steps"] == 40 and metrics["student/parameters"] == 7 and metrics["heldout/kin/kl"] == 0.5
     assert metrics["eval/student/mood/kin/weighted_f1"] == 0.6
     assert metrics["eval/student/mood/swa/interval_95_low"] == pytest.approx(0.4)
@@ -105,13 +114,14 @@ def test_results_are_flat_names_that_mlflow_accepts():
     assert metrics["retention/mood/kin"] == pytest.approx(0.75)
     assert metrics["retention/mood/lowest"] == pytest.approx(0.75)
     assert metrics["retention/mood/mean"] == pytest.approx(0.55 / 0.65)
+    assert metrics["gain/mood/tfidf/kin"] == 0.2 and metrics["gain/mood/tfidf/mean"] == 0.1
     assert metrics["cost/evaluate_student-mood/seconds"] == 3.5
     assert not [name for name in metrics if "confusion" in name or "machine" in name or "accuracy" in name]
     assert result_tags(summary) == {"distil.stopped_early": True, "teacher.id": "a/b", "teacher.synthetic": False}
 
 
 def test_a_teacher_that_scores_nothing_has_no_retention():
-    names = result_metrics({}, [evaluation("teacher", 0.0, 0.5), evaluation("student", 0.6, 0.5)], {})
+    names = result_metrics({}, [evaluation("teacher", 0.0, 0.5), evaluation("student", 0.6, 0.5)], [], {})
     assert "retention/mood/kin" not in names and names["retention/mood/lowest"] == 1.0
 
 

@@ -74,8 +74,8 @@ def make_teacher(root: Path, heads: int = 4, seed: int = 0, pieces: int = 200) -
             parameter.mul_(4)
     model.save_pretrained(out)
     write_json(out / "manifest.json", {
-        "id": "toy", "revision": "1", "synthetic": True, "weights_sha256": sha256_file(out / "model.safetensors"),
-        "max_position_embeddings": 66, **describe(model),
+        "source": "folder", "id": "toy", "revision": "1", "synthetic": True,
+        "weights_sha256": sha256_file(out / "model.safetensors"), "max_position_embeddings": 66, **describe(model),
     })  # fmt: skip
 
 
