@@ -20,6 +20,7 @@ from distil import tracking
 from distil.corpus import CorpusConfig
 from distil.errors import UserError
 from distil.evaluate import EvaluateConfig
+from distil.export import ExportConfig
 from distil.objective import LayerPair, LossConfig
 from distil.outputs import CacheConfig
 from distil.params import load_languages, load_list, load_params, load_seed
@@ -50,6 +51,7 @@ READERS: dict[str, Callable[[], Any]] = {
     "loss": lambda: load_params("loss", LossConfig),
     "layer_map": lambda: load_list("layer_map", LayerPair),
     "train": lambda: load_params("train", TrainConfig),
+    "export": lambda: load_params("export", ExportConfig),
     "evaluate": lambda: load_params("evaluate", EvaluateConfig),
 }
 
@@ -132,6 +134,10 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "train.patience": [-1],
     "train.checkpoint_every": [0],
     "train.sampling_temperature": [0],
+    "export.opset": [19, 22],
+    "export.per_channel": [2],
+    "export.speed_rows": [0, 10_001],
+    "export.repetitions": [0, 101],
     "evaluate.tasks": [[]],
     "evaluate.seeds": [[], [-1], [2**31]],
     "evaluate.languages": ["both"],
@@ -246,6 +252,7 @@ OUTS = {
     "tasks": "data/tasks/sentiment", "corpus": "data/raw", "teacher": "models/teacher",
     "vocabulary": "models/tokenizer", "tokenize": "data/prepared", "cache_teacher": "data/teacher",
     "distil": "models/student", "baselines": "metrics/evaluate", "evaluate": "metrics/evaluate",
+    "export": "models/onnx",
     "report": "metrics/report.html", "track": "mlflow.db",
 }  # fmt: skip
 LABELS = ["positive", "neutral", "negative"]
@@ -559,6 +566,7 @@ CASES = [
     ("distil", no_layers_but_attention, ["params.yaml: loss.alpha: 0.5 asks for attention, but layer_map is empty"]),
     ("baselines", nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"]),
     ("evaluate", nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"]),
+    ("export", nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"]),
     ("report", nothing,
      ["metrics/evaluate/majority/sentiment.json: no such file; run `dvc repro baselines@sentiment`"]),
     ("track", nothing, ["metrics/distil/summary.json: no such file; run `dvc repro distil`"]),

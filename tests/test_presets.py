@@ -69,6 +69,7 @@ def test_a_preset_has_the_types_of_params_yaml(name):
 def test_the_stages_accept_every_preset(name, params):
     from distil.corpus import CorpusConfig
     from distil.evaluate import EvaluateConfig
+    from distil.export import ExportConfig
     from distil.objective import LayerPair, LossConfig
     from distil.outputs import CacheConfig
     from distil.params import load_list, load_params
@@ -84,6 +85,7 @@ def test_the_stages_accept_every_preset(name, params):
         "tasks.sentiment": TaskConfig, "corpus": CorpusConfig, "teacher": TeacherConfig,
         "vocabulary": VocabularyConfig, "tokenize": TokenizeConfig, "cache_teacher": CacheConfig,
         "student": StudentConfig, "loss": LossConfig, "train": TrainConfig, "evaluate": EvaluateConfig,
+        "export": ExportConfig,
     }  # fmt: skip
     assert {load_params(section, config, params).__class__ for section, config in sections.items()} == {
         *sections.values()
