@@ -43,6 +43,8 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        # Threads that wait by spinning take a shared machine's cores from whoever works.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # Shapes differ from batch to batch: an arena and memory patterns would keep room for each.
         options.enable_cpu_mem_arena = False
         options.enable_mem_pattern = False
