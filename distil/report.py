@@ -50,7 +50,7 @@ Curve = dict[str, list[float | None]]
 class Report:
     """All that is reported. Dicts by task, model, language and stage are in the order of tables.
 
-    `models` are those of the tables, baselines among them. `export` is None where nothing was exported.
+    `models` are those of the tables, baselines among them.
     """
 
     params: dict[str, Any]
@@ -70,7 +70,7 @@ class Report:
     comparisons: dict[str, Comparison]
     disagreements: dict[str, dict[str, Disagreement]]
     footprint: Footprint
-    export: Export | None
+    export: Export
     costs: dict[str, StageCost]
     versions: dict[str, str]
 
@@ -100,7 +100,6 @@ def gather(root: Path = Path()) -> Report:
     languages = load_languages(root / "params.yaml")
     scoring = load_scoring(root / "params.yaml")
     tasks, models, metrics = scoring.tasks, MODELS, root / "metrics"
-    exported = (metrics / "export.json").exists()
     return Report(
         params=params,
         languages=languages,
@@ -122,7 +121,7 @@ def gather(root: Path = Path()) -> Report:
         comparisons={task: _comparison(metrics, task, models, languages) for task in tasks},
         disagreements={task: _disagreements(root, task, languages) for task in tasks},
         footprint=_read(metrics / "footprint.json", Footprint, "footprint", ["teacher", "student"], "models"),
-        export=_read(metrics / "export.json", Export, "export") if exported else None,
+        export=_read(metrics / "export.json", Export, "export"),
         costs=_costs(metrics, tasks),
         versions=package_versions(),
     )
@@ -143,7 +142,7 @@ def costed_stages(tasks: list[str]) -> list[str]:
             )
         ),
         *dict.fromkeys(stage_of(model, task) for task in tasks for model in MODELS),
-        *("compare", "footprint"),
+        *("compare", "footprint", "export"),
     ]
 
 

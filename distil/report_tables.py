@@ -34,11 +34,11 @@ def sections(report: Report) -> list[Section]:
     parts = []
     for task in report.tasks:
         parts += task_sections(report, task)
-    exported = export_tables(report.export, report.languages) if report.export else []
+    exported = export_tables(report.export, report.languages)
     return [
         *parts,
         Section("size", "Size and speed", _SIZE_TEXT, [size_table(report), footprint_table(report.footprint)]),
-        *([Section("exported", "The exported student", _EXPORT_TEXT, exported, small=True)] if exported else []),
+        Section("exported", "The exported student", _EXPORT_TEXT, exported, small=True),
         Section("heldout", "Held-out text", _HELDOUT_TEXT, [heldout_table(report)]),
         Section(
             "training", "Training and teacher cache", "", [training_table(report), cache_table(report)], small=True

@@ -28,7 +28,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     Anything else is our own mistake and keeps its traceback.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    for noisy in ("httpx", "matplotlib", "datasets", "alembic", "mlflow"):
+    for noisy in ("httpx", "httpx2", "matplotlib", "datasets", "alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _interrupt)
     again = f"`dvc repro {os.environ.get('DVC_STAGE', '')}".rstrip() + "`"

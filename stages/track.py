@@ -14,15 +14,14 @@ from distil.tracking import complete_run
 log = logging.getLogger("distil")
 
 METRICS = Path("metrics")
+# The same student may be scored, timed and exported again with other settings: tags, no part of what its run is.
+AFTERWARDS = ("finetune", "evaluate", "footprint", "card", "export")
 
 
 def main() -> None:
     """Collect what the other stages measured and hand it to MLflow."""
     params = read_params()
-    # The same student may be scored and timed again with other settings, so these are not part of what its run is.
-    scoring, tuning = params.pop("evaluate"), params.pop("finetune")
-    for section in ("footprint", "card"):
-        params.pop(section)
+    rest = {section: params.pop(section, {}) for section in AFTERWARDS}
     scored = load_scoring()
     summary = read_json(METRICS / "distil" / "summary.json", "distil")
     evaluations = [
@@ -36,7 +35,7 @@ def main() -> None:
         summary["key"],
         params,
         result_metrics(summary, evaluations, comparisons, costs),
-        {**result_tags(summary), **flatten({"finetune": tuning, "evaluate": scoring}), **model_tags(Path("dvc.lock"))},
+        {**result_tags(summary), **flatten(rest), **model_tags(Path("dvc.lock"))},
         read_curves(METRICS / "distil"),
         [METRICS / "report.html", METRICS / "report.md", Path("params.yaml")],
     ):

@@ -33,7 +33,6 @@ def write_inputs(
     languages: list[str] | None = None,
     tasks: list[str] | None = None,
     tagged: tuple[str, ...] = (),
-    exported: bool = False,
     synthetic: bool = False,
     seeds: tuple[int, ...] = (1, 2, 3),
     rows: int = 120,
@@ -60,13 +59,12 @@ def write_inputs(
     plain = {code: {"student_accuracy": 0.31, "student_nll": 3.92} for code in languages}
     write_json(root / "metrics/no_teacher/summary.json", {"steps": 400, "tokens": 31_872_024, "heldout": plain})
     write_footprint(root)
-    if exported:
-        write_json(
-            root / "metrics/export.json",
-            {"fp32_bytes": 53_400_000, "int8_bytes": 14_100_000, "speedup_vs_teacher_fp32": 43.2,
-             "speedup_vs_teacher_fp32_all_threads": 39.4, "max_abs_logit_diff_fp32": 0.0000021,
-             "weighted_f1_drop_int8": {code: 0.0031 for code in languages}, "serving_peak_mb": 96.0},
-        )  # fmt: skip
+    write_json(
+        root / "metrics/export.json",
+        {"fp32_bytes": 53_400_000, "int8_bytes": 14_100_000, "speedup_vs_teacher_fp32": 43.2,
+         "speedup_vs_teacher_fp32_all_threads": 39.4, "max_abs_logit_diff_fp32": 0.0000021,
+         "weighted_f1_drop_int8": {code: 0.0031 for code in languages}, "serving_peak_mb": 96.0},
+    )  # fmt: skip
     for task in tasks:
         write = write_tagged if task in tagged else write_texts
         found, labels = write(root, task, languages, synthetic, seeds, rows, skill or {}, texts or [])

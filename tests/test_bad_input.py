@@ -20,6 +20,7 @@ from distil import tracking
 from distil.corpus import CorpusConfig
 from distil.errors import UserError
 from distil.evaluate import EvaluateConfig
+from distil.export import ExportConfig
 from distil.finetune import FinetuneConfig
 from distil.footprint import FootprintConfig
 from distil.model_card import CardConfig
@@ -54,6 +55,7 @@ READERS: dict[str, Callable[[], Any]] = {
     "layer_map": lambda: load_list("layer_map", LayerPair),
     "train": lambda: load_params("train", TrainConfig),
     "finetune": lambda: load_params("finetune", FinetuneConfig),
+    "export": lambda: load_params("export", ExportConfig),
     "evaluate": lambda: load_params("evaluate", EvaluateConfig),
     "footprint": lambda: load_params("footprint", FootprintConfig),
     "card": lambda: load_params("card", CardConfig),
@@ -177,6 +179,10 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "finetune.task_distillation": [2],
     "finetune.task_temperature": [0, -1, float("inf")],
     "finetune.task_weight": [-0.1, 1.1],
+    "export.opset": [19, 22],
+    "export.per_channel": [2],
+    "export.speed_rows": [0, 10_001],
+    "export.repetitions": [0, 101],
     "evaluate.tasks": [[]],
     "evaluate.seeds": [[], [-1], [2**31]],
     "evaluate.languages": ["both"],
@@ -294,7 +300,8 @@ OUTS = {
     "vocabulary": "models/tokenizer", "tokenize": "data/prepared", "cache_teacher": "data/teacher",
     "distil": "models/student", "no_teacher": "models/no_teacher", "baselines": "metrics/evaluate",
     "finetune": "models/finetuned/student_plain/sentiment", "task_targets": "data/task_targets",
-    "evaluate": "metrics/evaluate", "compare": "metrics/compare", "footprint": "metrics/footprint.json",
+    "evaluate": "metrics/evaluate", "export": "models/onnx", "compare": "metrics/compare",
+    "footprint": "metrics/footprint.json",
     "report": "metrics/report.html", "track": "mlflow.db",
 }  # fmt: skip
 LABELS = ["positive", "neutral", "negative"]
@@ -674,7 +681,7 @@ CASES = [
     ("no_teacher", no_teacher_config, ["models/teacher/config.json: no such file; run `dvc repro teacher`"]),
     ("baselines", nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"]),
     *((stage, nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"])
-      for stage in ("finetune", "task_targets", "evaluate", "compare")),
+      for stage in ("finetune", "task_targets", "evaluate", "compare", "export")),
     ("finetune", make_task, ["models/student/tokenizer.json: no such file", "run `dvc repro distil`"]),
     ("finetune", longer_than_the_model, ["params.yaml: finetune.max_length: expected at most 64", "found 100"]),
     ("finetune", no_finite_weights,

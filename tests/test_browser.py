@@ -37,7 +37,7 @@ def browser():
 def address(tmp_path_factory):
     root = tmp_path_factory.mktemp("page")
     write_inputs(
-        root, tasks=["sentiment", "names"], tagged=("names",), exported=True, rows=40,
+        root, tasks=["sentiment", "names"], tagged=("names",), rows=40,
         texts=[f"{LONG} <b>{row}</b>" for row in range(40)],
     )  # fmt: skip
     (root / "report.html").write_text(render_html(gather(root)), encoding="utf-8")

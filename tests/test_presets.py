@@ -69,6 +69,7 @@ def test_a_preset_has_the_types_of_params_yaml(name):
 def test_the_stages_accept_every_preset(name, params):
     from distil.corpus import CorpusConfig
     from distil.evaluate import EvaluateConfig
+    from distil.export import ExportConfig
     from distil.finetune import FinetuneConfig
     from distil.objective import LayerPair, LossConfig
     from distil.outputs import CacheConfig
@@ -85,7 +86,7 @@ def test_the_stages_accept_every_preset(name, params):
         "tasks.sentiment": TaskConfig, "corpus": CorpusConfig, "teacher": TeacherConfig,
         "vocabulary": VocabularyConfig, "tokenize": TokenizeConfig, "cache_teacher": CacheConfig,
         "student": StudentConfig, "loss": LossConfig, "train": TrainConfig, "evaluate": EvaluateConfig,
-        "tasks.entities": TaskConfig, "finetune": FinetuneConfig,
+        "tasks.entities": TaskConfig, "finetune": FinetuneConfig, "export": ExportConfig,
     }  # fmt: skip
     for section, config in sections.items():
         assert isinstance(load_params(section, config, params), config)

@@ -39,7 +39,7 @@ def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("real")
     # Every row is a nasty one, so those on which the models disagree are too.
     write_inputs(
-        folder, tasks=["sentiment", "topics", "names"], tagged=("names",), exported=True, rows=60,
+        folder, tasks=["sentiment", "topics", "names"], tagged=("names",), rows=60,
         texts=[f"{NASTY} {row}" for row in range(60)],
     )  # fmt: skip
     return folder
@@ -285,11 +285,6 @@ def test_the_distances_that_count_come_first(page):
     assert head.index("Over no teacher") < head.index("Over TF-IDF") < head.index("Share of the teacher")
     assert page.index("Gain over no teacher") < page.index("Gain over TF-IDF") < page.index("Share of the teacher")
     assert page.index("Gain over no teacher") < page.index("<h2")
-
-
-def test_a_student_that_was_not_exported_has_no_table(tmp_path):
-    write_inputs(tmp_path, rows=30)
-    assert "The exported student" not in render_html(gather(tmp_path))
 
 
 def test_rows_seen_in_train_are_counted_and_scored_apart(page):
