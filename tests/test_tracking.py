@@ -10,6 +10,7 @@ import pytest
 from distil import tracking
 from distil.curves import curve_points
 from distil.results import model_tags, read_curves, result_metrics, result_tags
+from distil.scored import MODELS
 from distil.tracking import LiveRun, complete_run
 
 KEY = "0123456789abcdef" * 4
@@ -278,12 +279,15 @@ def test_the_track_stage_completes_the_run_from_the_files_of_the_other_stages(pl
         (place / path).write_text(text)
 
     write(
-        "params.yaml", "loss:\n  alpha: 0.5\nfinetune:\n  batch_size: 9\nevaluate:\n  tasks:\n    - mood\n  epochs: 4\n"
+        "params.yaml",
+        "loss:\n  alpha: 0.5\nfinetune:\n  batch_size: 9\nfootprint:\n  threads: 1\n"
+        "evaluate:\n  tasks:\n    - mood\n  seeds:\n    - 4\n  bootstrap_resamples: 100\n",
     )
     write("metrics/distil/summary.json", json.dumps({"key": KEY, "steps": 20, "teacher": {"id": "a/b"}}))
     write("metrics/distil/train.csv", "step,loss\n20,1.5\n")
-    for model in ("majority", "tfidf", "teacher", "student"):
+    for model in MODELS:
         write(f"metrics/evaluate/{model}/mood.json", json.dumps(evaluation(model, 0.8, 0.5)))
+    write("metrics/compare/mood.json", json.dumps({"task": "mood", "differences": [], "retention": {}}))
     write("metrics/cost/distil.json", '{"seconds": 9.5}')
     write("metrics/report.html", "<p>")
     write("metrics/report.md", "report")
@@ -292,8 +296,8 @@ def test_the_track_stage_completes_the_run_from_the_files_of_the_other_stages(pl
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (run,) = runs(store)
-    assert run.data.params == {"loss.alpha": "0.5"} and run.data.tags["evaluate.epochs"] == "4"
-    assert run.data.metrics["retention/mood/mean"] == 1.0 and run.data.metrics["cost/distil/seconds"] == 9.5
+    assert run.data.params == {"loss.alpha": "0.5"} and run.data.tags["finetune.batch_size"] == "9"
+    assert run.data.metrics["cost/distil/seconds"] == 9.5
     assert run.data.tags["distil.complete"] == "true" and run.data.tags["teacher.id"] == "a/b"
     assert history(store, "train/loss") == [(20, 1.5)]
     assert "MLflow: the run of student 01234567 is complete" in done.stderr and "INFO mlflow" not in done.stderr
