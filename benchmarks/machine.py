@@ -5,6 +5,8 @@ import json
 import os
 import platform
 import sys
+import time
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -14,7 +16,16 @@ def plain_parser(description: str) -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of torch")
     options.add_argument("--quick", action="store_true", help="at most three minutes on two CPU cores")
+    options.add_argument(
+        "--cpu-seconds", action="store_true",
+        help="count the process's CPU seconds, not wall time: for a machine with other work, with --threads 1",
+    )  # fmt: skip
     return options
+
+
+def clock(options: argparse.Namespace) -> Callable[[], float]:
+    """What seconds are read from."""
+    return time.process_time if options.cpu_seconds else time.perf_counter
 
 
 def machine(threads: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ in turn, medians. The last line is one JSON object.
 """
 
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,7 +23,7 @@ import torch
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from benchmarks.cache_speed import CONFIG, LOSS
-from benchmarks.machine import finish, machine
+from benchmarks.machine import clock, finish, machine
 from benchmarks.material import load_student, load_text, parser
 from benchmarks.steps import Work, from_cache, lean_online, online, plain_masked_lm
 from distil.batches import Batch, CorpusIndex, ahead
@@ -46,11 +46,11 @@ def main() -> None:
     """Print one JSON object."""
     options = parser(__doc__.splitlines()[0]).parse_args()
     torch.set_num_threads(options.threads)
-    repetitions = 5
+    repetitions, now = 5, clock(options)
     pieces = teacher_ids(options.tokenizer)
     special = special_ids(load_tokenizer(options.tokenizer))
     with tempfile.TemporaryDirectory() as name:
-        against_mlm = real_text(options, Path(name), repetitions, 2 if options.quick else 6)
+        against_mlm = real_text(options, Path(name), repetitions, 1 if options.quick else 6)
     shape = StudentConfig.model_validate(SHAPE | {"init": "random"})
     sequences = 1 if options.quick else 4
     found: dict[str, Any] = {}
@@ -61,11 +61,11 @@ def main() -> None:
         student = build_student(shape, special, count, 514)
         works["cache"] = from_cache(student, Objective(student, bare_cache(count), LOSS, LAYERS))
         works["lean"] = lean_online(build_student(shape, special, count, 514), teacher, None)
-        lean = timed(works, batch, 1 if options.quick else repetitions)
+        lean = timed(works, batch, 1 if options.quick else repetitions, now)
         # Eager attention is switched on in the teacher for good, so this comes last.
         works["online"] = online(build_student(shape, special, count, 514), teacher, None)
         del works["lean"]
-        usual = timed(works, batch, 1 if options.quick else repetitions)
+        usual = timed(works, batch, 1 if options.quick else repetitions, now)
         found |= {
             f"ratio_to_online_{label}": ratio(usual, "online"), f"ratio_to_online_{label}_lean": ratio(lean, "lean"),
             f"seconds_{label}": {"cache": round(median(usual["cache"]), 3), "online": round(median(usual["online"]), 3),
@@ -74,7 +74,8 @@ def main() -> None:
         del teacher, works, student
     finish({
         **against_mlm, **found, "repetitions": repetitions, "online_repetitions": 1 if options.quick else repetitions,
-        "online_batch": [sequences, LENGTH], "pieces": len(pieces), "machine": machine(options.threads),
+        "clock": "cpu" if options.cpu_seconds else "wall", "online_batch": [sequences, LENGTH], "pieces": len(pieces),
+        "machine": machine(options.threads),
     })  # fmt: skip
 
 
@@ -87,15 +88,15 @@ def ratio(seconds: dict[str, list[float]], other: str) -> float:
     return round(median(theirs / ours for theirs, ours in zip(seconds[other], seconds["cache"], strict=True)), 2)
 
 
-def timed(works: dict[str, Work], batch: Batch, repetitions: int) -> dict[str, list[float]]:
+def timed(works: dict[str, Work], batch: Batch, repetitions: int, now: Callable[[], float]) -> dict[str, list[float]]:
     """Seconds of each work on the same batch, in turn; each is warmed up once."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for repetition in range(repetitions + 1):
         for name, work in works.items():
-            start = time.perf_counter()
+            start = now()
             work(batch)
             if repetition:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(now() - start)
     return seconds
 
 
@@ -115,17 +116,18 @@ def real_text(options: Any, folder: Path, repetitions: int, batches: int) -> dic
     index = CorpusIndex([cache], "train")
     ours = from_cache(students[0], Objective(students[0], cache, LOSS, LAYERS))
     theirs = plain_masked_lm(students[1])
+    now = clock(options)
     plan = list(index.plan_epoch(0, 4096, 1.0, 1))[:batches]
     ratios, waits, rates = [], [], []
     for repetition in range(repetitions + 1):
-        start, wait = time.perf_counter(), 0.0
+        start, wait = now(), 0.0
         for _, batch, waited in ahead(plan, index.load):
             ours(batch)
             wait += waited
-        middle = time.perf_counter()
+        middle = now()
         for _, batch, _ in ahead(plan, index.load):
             theirs(batch)
-        end = time.perf_counter()
+        end = now()
         if repetition:  # the first one warms up
             ratios.append((end - middle) / (middle - start))
             waits.append(wait / (middle - start))

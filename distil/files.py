@@ -89,6 +89,9 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
 
     Returns:
         The sha256 of the file's bytes.
+
+    Raises:
+        OSError: with `path` as its file name.
     """
     # The widest numbers first: every array then begins at a multiple of its number's size, as the format wants.
     ordered = sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
@@ -103,7 +106,11 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         for piece in chain((len(text).to_bytes(8, "little"), text), (_raw(array) for _, array in ordered)):
             digest.update(piece)
-            stream.write(piece)
+            try:
+                stream.write(piece)
+            except OSError as error:  # a full disk: a failed write does not know its file's name
+                error.filename = str(path)
+                raise
     return digest.hexdigest()
 
 

@@ -280,8 +280,8 @@ def test_a_full_disk_leaves_no_half_written_shard_and_the_next_try_goes_on(
     class Full:
         """The third shard finds the disk full in its middle."""
 
-        def __init__(self, stream: BinaryIO, path: Path) -> None:
-            self.stream, self.path, self.pieces = stream, path, 0
+        def __init__(self, stream: BinaryIO) -> None:
+            self.stream, self.pieces = stream, 0
 
         def __enter__(self):
             return self
@@ -292,18 +292,18 @@ def test_a_full_disk_leaves_no_half_written_shard_and_the_next_try_goes_on(
         def write(self, piece) -> int:
             self.pieces += 1
             if self.pieces == 4:
-                raise OSError(28, "No space left on device", str(self.path))
+                raise OSError(28, "No space left on device")
             return self.stream.write(piece)
 
     def full(path: Path, mode: str = "r", *args, **kwargs):
         stream = original(path, mode, *args, **kwargs)
         if mode == "wb":
             opened_for_writing.append(path)
-        return Full(stream, path) if len(opened_for_writing) == 3 and mode == "wb" else stream
+        return Full(stream) if len(opened_for_writing) == 3 and mode == "wb" else stream
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match=r"No space left on device: '.*scratch/\w+\.safetensors'"):
             toy.make_cache(own_world)
     assert len(opened_for_writing) == 3
     assert not list((own_world / "scratch").glob("*.tmp"))
