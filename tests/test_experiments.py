@@ -26,9 +26,9 @@ ROOT = Path(__file__).parent.parent
 LANGUAGES = ["swa", "yor"]
 STAGES = {
     "tasks@sentiment", "corpus", "teacher", "vocabulary", "tokenize", "cache_teacher", "distil", "baselines@sentiment",
-    "evaluate@teacher-sentiment", "evaluate@student-sentiment", "report", "track",
+    "evaluate@teacher-sentiment", "evaluate@student-sentiment", "compare", "footprint", "report", "track",
 }  # fmt: skip
-AFTER_DISTIL = {"distil", "evaluate@student-sentiment", "report", "track"}
+AFTER_DISTIL = {"distil", "evaluate@student-sentiment", "compare", "footprint", "report", "track"}
 TOY: dict[str, Any] = {
     "languages": LANGUAGES,
     "tasks.sentiment.max_train_rows": 60,
@@ -194,7 +194,7 @@ def test_another_alpha_runs_from_distil_on_and_the_first_alpha_again_trains_noth
     students = repository.query("select value from tags where key = 'distil.key'")
 
     output = repository.run("dvc", "exp", "run", "-n", "back", "-S", "loss.alpha=0.5")
-    assert set(cached(output)) == {"distil", "evaluate@student-sentiment"}
+    assert set(cached(output)) == {"distil", "evaluate@student-sentiment", "compare", "footprint"}
     assert set(ran(output)) == {"report", "track"}
     assert repository.query("select value from tags where key = 'distil.key'") == students
     assert repository.query("select count(*) from runs") == [(len(students),)]
