@@ -90,7 +90,7 @@ def dot_chart(
     barred = [key for key in keys if any(key in row.marks and row.marks[key].interval for row in rows)]
     legend = [(key, (names or {}).get(key, STYLES[key].name)) for key in keys]
     lines = _legend_lines(legend)
-    left, right, step, bottom = 98, 66 if any(row.note for row in rows) else 12, 26 + 6 * (len(barred) > 1), 26
+    left, right, step, bottom = 98, 66 if any(row.note for row in rows) else 12, 32 if len(barred) > 1 else 30, 26
     top = 8 + 18 * len(lines) + 18 * (reference is not None)
     height = top + step * len(rows) + bottom
     figure, axes = _axes(height, left, right, top, bottom)

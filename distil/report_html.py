@@ -24,8 +24,8 @@ def render_html(report: Report) -> str:
     parts = sections(report)
     versions = Section("versions", "Versions", "", [versions_table(report)], folded=True)
     found = findings(report)
-    urgent = _findings([finding for finding in found if finding.kind in ("synthetic", "warning")])
-    others = _findings([finding for finding in found if finding.kind not in ("synthetic", "warning")])
+    urgent = _findings([finding for finding in found if finding.kind == "synthetic"])
+    others = _findings([finding for finding in found if finding.kind != "synthetic"])
     body = "".join(_section(part, report) for part in _nested([*parts, versions]))
     return f"""<!doctype html>
 <html lang="en">
@@ -140,7 +140,7 @@ def render_table(table: Table) -> str:
     note = f'<p class="foot">{escape(table.note)}</p>' if table.note else ""
     return (
         f'<div class="scroll" role="group" tabindex="0" aria-labelledby="{name}-c"><table>'
-        f'<caption id="{name}-c">{escape(table.caption)}</caption><thead><tr>{heads}</tr></thead>'
+        f'<caption id="{name}-c"><span>{escape(table.caption)}</span></caption><thead><tr>{heads}</tr></thead>'
         f"{bodies}</table></div>{note}"
     )
 

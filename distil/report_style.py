@@ -76,6 +76,7 @@ figcaption small { display: block; font-weight: 400; color: var(--muted); font-s
 .small { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); gap: .5rem 2.5rem; }
 table { border-collapse: collapse; font-size: .9rem; line-height: 1.35; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: 0 0 .4rem; font-size: .95rem; }
+caption span { display: inline-block; position: sticky; left: 0; max-width: calc(100vw - 2.2rem); }
 th, td { padding: .42rem .75rem; text-align: right; vertical-align: baseline; border-bottom: 1px solid var(--rule); }
 .first { padding-left: 0; position: sticky; left: 0; background: var(--paper); }
 th:last-child, td:last-child { padding-right: 0; }

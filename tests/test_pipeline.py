@@ -93,6 +93,12 @@ def test_one_small_file_holds_what_dvc_compares() -> None:
     assert not any("plots" in block for block in stages().values())
 
 
+def test_what_takes_minutes_is_kept_for_an_earlier_setting() -> None:
+    """DVC saves no run of a stage that has a plain out with `cache: false`, and would compute it again."""
+    cheap = {name for name, block in stages().items() if any(isinstance(out, dict) for out in block.get("outs", []))}
+    assert cheap == {"baselines", "evaluate", "compare", "footprint", "export", "report"}
+
+
 def sections_read(path: Path) -> set[str]:
     """Top-level sections of params.yaml that a stage asks for by name, through the functions of distil.params."""
     found = set()
