@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from distil.files import read_json, write_json
 from tests import toy
 from tests.exported import LABELS
 from tests.test_pipeline import ROOT
@@ -21,6 +22,8 @@ SECTION = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Use the
 def checkout(exports: Path, tmp_path: Path) -> Path:
     """Where a pipeline has run: models/onnx/sentiment, and texts."""
     shutil.copytree(exports / "models/onnx/words", tmp_path / "models/onnx/sentiment")
+    for path in tmp_path.glob("models/onnx/sentiment/*/manifest.json"):
+        write_json(path, {**read_json(path, "export"), "task": "sentiment"})
     (tmp_path / "texts.txt").write_text("".join(f"{text}\n" for text in toy.sentences(30, 8)), encoding="utf-8")
     return tmp_path
 
