@@ -357,7 +357,7 @@ def test_a_params_yaml_that_cannot_be_read_is_said_by_every_stage(
     [
         (["swa", "xyz"], ["unknown language code 'xyz'", "an ISO 639-3 code", "such as hau, ibo, kin, swa, yor"]),
         (["swa", "yor", "swa"], ["'swa' is given 2 times", "give it once"]),
-        ([], ["the list is empty", "at least one of"]),
+        ([], ["the list is empty", "at least one, such as"]),
         ("swa", ["expected a list of ISO 639-3 codes, found 'swa'"]),
         ([False], ["expected a list of ISO 639-3 codes, found [False]"]),  # `- no` in YAML
     ],
