@@ -11,7 +11,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 
-.PHONY: help run env test test-slow lint types check format mlflow lock clean-scratch
+.PHONY: help run env test test-slow lint types check format mlflow publish lock clean-scratch
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,9 @@ format: env  ## put the code into the house style
 mlflow: env  ## the runs in a browser, on http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --artifacts-destination $(CURDIR)/mlartifacts
+
+publish: env  ## a folder and its card on the Hugging Face Hub: HUB_ID=me/model [MODEL=models/student] [ARGS=--dry-run]
+	python -m distil.publish $(HUB_ID) --model $(or $(MODEL),models/student) $(ARGS)
 
 lock: env  ## requirements.lock anew from pyproject.toml
 	$(UV) pip compile --quiet --universal --python-version 3.11 --group dev --generate-hashes --no-emit-index-url \

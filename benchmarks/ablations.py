@@ -78,9 +78,9 @@ def record(spec: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _results(revision: str) -> dict[str, Any]:
-    """Date, code, training figures and every score of an experiment."""
+    """Date, code, the headline figures and every score of an experiment."""
     files = git("ls-tree", "-r", "--name-only", revision, "metrics/evaluate").splitlines()
-    summary = json.loads(git("show", f"{revision}:metrics/distil/summary.json"))
+    headline = json.loads(git("show", f"{revision}:metrics/headline.json"))
     scores: dict[str, Any] = {}
     for file in files:
         found = json.loads(git("show", f"{revision}:{file}"))
@@ -92,10 +92,8 @@ def _results(revision: str) -> dict[str, Any]:
     return {
         "date": git("show", "-s", "--format=%as", revision).strip(),
         "commit": git("rev-parse", "--short", f"{revision}~1").strip(),
-        "parameters": summary["student"]["parameters"],
-        "steps": summary["steps"],
-        "tokens": summary["tokens"],
-        "heldout": summary["heldout"],
+        "million_parameters": headline["size"]["million_parameters"],
+        "heldout_kl": headline["heldout"]["kl"],
         "scores": scores,
     }
 
@@ -107,13 +105,13 @@ def table(records: list[dict[str, Any]]) -> str:
         rows = [entry for entry in records if "student" in entry["scores"].get(task, {})]
         first = rows[0]
         languages = list(first["scores"][task]["student"]["languages"])
-        head = ["run", "what", "parameters", "held-out KL", "held-out accuracy", *languages, "mean",
-                "plain fine-tuning", "seeds", "date", "commit"]  # fmt: skip
+        head = ["run", "what", "parameters", "held-out KL", *languages, "mean", "plain fine-tuning", "seeds", "date",
+                "commit"]  # fmt: skip
         lines = [f"**{task}**", "", _line(head), _line(["---"] * len(head))]
         for model, scores in first["scores"][task].items():
             if not model.startswith("student"):
                 points = _points(scores, languages)
-                lines.append(_line([model, "for comparison", "", "", "", *points, "", str(len(scores["seeds"])),
+                lines.append(_line([model, "for comparison", "", "", *points, "", str(len(scores["seeds"])),
                                     first["date"], first["commit"]]))  # fmt: skip
         lines += [_line(_cells(entry, entry["scores"][task], languages)) for entry in rows]
         parts.append("\n".join(lines))
@@ -121,11 +119,10 @@ def table(records: list[dict[str, Any]]) -> str:
 
 
 def _cells(entry: dict[str, Any], scores: dict[str, Any], languages: list[str]) -> list[str]:
-    heldout, plain = entry["heldout"].values(), scores.get("student_plain")
-    kl, accuracy = (sum(figures[name] for figures in heldout) / len(heldout) for name in ("kl", "student_accuracy"))
+    plain = scores.get("student_plain")
     return [
-        f"`{entry['name']}`", entry["what"], f"{entry['parameters'] / 1e6:.1f}M", f"{kl:.3f}",
-        f"{100 * accuracy:.1f} %", *_points(scores["student"], languages),
+        f"`{entry['name']}`", entry["what"], f"{entry['million_parameters']:.1f}M", f"{entry['heldout_kl']:.3f}",
+        *_points(scores["student"], languages),
         f"{100 * plain['mean']:.1f}" if plain else "",
         str(len(scores["student"]["seeds"])), entry["date"], entry["commit"],
     ]  # fmt: skip

@@ -9,7 +9,6 @@ it. Five repetitions (two with --quick), medians. The last line is one JSON obje
 """
 
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -18,7 +17,8 @@ import numpy as np
 import torch
 from transformers import XLMRobertaForMaskedLM
 
-from benchmarks.material import finish, load_student, load_text, machine, parser
+from benchmarks.machine import clock, finish, machine
+from benchmarks.material import load_student, load_text, parser
 from distil.batches import CorpusIndex
 from distil.cache import TeacherCache
 from distil.caching import cache_language
@@ -31,14 +31,17 @@ from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
 
 CONFIG = CacheConfig(logits="sampled", entries=20, heldout_entries=100, sampling_temperature=2.0,
                      attention_layers=(-1,), attention="mean", attention_rows=0.5, batch_tokens=4096)  # fmt: skip
-LOSS = LossConfig(alpha=0.5, temperature=2.0, attention_projection="learned", masked_lm=0.0)
+LOSS = LossConfig(
+    alpha=0.5, temperature=2.0, attention="mse", attention_projection="learned", relations=0.0, relation_heads=1,
+    hidden=0.0, distillation=1.0, masked_lm=0.0,
+)  # fmt: skip
 
 
-def seconds(work: Callable[[], object]) -> float:
+def seconds(work: Callable[[], object], now: Callable[[], float]) -> float:
     """How long one call takes."""
-    start = time.perf_counter()
+    start = now()
     work()
-    return time.perf_counter() - start
+    return now() - start
 
 
 def main() -> None:
@@ -46,6 +49,7 @@ def main() -> None:
     options = parser(__doc__.splitlines()[0]).parse_args()
     torch.set_num_threads(options.threads)
     repetitions, tokens = (2, 6_000) if options.quick else (5, 20_000)
+    now = clock(options)
     teacher = load_masked_lm(options.teacher, "teacher")
     student = load_student(options, teacher)
     pieces = teacher_ids(options.tokenizer)
@@ -70,7 +74,7 @@ def main() -> None:
             outputs.shard(shard, form, pad_id, progress.add)
 
         write()  # warm
-        timings = [(seconds(write), seconds(lambda: forward(True)), seconds(lambda: forward(False)))
+        timings = [tuple(seconds(work, now) for work in (write, lambda: forward(True), lambda: forward(False)))
                    for _ in range(repetitions)]  # fmt: skip
         shape = {"num_hidden_layers": teacher.config.num_hidden_layers, "max_position_embeddings": 514}
         scratch = folder / "scratch"
@@ -78,7 +82,7 @@ def main() -> None:
         identity = {"teacher": {"id": "benchmark", "revision": "", "weights_sha256": "", **shape}}
         cache_language(text, outputs, identity, folder / "cache", scratch, progress)
         cache = TeacherCache(folder / "cache", text)
-        read, step = reading(student, cache, repetitions)
+        read, step = reading(student, cache, repetitions, now)
     count = int(shard.lengths.sum())
     rates = [count / median(column) for column in zip(*timings, strict=True)]
     result = {
@@ -89,6 +93,7 @@ def main() -> None:
         "tokens": count,
         "bytes_per_token": cache.manifest["splits"]["train"]["bytes_per_token"],
         "repetitions": repetitions,
+        "clock": "cpu" if options.cpu_seconds else "wall",
         "pieces": len(pieces),
         "teacher_parameters": sum(p.numel() for p in teacher.parameters()),
         "machine": machine(options.threads),
@@ -103,7 +108,9 @@ def padded(shard: Shard, start: int, stop: int, pad_id: int, pieces: np.ndarray)
     return torch.from_numpy(pieces.astype(np.int64)[batch.input_ids]), mask
 
 
-def reading(student: XLMRobertaForMaskedLM, cache: TeacherCache, repetitions: int) -> tuple[float, float]:
+def reading(
+    student: XLMRobertaForMaskedLM, cache: TeacherCache, repetitions: int, now: Callable[[], float]
+) -> tuple[float, float]:
     """Median seconds to assemble a batch of about 32 x 128 tokens, and of a step on it, that included."""
     objective = Objective(student, cache, LOSS, [LayerPair(student=-1, teacher=-1)])
     index = CorpusIndex([cache], "train")
@@ -111,9 +118,9 @@ def reading(student: XLMRobertaForMaskedLM, cache: TeacherCache, repetitions: in
     student.train()
     loads, steps = [], []
     for number, drawn in enumerate(index.plan_epoch(0, 32 * 128, 1.0, 1)):
-        start = time.perf_counter()
+        start = now()
         batch = index.load(drawn)
-        loaded = time.perf_counter()
+        loaded = now()
         loss = objective.total(objective.terms(batch, objective.logits(batch), "train"))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -121,7 +128,7 @@ def reading(student: XLMRobertaForMaskedLM, cache: TeacherCache, repetitions: in
         optimizer.step()
         if number:  # the first one warms up
             loads.append(loaded - start)
-            steps.append(time.perf_counter() - start)
+            steps.append(now() - start)
         if number >= 2 * repetitions:
             break
     return median(loads), median(steps)

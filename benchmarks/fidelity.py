@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.material import finish, load_student, load_text, machine, parser, shards
+from benchmarks.machine import finish, machine
+from benchmarks.material import load_student, load_text, parser, shards
 from distil.bits import bits_for, row_bytes
 from distil.cache import PROB_BITS, decode_log_probs, encode_log_probs, quantise_rows, quantise_states
 from distil.losses import logit_kd
@@ -38,7 +39,15 @@ class Form(NamedTuple):
     name: str
     unbiased: bool
     bytes_per_position: Callable[[int], float]  # from the number of pieces
-    keep: Callable[[Tensor, float, torch.Generator], LogitTargets]  # (log_probs, temperature, generator)
+    keep: Callable[["Said", float, torch.Generator], LogitTargets]  # (what the teacher says, temperature, generator)
+
+
+class Said(NamedTuple):
+    """The teacher at P masked places."""
+
+    log_probs: Tensor  # (P, V) nats at temperature 1
+    states: Tensor  # (P, D) the head's last hidden state
+    head: MaskedHead  # which makes scores of it
 
 
 def stored(kept: KeptEntries) -> KeptEntries:
@@ -56,7 +65,7 @@ def threshold(entries: int) -> Form:
     """What the cache keeps as `sampled`."""
     return Form(
         f"sampled {entries}", True, entry_bytes(entries, 2),
-        lambda p, t, g: weigh_entries(stored(sample_entries(p, entries, t, g)), "sampled", t, t),
+        lambda said, t, g: weigh_entries(stored(sample_entries(said.log_probs, entries, t, g)), "sampled", t, t),
     )  # fmt: skip
 
 
@@ -64,15 +73,15 @@ def with_bucket(entries: int) -> Form:
     """What the cache keeps as `top_k`."""
     return Form(
         f"top-{entries} with bucket", False, entry_bytes(entries, 0),
-        lambda p, t, g: weigh_entries(stored(top_entries(p, entries)), "top_k", t, t),
+        lambda said, t, g: weigh_entries(stored(top_entries(said.log_probs, entries)), "top_k", t, t),
     )  # fmt: skip
 
 
 def renormalised(entries: int) -> Form:
     """Top-k as most tools do it: the rest of the mass is forgotten."""
 
-    def keep(log_probs: Tensor, temperature: float, generator: torch.Generator) -> LogitTargets:
-        kept = top_entries(log_probs, entries)
+    def keep(said: Said, temperature: float, generator: torch.Generator) -> LogitTargets:
+        kept = top_entries(said.log_probs, entries)
         scores = (kept.log_probs / temperature).log_softmax(dim=-1)
         return LogitTargets(kept.ids, scores.exp(), scores, None)
 
@@ -82,14 +91,26 @@ def renormalised(entries: int) -> Form:
 def draws(count: int) -> Form:
     """Plain draws with replacement (arXiv 2503.16870), distinct ids with counts, three bytes each as published."""
 
-    def keep(log_probs: Tensor, temperature: float, generator: torch.Generator) -> LogitTargets:
-        tempered = (log_probs / temperature).log_softmax(dim=-1)
+    def keep(said: Said, temperature: float, generator: torch.Generator) -> LogitTargets:
+        tempered = (said.log_probs / temperature).log_softmax(dim=-1)
         ids = torch.multinomial(tempered.exp(), count, replacement=True, generator=generator)
         distinct.append(float(np.mean([len(set(row)) for row in ids.tolist()])))
         return LogitTargets(ids, torch.full(ids.shape, 1.0 / count), tempered.gather(1, ids), None)
 
     distinct: list[float] = []
     return Form(f"{count} draws with replacement", True, lambda pieces: 3 * float(np.mean(distinct)), keep)
+
+
+def hidden(width: int) -> Form:
+    """What the cache keeps as `hidden`: the state behind the scores in 8 bits."""
+
+    def keep(said: Said, temperature: float, generator: torch.Generator) -> LogitTargets:
+        codes, scales = quantise_states(said.states.numpy())
+        states = torch.from_numpy(codes * (scales.astype(np.float32) / 127)[:, None])
+        scores = torch.nn.functional.linear(states, said.head.weight, said.head.bias).detach()
+        return exact(scores.log_softmax(dim=-1), temperature)
+
+    return Form("hidden", False, lambda pieces: width + 2, keep)
 
 
 def exact(log_probs: Tensor, temperature: float) -> LogitTargets:
@@ -165,8 +186,8 @@ class Material:
         self.pad_id = special_ids(load_tokenizer(options.tokenizer)).pad
         self._shards = list(shards(load_text(options, scratch, max(2000, positions * 4), 1)))
 
-    def block(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Block `number`: input ids (B, T), the teacher's log-probabilities and the student's logits (P, V)."""
+    def block(self, number: int) -> tuple[Tensor, Said, Tensor]:
+        """Block `number`: input ids (B, T), what the teacher says, and the student's logits (P, V)."""
         shard = self._shards[number % len(self._shards)]
         order = np.random.default_rng(0).permutation(len(shard.lengths))
         first = number // len(self._shards) * SEQUENCES
@@ -176,9 +197,11 @@ class Material:
         row, column = torch.from_numpy(text.masked_sequence), torch.from_numpy(text.masked_position)
         with torch.no_grad():
             hidden = self.teacher.roberta(self.pieces[input_ids], attention_mask=mask).last_hidden_state
+            states = self._heads[0].states(hidden[row, column])
             log_probs = self._heads[0].logits(hidden[row, column]).log_softmax(dim=-1)
         hidden = self.student.roberta(input_ids, attention_mask=mask).last_hidden_state
-        return input_ids, log_probs, self._heads[1].logits(hidden[row, column])
+        said = Said(log_probs, states, self._heads[0])
+        return input_ids, said, self._heads[1].logits(hidden[row, column])
 
 
 def measure_targets(material: Material, forms: list[Form], temperature: float, positions: int) -> dict[str, Any]:
@@ -190,13 +213,13 @@ def measure_targets(material: Material, forms: list[Form], temperature: float, p
     kl, total_variation = dict.fromkeys(differences, 0.0), dict.fromkeys(differences, 0.0)
     seen = 0
     while seen < positions:
-        _, log_probs, logits = material.block(len(full))
+        _, said, logits = material.block(len(full))
         seen += len(logits)
-        teacher = (log_probs / temperature).softmax(dim=-1)
-        reference = gradients(logits, exact(log_probs, temperature), temperature, parameters)
+        teacher = (said.log_probs / temperature).softmax(dim=-1)
+        reference = gradients(logits, exact(said.log_probs, temperature), temperature, parameters)
         full.append(sketch(reference))
         for form in forms:
-            targets = form.keep(log_probs, temperature, generator)
+            targets = form.keep(said, temperature, generator)
             found = gradients(logits, targets, temperature, parameters)
             differences[form.name].append(sketch([a - b for a, b in zip(found, reference, strict=True)]))
             dense = spread(targets, teacher)
@@ -257,14 +280,17 @@ def measure_attention(material: Material, blocks: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Print a Markdown table, then one JSON object."""
-    options = parser(__doc__.splitlines()[0]).parse_args()
+    arguments = parser(__doc__.splitlines()[0])
+    arguments.add_argument("--positions", type=int, default=6000, help="masked places; --quick takes 500")
+    options = arguments.parse_args()
     torch.set_num_threads(options.threads)
-    positions = 500 if options.quick else 2200
+    positions = 500 if options.quick else options.positions
     budgets = [threshold(12), threshold(19), threshold(40), draws(25), with_bucket(19), renormalised(50)]
     if not options.quick:
         budgets = [threshold(6), *budgets, threshold(30), draws(10), draws(50), with_bucket(8), renormalised(20)]
     with tempfile.TemporaryDirectory() as scratch:
         material = Material(options, positions, Path(scratch))
+        budgets.append(hidden(material.teacher.config.hidden_size))
         runs = [measure_targets(material, budgets, temperature, positions) for temperature in (1.0, 2.0)]
         attention = measure_attention(material, 3)
     table = ["| form | T | bytes a position | KL | total variation | gradient angle, degrees | norm ratio |",

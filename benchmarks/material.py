@@ -1,36 +1,32 @@
 """What the benchmarks run on: a teacher, a student and text, by default those that the pipeline left here."""
 
 import argparse
-import json
-import os
-import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import XLMRobertaForMaskedLM
 
+from benchmarks.machine import plain_parser
+from distil.initialise import start_from_teacher
 from distil.languages import LANGUAGES
 from distil.prepare import TokenizeConfig, prepare_language
 from distil.prepared import Prepared, Shard
-from distil.student import StudentConfig, build_student, start_from_teacher
+from distil.student import StudentConfig, build_student
 from distil.teacher import load_masked_lm
 from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """Options that every benchmark has."""
-    options = argparse.ArgumentParser(description=description)
+    """Options of the benchmarks that need models and text."""
+    options = plain_parser(description)
     options.add_argument("--teacher", type=Path, default=Path("models/teacher"), help="model folder")
     options.add_argument("--tokenizer", type=Path, default=Path("models/tokenizer"), help="kept pieces")
     options.add_argument("--text", type=Path, default=Path("data/raw"), help="folder with LANG.txt")
     options.add_argument(
         "--student", type=Path, help="model folder; without it, 6 layers of 256 started from the teacher"
     )
-    options.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of torch")
-    options.add_argument("--quick", action="store_true", help="at most three minutes on two CPU cores")
     return options
 
 
@@ -66,26 +62,8 @@ def load_student(options: argparse.Namespace, teacher: XLMRobertaForMaskedLM) ->
     tokenizer = load_tokenizer(options.tokenizer)
     torch.manual_seed(1)
     shape = StudentConfig(hidden_size=256, num_hidden_layers=6, num_attention_heads=8, intermediate_size=1024,
-                          dropout=0.0, init="teacher")  # fmt: skip
+                          dropout=0.0, init="teacher", init_layers=())  # fmt: skip
     pieces = torch.tensor(teacher_ids(options.tokenizer), dtype=torch.int64)
     student = build_student(shape, special_ids(tokenizer), len(pieces), 514)
     start_from_teacher(student, teacher, pieces)
     return student.eval()
-
-
-def machine(threads: int) -> dict[str, Any]:
-    """What a figure was measured on."""
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def finish(result: dict[str, Any]) -> None:
-    """One JSON object as the last line."""
-    sys.stdout.flush()
-    print(json.dumps(result), flush=True)

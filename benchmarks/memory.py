@@ -1,68 +1,132 @@
-"""Peak memory of cache_teacher with ten times the text.
+"""Peak memory of every stage at a corpus and at ten times that corpus.
 
-    python -m benchmarks.memory [--quick] [--teacher DIR] [--tokenizer DIR] [--text DIR]
+    python -m benchmarks.memory [--quick] [--teacher DIR] [--text DIR] [--task DIR]
 
-The same code is run in a process of its own over one shard of text and over ten, each of the same size; the peak is the
-process's own maximal resident set. The last line is one JSON object.
+The stages are run one after another, as `dvc repro` would, in a project of their own for each size: Swahili text of
+--text (repeated, each copy with a word of its own at the end of its lines, where it is too short), the rows of --task
+likewise, and --teacher. The peaks are those that each stage writes itself into metrics/cost/STAGE.json. The last line
+is one JSON object.
 """
 
-import argparse
+import itertools
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import torch
+import yaml
 
-from benchmarks.cache_speed import CONFIG
-from benchmarks.material import finish, load_text, machine, parser
-from distil.caching import cache_language
-from distil.outputs import TeacherOutputs
-from distil.prepared import Prepared
-from distil.progress import Progress
-from distil.teacher import load_masked_lm
-from distil.vocabulary import teacher_ids
+from benchmarks.machine import finish, machine, plain_parser
+
+ROOT = Path(__file__).parent.parent
+LANGUAGE = "swa"
+# Bytes of a token of Swahili in these tokenizers, about; rounded up, so that max_tokens decides.
+BYTES_A_TOKEN = 6
 
 
 def main() -> None:
-    """Print one JSON object; with --prepared, be the process that is measured."""
-    options = parser(__doc__.splitlines()[0])
-    options.add_argument("--prepared", type=Path, help="(internal) cache this text and print the peak in MiB")
+    """Print one JSON object."""
+    options = plain_parser(__doc__.splitlines()[0])
+    options.add_argument("--teacher", type=Path, default=Path("models/teacher"), help="model folder")
+    options.add_argument("--text", type=Path, default=Path("data/raw"), help="folder with LANG.txt")
+    options.add_argument("--task", type=Path, default=Path("data/tasks/sentiment"), help="folder LANG/train.jsonl")
     chosen = options.parse_args()
-    if chosen.prepared:
-        torch.set_num_threads(chosen.threads)
-        print(json.dumps(peak(chosen)))
-        return
-    shard = 5_000 if chosen.quick else 20_000
-    peaks = {}
-    for shards in (1, 10):
-        with tempfile.TemporaryDirectory() as folder:
-            text = load_text(chosen, Path(folder), shard * shards, 1, shard)[0]
-            command = [sys.executable, "-m", "benchmarks.memory", *sys.argv[1:], "--prepared", str(text.folder)]
-            peaks[shards] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    tokens, rows = (5_000, 100) if chosen.quick else (20_000, 300)
+    peaks: dict[str, list[int]] = {}
+    sizes = []
+    for times in (1, 10):
+        with tempfile.TemporaryDirectory() as name:
+            project = Path(name)
+            sizes.append(make_project(project, chosen, tokens * times, rows * times, tokens))
+            for stage, arguments in stages():
+                run(project, stage, arguments, chosen.threads)
+            for path in (project / "metrics/cost").glob("*.json"):
+                peaks.setdefault(path.stem, []).append(json.loads(path.read_text())["peak_memory_mib"])
+    both = {stage: found for stage, found in sorted(peaks.items()) if len(found) == 2}
     finish({
-        "peak_ratio_10x": {"cache_teacher": round(peaks[10]["peak_mib"] / peaks[1]["peak_mib"], 3)},
-        "peak_mib": {count: found["peak_mib"] for count, found in peaks.items()},
-        "tokens": {count: found["tokens"] for count, found in peaks.items()},
+        "peak_ratio_10x": {stage: round(large / small, 3) for stage, (small, large) in both.items()},
+        "peak_mib": both,
+        "sizes": sizes,
         "machine": machine(chosen.threads),
     })  # fmt: skip
 
 
-def peak(options: argparse.Namespace) -> dict[str, int]:
-    """Cache the prepared text of one language and return tokens and the peak of this process."""
-    teacher = load_masked_lm(options.teacher, "teacher")
-    outputs = TeacherOutputs(teacher, teacher_ids(options.tokenizer), CONFIG, 1)
-    with tempfile.TemporaryDirectory() as name, Progress("cache", 1, "tokens") as progress:
-        folder = Path(name)
-        (folder / "scratch").mkdir()
-        text = Prepared(options.prepared)
-        manifest = cache_language(text, outputs, {"teacher": {}}, folder / "cache", folder / "scratch", progress)
-    return {
-        "tokens": sum(split["tokens"] for split in manifest["splits"].values()),
-        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+def stages() -> list[tuple[str, list[str]]]:
+    """What is run, in order."""
+    return [
+        ("tasks", ["sentiment"]), ("corpus", []), ("teacher", []), ("vocabulary", []), ("tokenize", []),
+        ("cache_teacher", []), ("distil", []), ("baselines", ["sentiment"]), ("evaluate", ["student", "sentiment"]),
+    ]  # fmt: skip
+
+
+def run(project: Path, stage: str, arguments: list[str], threads: int) -> None:
+    """One stage in a process of its own; its messages are shown when it fails."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "DVC_ROOT": str(project)}
+    done = subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}", *arguments], cwd=project, env=environment, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        sys.exit(f"error: stages.{stage}: exit status {done.returncode}\n{done.stderr[-2000:]}")
+
+
+def make_project(project: Path, options: Any, tokens: int, rows: int, shard_tokens: int) -> dict[str, int]:
+    """Code, params and sources of one size; returns what it holds."""
+    for name in ("distil", "stages", "dvc.yaml"):
+        (project / name).symlink_to(ROOT / name)
+    size = repeated(options.text / f"{LANGUAGE}.txt", project / f"text/{LANGUAGE}.txt", tokens * BYTES_A_TOKEN)
+    for split, count in (("train", rows), ("dev", rows), ("test", rows)):
+        lines = (options.task / LANGUAGE / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
+        target = project / f"task/{LANGUAGE}/{split}.jsonl"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("w", encoding="utf-8") as stream:
+            for number, line in zip(range(count), itertools.cycle(lines), strict=False):
+                row = json.loads(line)
+                stream.write(json.dumps(row | {"text": f"{row['text']} {word(number // len(lines))}"}) + "\n")
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    changed = {
+        "languages": [LANGUAGE],
+        "corpus": {"source": "files", "path": "text", "pattern": "{lang}.txt"},
+        "teacher": {"source": "folder", "path": str(options.teacher.resolve())},
+        "tokenize": {"max_tokens": tokens, "shard_tokens": shard_tokens, "mask_variants": 1},
+        "train": {"epochs": 1},
+        "evaluate": {"epochs": 1},
     }
+    for section, values in changed.items():
+        params[section] = params[section] | values if isinstance(values, dict) else values
+    params["tasks"]["sentiment"] |= {"source": "files", "path": "task", "pattern": "{lang}/{split}.jsonl",
+                                     "text_column": "text", "label_column": "label", "normalise": False}  # fmt: skip
+    (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    return {"bytes_of_text": size, "tokens": tokens, "rows": rows}
+
+
+def repeated(source: Path, target: Path, size: int) -> int:
+    """The head of a text, repeated up to `size` bytes; cleaning drops repeats, so each copy has a word of its own."""
+    target.parent.mkdir(parents=True)
+    written = 0
+    with target.open("wb") as out:
+        for line in lines_for_ever(source):
+            if written >= size:
+                break
+            written += out.write(line)
+    return written
+
+
+def lines_for_ever(source: Path) -> Iterator[bytes]:
+    """The lines of a file again and again, marked from the second time on."""
+    for copy in itertools.count():
+        with source.open("rb") as stream:
+            for line in stream:
+                yield line if not copy else line.rstrip(b"\n") + f" {word(copy)}\n".encode()
+
+
+def word(number: int) -> str:
+    """A made-up word for each number; no digits, which cleaning may take out."""
+    return "".join("aeiou"[int(digit) % 5] + "bdfgklmnrs"[int(digit)] for digit in str(number))
 
 
 if __name__ == "__main__":

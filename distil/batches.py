@@ -1,7 +1,9 @@
 """Which sequences stand in which batch, and the batch itself: text from data/prepared, targets from data/teacher."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +12,10 @@ from torch import Tensor
 from distil.cache import CachedShard, TeacherCache
 from distil.prepared import Shard, masked_input
 from distil.targets import KeptEntries
+from distil.untaught import NoTargets, TextOnly
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 POOL_BATCHES = 50  # batches that are sorted by length together: little padding, yet batches differ between epochs
 
@@ -47,9 +53,9 @@ class Drawn(NamedTuple):
 class CorpusIndex:
     """Every sequence of one split of all languages, by number: 10 bytes of memory each."""
 
-    def __init__(self, caches: list[TeacherCache], split: str) -> None:
+    def __init__(self, caches: Sequence[TeacherCache | TextOnly], split: str) -> None:
         """Open the shards of `split`; memory-mapped, so that only what a batch touches is read."""
-        self._shards: list[tuple[Shard, CachedShard]] = []
+        self._shards: list[tuple[Shard, CachedShard | NoTargets]] = []
         self.pad_id: int = caches[0].prepared.manifest["pad_id"]
         self.has_attention = bool(caches[0].layers)
         self._states = caches[0].attention_form == "inputs"
@@ -171,3 +177,22 @@ def _pad(array: np.ndarray, width: int, value: float) -> np.ndarray:
     """Fill the last axis up to `width`."""
     missing = width - array.shape[-1]
     return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, missing)], constant_values=value) if missing else array
+
+
+def ahead(items: Iterable[Item], work: Callable[[Item], Result]) -> Iterator[tuple[Item, Result, float]]:
+    """Each item with its result, made in a thread while the one before is in use, and the seconds waited for it."""
+    with ThreadPoolExecutor(1) as worker:
+        waiting: tuple[Item, Future[Result]] | None = None
+        for item in items:
+            following = item, worker.submit(work, item)
+            if waiting:
+                yield _waited(*waiting)
+            waiting = following
+        if waiting:
+            yield _waited(*waiting)
+
+
+def _waited(item: Item, future: Future[Result]) -> tuple[Item, Result, float]:
+    asked = time.monotonic()
+    result = future.result()
+    return item, result, time.monotonic() - asked

@@ -10,6 +10,9 @@ layer, E = L * H:
     logit_log_probs    (P, row_bytes(K, PROB_BITS)) uint8, bit-packed codes of the teacher's log-probability at T = 1
     logit_log_scales   (P,) float16, only `sampled`: c in targets.KeptEntries
     logit_full         (P, pieces) float16 log-probabilities, only `full`, instead of the three above
+    logit_states       (P, D) int8 and
+    logit_state_scales (P,) float16, only `hidden`, instead of all above: the head's last hidden state, round(127 *
+                       number / scale). decoder.safetensors beside the language folders makes every score from it
     attention_offsets  (V, N + 1) uint32, where the rows of a variant and sequence begin
     attention_rows     (R,) uint16, the query's position in its sequence
     attention_scales   (R, E) float16, the largest probability of the row
@@ -36,6 +39,7 @@ from distil.prepared import Prepared, Shard, ragged_indices
 FORMAT_VERSION = 1
 MADE_BY = "cache_teacher"
 PROJECTIONS = "projections.safetensors"
+DECODER = "decoder.safetensors"  # beside the folders of the languages
 PROB_BITS = 10
 LOWEST_LOG_PROB = -32.0  # nats; less is stored as this
 _MAX_CODE = 2**PROB_BITS - 1
@@ -69,7 +73,7 @@ def quantise_states(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class LogitFormat(NamedTuple):
     """How distributions are stored; part of the manifest."""
 
-    form: str  # sampled, top_k or full
+    form: str  # sampled, top_k, full or hidden
     entries: int  # K
     pieces: int
     sampling_temperature: float
@@ -97,6 +101,33 @@ def pack_logits(
     return arrays
 
 
+def pack_states(states: np.ndarray) -> dict[str, np.ndarray]:
+    """Arrays of a shard from the head's last hidden states (P, D) float32."""
+    codes, scales = quantise_states(states)
+    return {"logit_states": codes, "logit_state_scales": scales}
+
+
+class Places(NamedTuple):
+    """Where in each array of a shard the part of variant v and sequence i begins: [v, i]; it ends at [v, i + 1]."""
+
+    positions: np.ndarray  # (V, N + 1)
+    rows: np.ndarray  # (V, N + 1) attention rows
+    keys: np.ndarray  # (V, N + 1) bytes of attention_probs
+
+    def put(
+        self, arrays: dict[str, np.ndarray], part: dict[str, np.ndarray], variant: int, start: int, stop: int
+    ) -> None:
+        """Copy the part of sequences [start, stop) to its place; an array is made, whole, with its first part.
+
+        So nothing small outlives a batch, between whose tensors it would hold the C library's memory in pieces.
+        """
+        for name, values in part.items():
+            place = self.keys if name == "attention_probs" else self.positions if "logit" in name else self.rows
+            if name not in arrays:
+                arrays[name] = np.empty((int(place[-1, -1]), *values.shape[1:]), values.dtype)
+            arrays[name][int(place[variant, start]) : int(place[variant, stop])] = values
+
+
 class AttentionBatch(NamedTuple):
     """Cached attention of some sequences: R rows, in the order of the sequences asked for."""
 
@@ -109,9 +140,9 @@ class AttentionBatch(NamedTuple):
 class CachedShard:
     """One file of the cache, open for reading; its rows are numbered as the shard of data/prepared is."""
 
-    def __init__(self, path: Path, shard: Shard, form: LogitFormat, maps: int) -> None:
-        """`maps` E: cached maps of a row."""
-        self._shard, self._form, self._maps = shard, form, maps
+    def __init__(self, path: Path, shard: Shard, form: LogitFormat, maps: int, decoder: dict[str, np.ndarray]) -> None:
+        """`maps` E: cached maps of a row; `decoder`: only form `hidden`, see `TeacherCache.decoder`."""
+        self._shard, self._form, self._maps, self._decoder = shard, form, maps, decoder
         self._arrays = read_arrays(path, MADE_BY)
 
     def logits(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -128,6 +159,14 @@ class CachedShard:
             log_probs = self._arrays["logit_full"][rows].astype(np.float32)
             ids = np.broadcast_to(np.arange(form.pieces), log_probs.shape)
             return ids, log_probs, np.zeros(len(rows), np.float32)
+        if form.form == "hidden":
+            states = self._arrays["logit_states"][rows].astype(np.float32)
+            states *= (self._arrays["logit_state_scales"][rows].astype(np.float32) / 127.0)[:, None]
+            scores = states @ self._decoder["weight"].T
+            scores += self._decoder["bias"]
+            scores -= scores.max(axis=1, keepdims=True)
+            scores -= np.log(np.exp(scores).sum(axis=1, keepdims=True))
+            return np.broadcast_to(np.arange(form.pieces), scores.shape), scores, np.zeros(len(rows), np.float32)
         ids = unpack_rows(self._arrays["logit_ids"][rows], form.entries, form.id_bits)
         codes = unpack_rows(self._arrays["logit_log_probs"][rows], form.entries, PROB_BITS)
         scales = self._arrays.get("logit_log_scales")
@@ -203,6 +242,11 @@ class TeacherCache:
         """Form `inputs`: LAYER.{query,key,value}.{weight,bias} of the cached layers, float32; else nothing."""
         return read_arrays(self.folder / PROJECTIONS, MADE_BY) if self.attention_form == "inputs" else {}
 
+    def decoder(self) -> dict[str, np.ndarray]:
+        """Logits `hidden`: weight (pieces, D) and bias (pieces,) that make scores of kept states; else nothing."""
+        hidden = "decoder_sha256" in self.manifest
+        return read_arrays(self.folder.parent / DECODER, MADE_BY) if hidden else {}
+
     def logit_format(self, split: str) -> LogitFormat:
         """How a split's distributions are stored."""
         return LogitFormat(**self.manifest["splits"][split]["logits"])
@@ -216,6 +260,8 @@ class TeacherCache:
         files = [entry for split in self.manifest["splits"].values() for entry in split["shards"]]
         if self.attention_form == "inputs":
             files.append({"file": PROJECTIONS, "sha256": self.manifest["attention"]["projections_sha256"]})
+        if "decoder_sha256" in self.manifest:
+            files.append({"file": f"../{DECODER}", "sha256": self.manifest["decoder_sha256"]})
         for entry in files:
             path = self.folder / entry["file"]
             found = sha256_file(path) if path.is_file() else "no file"
@@ -230,4 +276,5 @@ class TeacherCache:
         """Shard `number` of a split: the text and what is cached of it."""
         shard = self.prepared.open(self.prepared.shards(split)[number])
         path = self.folder / self.manifest["splits"][split]["shards"][number]["file"]
-        return shard, CachedShard(path, shard, self.logit_format(split), len(self.layers) * self.heads)
+        maps = len(self.layers) * self.heads
+        return shard, CachedShard(path, shard, self.logit_format(split), maps, self.decoder())

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from distil.bits import row_bytes
-from distil.cache import FORMAT_VERSION, PROB_BITS, PROJECTIONS, LogitFormat
+from distil.cache import DECODER, FORMAT_VERSION, PROB_BITS, PROJECTIONS, LogitFormat
 from distil.errors import UserError
 from distil.files import read_json, sha256_file, sha256_json, write_arrays, write_json
 from distil.outputs import TeacherOutputs
@@ -58,6 +58,10 @@ def cache_language(
     projections = outputs.projections()
     if projections:
         manifest["attention"]["projections_sha256"] = write_arrays(out / PROJECTIONS, projections)
+    decoder = outputs.decoder()
+    if decoder:
+        # One for all languages; a later language writes the same bytes again.
+        manifest["decoder_sha256"] = write_arrays(out.parent / DECODER, decoder)
     with ThreadPoolExecutor(1) as writer:
         for split in prepared.manifest["splits"]:
             form = outputs.logit_format(split)
@@ -114,7 +118,7 @@ def _is_finished(path: Path) -> bool:
 
 
 def _place(source: Path, target: Path) -> None:
-    """A hard link costs no second copy; where the file system has none, a copy does."""
+    """A hard link, or a copy where the file system has none: no second copy until DVC files the out as its own."""
     try:
         os.link(source, target)
     except OSError:
@@ -142,6 +146,7 @@ def _check_size(
     attention = entry["tokens"] * variants * outputs.config.attention_rows * (2 + row) * bool(layers)
     logits = entry["positions"] * (
         2 * form.pieces if form.form == "full" else
+        2 + outputs.model.config.hidden_size if form.form == "hidden" else
         2 + row_bytes(form.entries, form.id_bits) + row_bytes(form.entries, PROB_BITS)
     )  # fmt: skip
     size = attention + logits

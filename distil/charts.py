@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -48,42 +49,59 @@ class Style:
 
 STYLES = {
     "student": Style("student", "c1", "o", 8, True),
+    "no_teacher": Style("without a teacher", "c3", "s", 6.5, False),
     "teacher": Style("teacher", "ink", "o", 7, False),
     "tfidf": Style("TF-IDF", "c2", "D", 6, False),
 }
 
 
+class Mark(NamedTuple):
+    """A value, with the ends of its interval where it has one."""
+
+    value: float
+    interval: tuple[float, float] | None = None
+
+
 @dataclass(frozen=True)
 class DotRow:
-    """A row of a dot chart: values by series, the interval of the student's, and the text at the right."""
+    """A row of a dot chart: marks by series, and the text at the right; a `total` stands below a line."""
 
     label: str
-    values: Mapping[str, float]
-    interval: tuple[float, float] | None
-    note: str
+    marks: Mapping[str, Mark]
+    note: str = ""
+    total: bool = False
 
 
 def dot_chart(
-    name: str, title: str, description: str, rows: Sequence[DotRow], reference: tuple[float, str] | None = None
-) -> str:
-    """Rows of dots on one scale, the student's with its interval.
+    name: str, title: str, description: str, rows: Sequence[DotRow], reference: tuple[float, str] | None = None,
+    names: Mapping[str, str] | None = None,
+) -> str:  # fmt: skip
+    """Rows of dots on one scale, each with its interval as a bar; several bars in a row lie below each other.
 
     Args:
         name: starts the ids inside; unique on the page.
         title: names the picture to a screen reader.
         description: says in words what the picture shows.
-        rows: from top to bottom.
+        rows: from top to bottom; at least one mark.
         reference: a vertical line and its name.
+        names: of series in the legend where not those of STYLES.
     """
-    left, right, top, step, bottom = 98, 66, 44 if reference else 26, 30, 26
+    keys = [key for key in STYLES if any(key in row.marks for row in rows)]
+    barred = [key for key in keys if any(key in row.marks and row.marks[key].interval for row in rows)]
+    legend = [(key, (names or {}).get(key, STYLES[key].name)) for key in keys]
+    lines = _legend_lines(legend)
+    left, right, step, bottom = 98, 66 if any(row.note for row in rows) else 12, 32 if len(barred) > 1 else 30, 26
+    top = 8 + 18 * len(lines) + 18 * (reference is not None)
     height = top + step * len(rows) + bottom
     figure, axes = _axes(height, left, right, top, bottom)
-    shown = [value for row in rows for value in (*row.values.values(), *(row.interval or ()))]
+    marks = [mark for row in rows for mark in row.marks.values()]
+    shown = [value for mark in marks for value in (mark.value, *(mark.interval or ()))]
     shown += [reference[0]] if reference else []
     pad = max((max(shown) - min(shown)) * 0.06, 1.0)
     axes.set_xlim(min(shown) - pad, max(shown) + pad)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10), min_n_ticks=3))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
     axes.yaxis.set_major_locator(NullLocator())
     axes.grid(axis="x", color=_VARIABLES["rule"], linewidth=1)
     if reference:
@@ -92,13 +110,18 @@ def dot_chart(
             reference[0], -0.62, reference[1], ha="center", va="bottom", fontsize=SMALL, color=_VARIABLES["ink"]
         )  # fmt: skip
     for at, row in enumerate(rows):
-        if row.interval:
-            axes.plot(row.interval, (at, at), color=_VARIABLES["c1"], linewidth=3, alpha=0.4, solid_capstyle="round")
-        for series, value in row.values.items():
-            _dot(axes, STYLES[series], value, at)
-        _label(figure, height, left - 12, top + step * (at + 0.5), row.label, ha="right")
+        if row.total:
+            axes.axhline(at - 0.5, color=_VARIABLES["muted"], linewidth=1)
+        for key, mark in row.marks.items():
+            offset = (barred.index(key) - (len(barred) - 1) / 2) * 0.38 if key in barred else 0
+            if mark.interval:
+                axes.plot(mark.interval, (at + offset, at + offset), color=_VARIABLES[STYLES[key].colour], linewidth=3,
+                          alpha=0.4, solid_capstyle="round")  # fmt: skip
+            _dot(axes, STYLES[key], mark.value, at + offset)
+        weight = "bold" if row.total else "normal"
+        _label(figure, height, left - 12, top + step * (at + 0.5), row.label, ha="right", weight=weight)
         _label(figure, height, WIDTH, top + step * (at + 0.5), row.note, ha="right", weight="bold")
-    _legend(figure, height, [key for key in STYLES if any(key in row.values for row in rows)], rows)
+    _draw_legend(figure, height, lines, barred)
     return _svg(figure, name, title, description, height)
 
 
@@ -226,21 +249,39 @@ def _label(figure: Figure, height: float, x: float, y: float, text: str, **how: 
     figure.text(x / WIDTH, 1 - y / height, text, parse_math=False, **style)  # type: ignore[arg-type]
 
 
-def _legend(figure: Figure, height: float, keys: Sequence[str], rows: Sequence[DotRow]) -> None:
-    """A line of markers with their names along the top."""
+_BETWEEN, _LETTER = 30, 6.4  # px between entries of a legend, and of a letter, about
+
+
+def _legend_lines(entries: Sequence[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    """The entries (series, name) in lines that fit."""
+    lines: list[list[tuple[str, str]]] = [[]]
+    used = 0.0
+    for entry in entries:
+        width = _BETWEEN + _LETTER * len(entry[1])
+        if lines[-1] and used + width > WIDTH:
+            lines.append([])
+            used = 0.0
+        lines[-1].append(entry)
+        used += width
+    return lines
+
+
+def _draw_legend(
+    figure: Figure, height: float, lines: Sequence[Sequence[tuple[str, str]]], barred: Sequence[str]
+) -> None:
+    """Markers with their names along the top; those of series with intervals lie on a bar."""
     axes = figure.add_axes((0, 0, 1, 1), frame_on=False)
     axes.set_axis_off()
     axes.set_xlim(0, WIDTH)
     axes.set_ylim(height, 0)
-    x = 6.0
-    for key in keys:
-        _dot(axes, STYLES[key], x, 10)
-        name = STYLES[key].name
-        if key == "student" and any(row.interval for row in rows):
-            axes.plot((x - 6, x + 6), (10, 10), color=_VARIABLES["c1"], linewidth=3, alpha=0.4)
-            name += ", 95 % interval"
-        _label(figure, height, x + 10, 10, name, fontsize=SMALL, color=_VARIABLES["muted"])
-        x += 30 + 6.4 * len(name)
+    for line, entries in enumerate(lines):
+        x, y = 6.0, 10 + 18 * line
+        for key, name in entries:
+            if key in barred:
+                axes.plot((x - 6, x + 6), (y, y), color=_VARIABLES[STYLES[key].colour], linewidth=3, alpha=0.4)
+            _dot(axes, STYLES[key], x, y)
+            _label(figure, height, x + 12, y, name, fontsize=SMALL, color=_VARIABLES["muted"])
+            x += _BETWEEN + _LETTER * len(name)
 
 
 def _svg(figure: Figure, name: str, title: str, description: str, height: float) -> str:

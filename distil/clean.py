@@ -1,9 +1,10 @@
-"""Cleaning of text, line by line, and the reasons to leave a line out. Pure: no files, no settings."""
+"""Cleaning of a line of text, and the reasons to leave it out: the plain way. Pure: no files, no settings.
+
+distil/blocks.py does the same to a block of lines at once and turns to this module for the unusual ones.
+"""
 
 import re
 import unicodedata
-from array import array
-from hashlib import blake2b
 
 # Not part of the text though inside it: control characters, soft hyphen, zero-width space, word joiner, byte order
 # mark, marks of writing direction, interlinear annotation.
@@ -30,8 +31,8 @@ MARKS = _mark_ranges()
 _LINK = re.compile(r"(?:(?i:https?)://|www\.)\S+")
 _ACCOUNT = re.compile(r"(?:\b(?i:rt)\s+)?@\w+")
 _HASHTAG = re.compile(rf"#[\w{MARKS}]+")
-_ASCII_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
-_NO_LETTER = re.compile(rf"[^\w\s{MARKS}]|[\d_]")
+_ASCIINO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
+NO_LETTER = re.compile(rf"[^\w\s{MARKS}]|[\d_]")
 
 
 def clean_line(text: str) -> str | None:
@@ -59,7 +60,7 @@ def without_links(line: str) -> str:
 def letter_ratio(line: str) -> float:
     """Share of letters and combining marks among the characters that are not spaces, 0 to 1; 0 for an empty line."""
     characters = len(line) - line.count(" ")
-    return 1.0 - len(_NO_LETTER.findall(line)) / characters if characters else 0.0
+    return 1.0 - len(NO_LETTER.findall(line)) / characters if characters else 0.0
 
 
 def fault(line: str, min_characters: int, max_characters: int, min_letter_ratio: float) -> str | None:
@@ -70,42 +71,7 @@ def fault(line: str, min_characters: int, max_characters: int, min_letter_ratio:
         return "too_short"
     if len(line) > max_characters:
         return "too_long"
-    letters = len(line.encode("ascii", "ignore").translate(None, _ASCII_NO_LETTERS))  # at least; mostly enough
+    letters = len(line.encode("ascii", "ignore").translate(None, _ASCIINO_LETTERS))  # at least; mostly enough
     if letters < min_letter_ratio * (len(line) - line.count(" ")) and letter_ratio(line) < min_letter_ratio:
         return "letters"
     return None
-
-
-class Seen:
-    """Which lines were there before, by 64 bits of a hash: 16 to 32 bytes a line, whatever its length.
-
-    Two different lines fall together with probability n² / 2⁶⁵: 3e-6 for 10 million lines.
-    """
-
-    def __init__(self) -> None:
-        self._slots = array("Q", [0]) * 1024  # open addressing; 0 is an empty slot
-        self._filled = 0
-
-    def add(self, line: str) -> bool:
-        """Remember a line; False if it was there, ignoring case."""
-        key = int.from_bytes(blake2b(line.casefold().encode(), digest_size=8).digest(), "little") or 1
-        if not self._insert(key):
-            return False
-        self._filled += 1
-        if 2 * self._filled > len(self._slots):
-            old, self._slots = self._slots, array("Q", [0]) * (2 * len(self._slots))
-            for key in old:
-                if key:
-                    self._insert(key)
-        return True
-
-    def _insert(self, key: int) -> bool:
-        slots = self._slots
-        mask = len(slots) - 1
-        place = key & mask
-        while found := slots[place]:
-            if found == key:
-                return False
-            place = (place + 1) & mask
-        slots[place] = key
-        return True

@@ -1,30 +1,37 @@
 """Raw text -> data/raw: cleaned, without repeats and without evaluation texts, every line accounted for."""
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
+from itertools import compress
 from pathlib import Path, PurePath
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
-from distil.clean import Seen, clean_line, fault
+from distil.blocks import KEPT, REASONS, Block, BlockCleaner
 from distil.errors import UserError
 from distil.files import atomic_folder, write_json
-from distil.languages import LANGUAGES
+from distil.hub import hub_blocks, hub_commit
+from distil.identify import tags_to_check
+from distil.languages import language as language_of
+from distil.near import NearSeen
 from distil.overlap import HeldOut
 from distil.params import Params
 from distil.sample import corpus_sentences, read_lexicon
-from distil.sources import TABLE_FORMATS, TEXT_FORMATS, find_files, hub_commit, hub_texts, read_texts
+from distil.seen import Seen
+from distil.sources import TABLE_FORMATS, TEXT_FORMATS, find_files, in_blocks, read_blocks
 from distil.tasks import held_out_texts
+from distil.workers import cleaned
 
 log = logging.getLogger("distil")
 
 WHERE = "params.yaml: corpus"
 LOG_EVERY_SECONDS = 30.0
-
-_LINES_BETWEEN_LOOKS = 1 << 16
 
 
 class CorpusConfig(Params):
@@ -39,9 +46,14 @@ class CorpusConfig(Params):
     split: str = Field(min_length=1)
     revision: str = Field(min_length=1)
     max_megabytes: float = Field(ge=0, le=1e9)
+    max_words: int = Field(ge=0, le=10**15)
+    max_lines: int = Field(ge=0, le=10**15)
     min_characters: int = Field(ge=1, le=100_000)
     max_characters: int = Field(ge=1, le=100_000)
     min_letter_ratio: float = Field(ge=0, le=1)
+    language_check: Literal["none", "known", "all"]
+    drop_near_duplicates: bool
+    workers: int = Field(ge=0, le=1024)
 
     @field_validator("pattern")
     @classmethod
@@ -58,51 +70,73 @@ class CorpusConfig(Params):
             raise ValueError(f"expected at least min_characters, which is {least}")
         return most
 
+    @property
+    def bounds(self) -> tuple[int, int, float]:
+        """For `BlockCleaner`."""
+        return self.min_characters, self.max_characters, self.min_letter_ratio
+
 
 class Source(NamedTuple):
     """The texts of one language."""
 
     files: list[str]  # names as the manifest tells them
-    texts: Iterator[str]
+    blocks: Iterator[bytes]  # as `distil.sources.read_blocks` gives them
+    endless: bool  # whether lines beyond the cap are not worth counting
 
 
-class Cleaner:
-    """Takes the texts of one language one by one and counts what became of each."""
+class Account:
+    """What is kept of one language, block by block, and what became of every line."""
 
-    def __init__(self, config: CorpusConfig, held_out: HeldOut) -> None:
+    def __init__(self, config: CorpusConfig) -> None:
         self.lines = self.words = self.bytes = 0
         self.dropped: Counter[str] = Counter()
         self.full = False
-        self._bounds = (config.min_characters, config.max_characters, config.min_letter_ratio)
-        self._max_bytes = config.max_megabytes * 1e6 or float("inf")
-        self._held_out = held_out
+        self._limits = [limit or math.inf for limit in (config.max_megabytes * 1e6, config.max_words, config.max_lines)]
         self._seen = Seen()
+        self._near = NearSeen() if config.drop_near_duplicates else None
 
-    def take(self, text: str) -> bytes | None:
-        """The line to keep, UTF-8 with its LF; None if the text is dropped, and then it is counted."""
-        if self.full:
-            return self._drop("over_cap")
-        line = clean_line(text)
-        if line is None:
-            return self._drop("not_utf8")
-        if reason := fault(line, *self._bounds):
-            return self._drop(reason)
-        if not self._seen.add(line):
-            return self._drop("duplicate")
-        if line in self._held_out:
-            return self._drop("held_out")
-        kept = line.encode() + b"\n"
-        if self.bytes + len(kept) > self._max_bytes:
+    def take(self, block: Block, count_rest: bool) -> bytes:
+        """The lines to keep, each with its LF.
+
+        Args:
+            block: the next one.
+            count_rest: whether what follows the line at which a cap is reached is counted.
+        """
+        fit = np.full(len(block.reasons), not self.full)
+        first = np.zeros(len(fit), bool)
+        own = block.reasons == KEPT
+        first[own] = self._seen.add(block.hashes[own])
+        kept = first & ~block.held_out
+        near = np.zeros(len(fit), bool)
+        if self._near:
+            near[kept] = ~self._near.add(block.bands[kept])
+            kept &= ~near
+        totals = zip((self.bytes, self.words, self.lines), (block.sizes, block.words, np.ones_like(block.words)),
+                     self._limits, strict=True)  # fmt: skip
+        for so_far, amounts, limit in totals:
+            if limit < math.inf:
+                fit &= so_far + np.cumsum(amounts * kept) <= limit
+        read = len(fit)
+        if not fit.all():
             self.full = True
-            return self._drop("over_cap")
-        self.lines += 1
-        self.words += line.count(" ") + 1
-        self.bytes += len(kept)
-        return kept
+            read = read if count_rest else int(np.argmin(fit)) + 1
+        for place, count in enumerate(np.bincount(block.reasons[:read][fit[:read]], minlength=len(REASONS))):
+            self._count(REASONS[place], 0 if place == KEPT else int(count))
+        self._count("duplicate", int((own & ~first & fit).sum()))
+        self._count("held_out", int((first & block.held_out & fit).sum()))
+        self._count("near_duplicate", int((near & fit).sum()))
+        self._count("over_cap", int((~fit[:read]).sum()))
+        kept &= fit
+        self.lines += int(kept.sum())
+        self.words += int(block.words[kept].sum())
+        self.bytes += int(block.sizes[kept].sum())
+        if kept.all():
+            return block.text
+        return b"".join(line + b"\n" for line in compress(block.text.split(b"\n"), kept))
 
-    def _drop(self, reason: str) -> bytes | None:
-        self.dropped[reason] += 1
-        return None
+    def _count(self, reason: str, lines: int) -> None:
+        if lines:
+            self.dropped[reason] += lines
 
     @property
     def lines_read(self) -> int:
@@ -125,6 +159,9 @@ def write_corpus(config: CorpusConfig, languages: list[str], tasks_folder: Path,
     Raises:
         UserError: no text where it was expected, damaged files, or a language of which nothing is left.
     """
+    tags = tags_to_check(config.language_check, languages, f"{WHERE}.language_check")
+    if config.language_check == "known" and (unknown := [code for code, tag in tags.items() if tag is None]):
+        log.warning("corpus: NOT CHECKED, as the language check does not know them: %s", ", ".join(unknown))
     commit = hub_commit(config.dataset, config.revision) if config.source == "hub" else ""
     manifest: dict[str, Any] = {
         "source": config.source,
@@ -138,16 +175,19 @@ def write_corpus(config: CorpusConfig, languages: list[str], tasks_folder: Path,
     }
     with atomic_folder(out) as folder:
         for language in languages:
-            cleaner = Cleaner(config, HeldOut(held_out_texts(tasks_folder, language)))
-            source = open_source(config, language, commit, cleaner.dropped)
-            _write_language(source, cleaner, language, folder / f"{language}.txt", stop_when_full=bool(commit))
+            held_out = HeldOut(held_out_texts(tasks_folder, language))
+            cleaner = BlockCleaner(config.bounds, held_out, tags[language], config.drop_near_duplicates)
+            account = Account(config)
+            source = open_source(config, language, commit, account.dropped)
+            _write_language(source, account, cleaner, config.workers, folder / f"{language}.txt")
             manifest["languages"][language] = {
                 "files": source.files,
-                "lines_read": cleaner.lines_read,
-                "lines": cleaner.lines,
-                "words": cleaner.words,
-                "bytes": cleaner.bytes,
-                "dropped": dict(sorted(cleaner.dropped.items())),
+                "lines_read": account.lines_read,
+                "lines": account.lines,
+                "words": account.words,
+                "bytes": account.bytes,
+                "dropped": dict(sorted(account.dropped.items())),
+                "language_checked": tags[language] is not None,
             }
         write_json(folder / "manifest.json", manifest)
     return manifest
@@ -156,41 +196,48 @@ def write_corpus(config: CorpusConfig, languages: list[str], tasks_folder: Path,
 def open_source(config: CorpusConfig, language: str, commit: str, dropped: Counter[str]) -> Source:
     """The texts of a language, not yet read; what of them cannot be read will be counted in `dropped`."""
     if config.source == "sample":
-        return Source([f"{language}.yaml"], iter(corpus_sentences(read_lexicon(Path(config.path), language))))
+        sentences = corpus_sentences(read_lexicon(Path(config.path), language))
+        return Source([f"{language}.yaml"], in_blocks(sentences, dropped), endless=False)
     if config.source == "hub":
-        name = config.config.replace("{fineweb2}", LANGUAGES[language].fineweb2).replace("{lang}", language)
-        texts = hub_texts(config.dataset, name, config.split, commit, config.text_column, dropped)
-        return Source([name], texts)
+        name = config.config.replace("{fineweb2}", language_of(language).fineweb2).replace("{lang}", language)
+        blocks = hub_blocks(config.dataset, name, config.split, commit, config.text_column, dropped)
+        return Source([name], blocks, endless=True)
     paths = find_files(config.path, config.pattern, {"lang": language}, TEXT_FORMATS + TABLE_FORMATS, WHERE)
     names = [path.relative_to(config.path).as_posix() for path in paths]
-    return Source(names, (text for path in paths for text in read_texts(path, config.text_column, dropped)))
+    blocks = (block for path in paths for block in read_blocks(path, config.text_column, dropped))
+    return Source(names, blocks, endless=False)
 
 
-def _write_language(source: Source, cleaner: Cleaner, language: str, path: Path, stop_when_full: bool) -> None:
+def _write_language(source: Source, account: Account, cleaner: BlockCleaner, workers: int, path: Path) -> None:
     """Clean the texts of one language into `path`."""
+    language = path.stem
     start = last = time.monotonic()
-    with path.open("wb") as stream:
-        for number, text in enumerate(source.texts, 1):
-            if (kept := cleaner.take(text)) is not None:
-                stream.write(kept)
-            elif stop_when_full and cleaner.full:  # a hub data set has no end worth counting
+    with path.open("wb") as stream, closing(cleaned(source.blocks, cleaner, workers)) as blocks:
+        for block in blocks:
+            stream.write(account.take(block, count_rest=not source.endless))
+            if account.full and source.endless:
                 break
-            if not number % _LINES_BETWEEN_LOOKS and time.monotonic() - last > LOG_EVERY_SECONDS:
+            if time.monotonic() - last > LOG_EVERY_SECONDS:
                 last = time.monotonic()
-                _report(f"corpus: {language}: so far", cleaner, last - start)
-    _report(f"corpus: {language}:", cleaner, time.monotonic() - start)
-    if not cleaner.lines:
+                _report(f"corpus: {language}: so far", account, last - start)
+    _report(f"corpus: {language}:", account, time.monotonic() - start)
+    if account.dropped["other_language"] > account.lines:
+        log.warning(
+            "corpus: %s: the language check dropped more lines than were kept; look at them, and set "
+            "%s.language_check to none if it is wrong", language, WHERE,
+        )  # fmt: skip
+    if not account.lines:
         raise UserError(
-            f"corpus: {language}: nothing is left of {cleaner.lines_read} lines (dropped: {_counts(cleaner.dropped)}); "
+            f"corpus: {language}: nothing is left of {account.lines_read} lines (dropped: {_counts(account.dropped)}); "
             f"give more text in {', '.join(source.files)} or loosen the bounds in {WHERE}"
         )
 
 
-def _report(title: str, cleaner: Cleaner, seconds: float) -> None:
+def _report(title: str, account: Account, seconds: float) -> None:
     log.info(
-        "%s %s lines of %s kept, %.1f MB, %.1f MB/s; dropped: %s", title, f"{cleaner.lines:,}",
-        f"{cleaner.lines_read:,}", cleaner.bytes / 1e6, cleaner.bytes / 1e6 / max(seconds, 1e-9),
-        _counts(cleaner.dropped),
+        "%s %s lines of %s kept, %.1f MB, %.1f MB/s; dropped: %s", title, f"{account.lines:,}",
+        f"{account.lines_read:,}", account.bytes / 1e6, account.bytes / 1e6 / max(seconds, 1e-9),
+        _counts(account.dropped),
     )  # fmt: skip
 
 

@@ -1,51 +1,25 @@
 """From the cache on disk to a student on disk: checks, first weights, training, figures."""
 
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-import yaml
+from torch import Tensor
 
 from distil.cache import TeacherCache
 from distil.errors import UserError
-from distil.files import read_json, sha256_file, sha256_json
-from distil.objective import LayerPair, LossConfig
-from distil.prepared import Prepared
-from distil.student import StudentConfig, build_student, describe, start_from_teacher
+from distil.files import read_json, sha256_file
+from distil.initialise import Text, start_from_teacher
+from distil.objective import LayerPair, LossConfig, Objective
+from distil.prepared import Prepared, masked_input
+from distil.student import StudentConfig, build_student, describe, save_student
 from distil.teacher import load_masked_lm
 from distil.train import Outcome, TrainConfig, train
-from distil.vocabulary import load_tokenizer, read_manifest, special_ids, teacher_ids
+from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model")
-
-
-def training_key(params: Mapping[str, Any], caches: list[TeacherCache], tokenizer: Path, code: list[Path]) -> str:
-    """What decides the student, as one sha256: two trainings with the same key give the same student.
-
-    Args:
-        params: the sections that the training reads.
-        caches: their manifests name the text, the teacher and everything cached, by checksum.
-        tokenizer: models/tokenizer.
-        code: the files whose text decides the result.
-    """
-    return sha256_json(
-        {
-            "params": params,
-            "caches": [sha256_file(cache.folder / "manifest.json") for cache in caches],
-            "prepared": [sha256_file(cache.prepared.folder / "manifest.json") for cache in caches],
-            "tokenizer": sha256_json(read_manifest(tokenizer)),
-            "code": {path.as_posix(): sha256_file(path) for path in sorted(code)},
-            "torch": torch.__version__,
-        }
-    )
-
-
-def stage_code(stage: str, pipeline: Path = Path("dvc.yaml")) -> list[Path]:
-    """The Python files that dvc.yaml names as deps of a stage."""
-    deps = yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"][stage]["deps"]
-    return [Path(dep) for dep in deps if dep.endswith(".py")]
+SAMPLE_TOKENS = 1000  # of each language, on which first weights are fitted
 
 
 def open_caches(languages: list[str], prepared: Path, cached: Path) -> list[TeacherCache]:
@@ -54,6 +28,28 @@ def open_caches(languages: list[str], prepared: Path, cached: Path) -> list[Teac
     for cache in caches:
         cache.verify()
     return caches
+
+
+def sample_text(caches: list[TeacherCache], teacher_ids: Tensor) -> Text:
+    """Masked sequences of every language, spread over the lengths of its first training file.
+
+    Args:
+        caches: one of each language.
+        teacher_ids: (V,) the teacher's id of each piece of the student.
+    """
+    parts = []
+    for cache in caches:
+        shard = cache.prepared.open(cache.prepared.shards("train")[0])
+        count = max(1, min(len(shard.lengths), round(SAMPLE_TOKENS / float(shard.lengths.mean()))))
+        chosen = np.linspace(0, len(shard.lengths) - 1, count).astype(np.int64)
+        pad_id = cache.prepared.manifest["pad_id"]
+        parts.append(masked_input(shard, chosen, np.zeros(count, np.int64), pad_id))
+    lengths = torch.from_numpy(np.concatenate([part.lengths for part in parts]))
+    mask = torch.arange(int(lengths.max())) < lengths[:, None]
+    ids = torch.full(mask.shape, pad_id)
+    rows = [row[:length] for part in parts for row, length in zip(part.input_ids, part.lengths, strict=True)]
+    ids[mask] = torch.from_numpy(np.concatenate(rows))
+    return Text(teacher_ids[ids], mask)
 
 
 def distil_student(
@@ -100,13 +96,13 @@ def distil_student(
     model = build_student(student, special, pieces, positions)
     if student.init == "teacher":
         source = load_masked_lm(teacher, "teacher")
-        start_from_teacher(model, source, torch.tensor(teacher_ids(tokenizer), dtype=torch.int64))
+        pieces_kept = torch.tensor(teacher_ids(tokenizer), dtype=torch.int64)
+        text = sample_text(caches, pieces_kept) if student.init_layers else None
+        start_from_teacher(model, source, pieces_kept, student.init_layers, text)
         del source
-    outcome = train(model, caches, languages, loss, layer_map, config, seed, metrics, scratch, live)
-    model.cpu().eval().save_pretrained(out)
-    for name in TOKENIZER_FILES:
-        if (tokenizer / name).is_file():
-            shutil.copyfile(tokenizer / name, out / name)
+    objective = Objective(model, caches[0], loss, layer_map)
+    outcome = train(model, objective, caches, languages, config, seed, metrics, scratch, live, "distil")
+    save_student(model, tokenizer, out)
     splits = [split for cache in caches for split in cache.manifest["splits"].values()]
     size, tokens = sum(split["bytes"] for split in splits), sum(split["tokens"] for split in splits)
     form = caches[0].logit_format("train")

@@ -11,11 +11,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
 
 from distil.errors import UserError
 
@@ -23,6 +23,7 @@ _DTYPES = {
     "BOOL": np.bool_, "U8": np.uint8, "I8": np.int8, "U16": np.uint16, "I16": np.int16, "U32": np.uint32,
     "I32": np.int32, "U64": np.uint64, "I64": np.int64, "F16": np.float16, "F32": np.float32, "F64": np.float64,
 }  # fmt: skip
+_NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 _MAX_HEADER = 16 * 2**20
 
 
@@ -78,12 +79,39 @@ def read_json(path: Path, made_by: str) -> Any:
         raise UserError(f"{path}: damaged ({error}); run `dvc repro --force {made_by}`") from None
 
 
+def _raw(array: np.ndarray) -> Any:  # a buffer, for which Python 3.11 has no name
+    """The bytes of an array, in order."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
-    """Write named arrays as one safetensors file; returns the sha256 of its bytes."""
-    data = save({name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())})
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
-    return hashlib.sha256(data).hexdigest()
+    """Write named arrays as one safetensors file, with no second copy of them in memory.
+
+    Returns:
+        The sha256 of the file's bytes.
+
+    Raises:
+        OSError: with `path` as its file name.
+    """
+    # The widest numbers first: every array then begins at a multiple of its number's size, as the format wants.
+    ordered = sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
+    header, position = {}, 0
+    for name, array in ordered:
+        header[name] = {"dtype": _NAMES[array.dtype], "shape": array.shape,
+                        "data_offsets": [position, position + array.nbytes]}  # fmt: skip
+        position += array.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    digest = hashlib.sha256()
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        for piece in chain((len(text).to_bytes(8, "little"), text), (_raw(array) for _, array in ordered)):
+            digest.update(piece)
+            try:
+                stream.write(piece)
+            except OSError as error:  # a full disk: a failed write does not know its file's name
+                error.filename = str(path)
+                raise
+    return digest.hexdigest()
 
 
 def read_arrays(path: Path, made_by: str) -> dict[str, np.ndarray]:

@@ -1,84 +1,246 @@
-"""Fine-tune a model on a task's rows and predict with it: teacher and student alike, by the same code."""
+"""Bring a masked language model to a task: a new head, and all of the model trained with it.
+
+The order of the rows depends on seed and epoch alone, so a run that was killed goes on from its checkpoint to the same
+weights, bit for bit.
+"""
 
 import copy
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from pydantic import Field
 from torch import Tensor, nn
-from transformers import XLMRobertaForSequenceClassification
+from torch.nn import functional
 
+from distil.checkpoint import load_checkpoint, save_checkpoint
+from distil.classify import Classifier, answers, decide, load_classifier, predict, unit_logits
+from distil.encode import Encoded
 from distil.errors import UserError
-from distil.metrics import confusion_matrix, weighted_f1
 from distil.params import Params
-from distil.progress import Progress, quieten_transformers
-from distil.vocabulary import load_tokenizer, special_ids
+from distil.progress import Progress
+from distil.scoring import from_totals, metric_of, row_counts
+from distil.task_losses import task_distillation
 
 log = logging.getLogger("distil")
 
 POOL_BATCHES = 50
-PREDICT_TOKENS = 8192
 NO_DECAY = ("bias", "LayerNorm")
+MAX_GRAD_NORM = 1.0
+CHECKPOINT_SECONDS = 60.0  # between two checkpoints; when they fall changes no result
+
+
+class Pace(Params):
+    """How long and how fast one kind of model is trained: `finetune.teacher:` and `finetune.student:`."""
+
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0, lt=1)
 
 
 class FinetuneConfig(Params):
-    """How long and how fast; the part of section `evaluate:` that one fine-tuning needs."""
+    """Section `finetune:` of params.yaml."""
+
+    teacher: Pace
+    student: Pace
+    batch_size: int = Field(ge=1)
+    max_length: int = Field(ge=8, le=512)
+    dropout: float = Field(ge=0, le=0.5)
+    warmup_fraction: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0, lt=1)
+    task_distillation: bool
+    task_temperature: float = Field(gt=0)
+    task_weight: float = Field(ge=0, le=1)
+
+    def recipe(self, model: str) -> "Recipe":
+        """What one model takes: the teacher's pace is its own, and only `student` learns from the teacher."""
+        pace = self.teacher if model == "teacher" else self.student
+        taught = model == "student" and self.task_distillation
+        return Recipe(
+            pace.epochs, pace.learning_rate, self.batch_size, self.dropout, self.warmup_fraction, self.weight_decay,
+            self.task_temperature if taught else 1.0, self.task_weight if taught else 0.0,
+        )  # fmt: skip
+
+
+class Recipe(NamedTuple):
+    """Optimisation of one model; `weight` 0 is plain fine-tuning."""
 
     epochs: int
-    batch_size: int
     learning_rate: float
+    batch_size: int
     dropout: float
     warmup_fraction: float
     weight_decay: float
+    temperature: float
+    weight: float
 
 
-class Encoded(NamedTuple):
-    """N texts as token ids, with their labels."""
+class Rows(NamedTuple):
+    """What one model is trained on, and chosen by."""
 
-    ids: list[list[int]]
-    labels: np.ndarray  # (N,) int64
-
-    def lengths(self) -> np.ndarray:
-        """(N,) tokens of each text."""
-        return np.array([len(row) for row in self.ids])
-
-
-class Encoder:
-    """Texts -> token ids with a model's own tokenizer."""
-
-    def __init__(self, folder: Path, max_length: int) -> None:
-        self._tokenizer = load_tokenizer(folder, _made_by(folder))
-        self._tokenizer.enable_truncation(max_length)
-        self.pad_id = special_ids(self._tokenizer).pad
-
-    def encode(self, texts: list[str], labels: np.ndarray) -> Encoded:
-        """With <s> and </s>, cut at `max_length` tokens."""
-        return Encoded([encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)], labels)
+    kind: str
+    labels: list[str]
+    languages: list[str]
+    train: Encoded  # all languages together
+    dev: dict[str, Encoded]  # by language
+    pad_id: int
 
 
-def _made_by(folder: Path) -> str:
-    """The stage that writes models/student or models/teacher."""
-    return "distil" if folder.name == "student" else folder.name
+class Finetuned(NamedTuple):
+    """The weights of the best epoch, and of each epoch a dict with `epoch`, `loss` and each language's score."""
+
+    model: Classifier
+    best_epoch: int
+    history: list[dict[str, float]]
+    rows: int  # trained on by this process; fewer than in all where it went on from a checkpoint
 
 
-def join(parts: list[Encoded]) -> Encoded:
-    """One set of rows after another."""
-    return Encoded([row for part in parts for row in part.ids], np.concatenate([part.labels for part in parts]))
+def finetune(
+    start: Path, made_by: str, rows: Rows, max_length: int, recipe: Recipe, seed: int, title: str, checkpoint: Path
+) -> Finetuned:
+    """A classifier from a masked language model; the epoch with the best mean dev score over languages is kept.
+
+    Args:
+        start: the masked language model's folder.
+        made_by: the stage that writes it, named in errors.
+        rows: to train on and to choose by.
+        max_length: tokens of a row at most, as they were encoded.
+        recipe: optimisation.
+        seed: first weights of the head, dropout, order of the rows.
+        title: of this run, in messages.
+        checkpoint: file from which a killed run of the very same inputs goes on.
+
+    Raises:
+        UserError: the model does not load, or the loss is not finite.
+    """
+    torch.manual_seed(seed)
+    model = load_classifier(
+        start, rows.kind, rows.labels, max_length, made_by, hidden_dropout_prob=recipe.dropout,
+        attention_probs_dropout_prob=recipe.dropout,
+    )  # fmt: skip
+    run = Run(model, rows, recipe, seed, title)
+    run.restore(checkpoint)
+    saved, before = time.monotonic(), run.state["rows"]
+    with Progress(title, recipe.epochs * len(rows.train.ids), "rows") as progress:
+        progress.add(before)
+        for epoch in range(run.state["epoch"], recipe.epochs):
+            model.train()
+            for batch in run.rest_of(epoch):
+                progress.add(len(batch), f"loss {run.step(batch):.3f}")
+                if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                    run.save(checkpoint)
+                    saved = time.monotonic()
+            run.end_epoch()
+    model.load_state_dict(run.best.state_dict())
+    checkpoint.unlink(missing_ok=True)
+    return Finetuned(model.eval(), run.state["best_epoch"], run.state["history"], run.state["rows"] - before)
 
 
-def _tensors(rows: list[list[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    lengths = np.array([len(row) for row in rows])
-    ids = np.full((len(rows), lengths.max()), pad_id, np.int64)
-    mask = np.arange(ids.shape[1]) < lengths[:, None]
-    ids[mask] = np.concatenate([np.asarray(row) for row in rows])
-    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+class Run:
+    """The state of one fine-tuning: what a checkpoint holds, and the step."""
+
+    def __init__(self, model: Classifier, rows: Rows, recipe: Recipe, seed: int, title: str) -> None:
+        self.model, self.rows, self.recipe, self.seed, self.title = model, rows, recipe, seed, title
+        self.best = copy.deepcopy(model)
+        self.device = next(model.parameters()).device
+        named = list(model.named_parameters())
+        plain = [parameter for name, parameter in named if any(part in name for part in NO_DECAY)]
+        decayed = [parameter for name, parameter in named if not any(part in name for part in NO_DECAY)]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+            lr=recipe.learning_rate, fused=True,
+        )  # fmt: skip
+        self.lengths = rows.train.lengths()
+        self.steps = recipe.epochs * -(-len(self.lengths) // recipe.batch_size)
+        self.warm = max(1, round(recipe.warmup_fraction * self.steps))
+        self.state: dict[str, Any] = {
+            "epoch": 0, "step": 0, "rows": 0, "done": 0, "loss": 0.0, "best_epoch": 0, "best_score": -1.0,
+            "history": [],
+        }  # fmt: skip
+
+    def restore(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint, if there is one."""
+        state = load_checkpoint(checkpoint, {"model": self.model, "best": self.best}, self.optimizer)
+        if state is not None:
+            self.state = state
+            log.info("%s: continuing after step %d", self.title, state["step"])
+
+    def save(self, checkpoint: Path) -> None:
+        """Write a checkpoint."""
+        save_checkpoint(checkpoint, {"model": self.model, "best": self.best}, self.optimizer, self.state)
+
+    def rest_of(self, epoch: int) -> Iterator[np.ndarray]:
+        """The rows of each batch of an epoch that is not done yet."""
+        rng = np.random.default_rng([self.seed, epoch])
+        for number, batch in enumerate(plan(self.lengths, self.recipe.batch_size, rng)):
+            if number >= self.state["done"]:
+                yield batch
+
+    def step(self, batch: np.ndarray) -> float:
+        """One optimiser step; returns its loss.
+
+        Raises:
+            UserError: the loss or the gradient is not finite; names the step and the languages.
+        """
+        step, recipe = self.state["step"] + 1, self.recipe
+        rate = min(step / self.warm, (self.steps - step + 1) / max(1, self.steps - self.warm + 1))
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * rate
+        losses = self._losses(batch)
+        loss = losses.sum() / max(1, len(losses))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRAD_NORM)
+        value = float(loss.detach())
+        if not (np.isfinite(value) and bool(torch.isfinite(norm))):
+            present = ", ".join(self.rows.languages[number] for number in np.unique(self.rows.train.languages[batch]))
+            raise UserError(
+                f"{self.title}: step {step}: the loss is {value}, its gradient's norm {float(norm)}, on {len(batch)} "
+                f"rows of {present}; try a lower learning_rate in finetune: of params.yaml"
+            )
+        self.optimizer.step()
+        self.state |= {"step": step, "rows": self.state["rows"] + len(batch), "done": self.state["done"] + 1,
+                       "loss": self.state["loss"] + value}  # fmt: skip
+        return value
+
+    def _losses(self, batch: np.ndarray) -> Tensor:
+        """(B,) of the B units of some rows."""
+        train, recipe = self.rows.train, self.recipe
+        logits, units = unit_logits(self.model, train, batch, self.rows.pad_id)
+        gold = torch.from_numpy(train.gold[units]).to(self.device)
+        if train.teacher is None:
+            return functional.cross_entropy(logits, gold, reduction="none")
+        teacher = torch.from_numpy(train.teacher[units]).to(self.device)
+        return task_distillation(logits, gold, teacher, recipe.temperature, recipe.weight)
+
+    def end_epoch(self) -> None:
+        """Score the dev rows, keep the weights if they are the best so far, and turn to the next epoch."""
+        scores = dev_scores(self.model, self.rows)
+        mean, epoch = float(np.mean(list(scores.values()))), self.state["epoch"] + 1
+        loss = round(self.state["loss"] / max(1, self.state["done"]), 6)
+        rounded = {language: round(score, 6) for language, score in scores.items()}
+        self.state["history"].append({"epoch": epoch, "loss": loss, **rounded})
+        log.info("%s: epoch %d of %d: mean dev score %.3f", self.title, epoch, self.recipe.epochs, mean)
+        if mean > self.state["best_score"]:
+            self.state |= {"best_score": mean, "best_epoch": epoch}
+            self.best.load_state_dict(self.model.state_dict())
+        self.state |= {"epoch": epoch, "done": 0, "loss": 0.0}
 
 
-def _plan(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def dev_scores(model: Classifier, rows: Rows) -> dict[str, float]:
+    """The task's metric on the dev rows of each language."""
+    metric, scores = metric_of(rows.kind, rows.labels), {}
+    for language, dev in rows.dev.items():
+        decided = decide(predict(model, dev, rows.pad_id), dev, rows.kind, rows.labels)
+        counts = row_counts(answers(dev, {0: decided}, rows.kind, rows.labels, 0), rows.labels, metric)
+        scores[language] = float(from_totals(counts.sum(axis=0), metric)[0])
+    return scores
+
+
+def plan(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Rows of each batch: shuffled, then sorted by length within pools, so that there is little padding."""
     order = rng.permutation(len(lengths))
     for start in range(0, len(order), POOL_BATCHES * batch_size):
@@ -87,113 +249,3 @@ def _plan(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> Ite
         batches = [pool[first : first + batch_size] for first in range(0, len(pool), batch_size)]
         for number in rng.permutation(len(batches)):
             yield batches[number]
-
-
-def finetune(
-    folder: Path,
-    labels: int,
-    train: Encoded,
-    dev: dict[str, Encoded],
-    pad_id: int,
-    config: FinetuneConfig,
-    seed: int,
-    title: str,
-) -> XLMRobertaForSequenceClassification:
-    """A classifier from a masked language model's folder; the epoch with the best mean dev F1 over languages is kept.
-
-    Args:
-        folder: models/teacher or models/student.
-        labels: how many.
-        train: rows of all languages together.
-        dev: rows by language.
-        pad_id: of the tokenizer.
-        config: optimisation.
-        seed: first weights of the head, dropout, order of the rows.
-        title: of the progress bar.
-
-    Raises:
-        UserError: the model does not load, or the loss is not finite.
-    """
-    quieten_transformers()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    try:
-        model = XLMRobertaForSequenceClassification.from_pretrained(
-            folder,
-            num_labels=labels,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            hidden_dropout_prob=config.dropout,
-            attention_probs_dropout_prob=config.dropout,
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"{folder}: the model does not load ({reason}); run `dvc repro --force {_made_by(folder)}`"
-        ) from None
-    model.to(device)  # type: ignore[arg-type]  # transformers wraps `to` in a way that hides its signature
-    named = list(model.named_parameters())
-    optimizer = torch.optim.AdamW(
-        [{"params": [p for name, p in named if not any(part in name for part in NO_DECAY)],
-          "weight_decay": config.weight_decay},
-         {"params": [p for name, p in named if any(part in name for part in NO_DECAY)], "weight_decay": 0.0}],
-        lr=config.learning_rate, fused=True,
-    )  # fmt: skip
-    lengths = train.lengths()
-    steps = config.epochs * -(-len(lengths) // config.batch_size)
-    warm = max(1, round(config.warmup_fraction * steps))
-    best, best_score, step = copy.deepcopy(model.state_dict()), -1.0, 0
-    with Progress(title, config.epochs * len(lengths), "rows") as progress:
-        for epoch in range(config.epochs):
-            model.train()
-            for rows in _plan(lengths, config.batch_size, rng):
-                step += 1
-                for group in optimizer.param_groups:
-                    group["lr"] = config.learning_rate * min(step / warm, (steps - step + 1) / max(1, steps - warm + 1))
-                input_ids, mask = _tensors([train.ids[row] for row in rows], pad_id, device)
-                logits = model(input_ids, attention_mask=mask).logits.float()
-                loss = nn.functional.cross_entropy(logits, torch.from_numpy(train.labels[rows]).to(device))
-                if not bool(torch.isfinite(loss)):
-                    raise UserError(
-                        f"{title}: step {step}: the loss is not finite; lower the learning rate in evaluate:"
-                    )
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                optimizer.step()
-                progress.add(len(rows), f"loss {float(loss.detach()):.3f}")
-            score = _dev_score(model, dev, labels, pad_id)
-            log.info("%s: epoch %d of %d: mean dev weighted F1 %.3f", title, epoch + 1, config.epochs, score)
-            if score > best_score:
-                best, best_score = copy.deepcopy(model.state_dict()), score
-    model.load_state_dict(best)
-    return model.eval()
-
-
-def _dev_score(model: XLMRobertaForSequenceClassification, dev: dict[str, Encoded], labels: int, pad_id: int) -> float:
-    scores = [
-        weighted_f1(confusion_matrix(rows.labels, predict(model, rows, pad_id).argmax(axis=1), labels))
-        for rows in dev.values()
-        if rows.ids
-    ]
-    return float(np.mean(scores)) if scores else 0.0
-
-
-@torch.inference_mode()
-def predict(model: XLMRobertaForSequenceClassification, rows: Encoded, pad_id: int) -> np.ndarray:
-    """(N, C) float32 unnormalised scores, in the order of the rows."""
-    model.eval()
-    lengths = rows.lengths()
-    order = np.argsort(lengths, kind="stable")
-    device = next(model.parameters()).device
-    found = np.zeros((len(order), int(model.config.num_labels or 0)), np.float32)
-    start = 0
-    for stop in range(1, len(order) + 1):
-        if stop == len(order) or (stop + 1 - start) * lengths[order[stop]] > PREDICT_TOKENS:
-            batch = order[start:stop]
-            input_ids, mask = _tensors([rows.ids[row] for row in batch], pad_id, device)
-            found[batch] = model(input_ids, attention_mask=mask).logits.float().cpu().numpy()
-            start = stop
-    return found

@@ -8,7 +8,7 @@ def give_back_freed_memory() -> None:
     """Hand freed memory back to the system (glibc's malloc_trim; elsewhere nothing).
 
     Tensors of many shapes leave holes that glibc keeps: without this a process that runs a teacher over batches of all
-    lengths grows by some 30 MB every 5,000 tokens for a long while. A call costs milliseconds.
+    lengths grows for a long while. After every batch of 4,096 tokens it costs about 1.5 % of a 12-layer teacher's time.
     """
     if sys.platform.startswith("linux"):
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

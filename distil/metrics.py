@@ -1,12 +1,15 @@
-"""Scores of classifications, from confusion counts: pure functions on arrays, numpy only.
+"""Scores of classifications from confusion counts, and of tagged sentences from their entities: numpy only, pure.
 
 C labels. A confusion matrix has gold labels as rows and predicted ones as columns. Scores follow scikit-learn's
-definitions with `labels` all C and `zero_division=0`; tests compare them to 1e-9.
+definitions with `labels` all C and `zero_division=0`, those of entities seqeval's; tests compare them to 1e-9.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+Sentences = Sequence[Sequence[str]]  # tags of each
 
 
 class LabelScores(NamedTuple):
@@ -51,27 +54,42 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
-def bootstrap_interval(
-    gold: np.ndarray, predicted: np.ndarray, labels: int, resamples: int, rng: np.random.Generator
-) -> tuple[float, float]:
-    """The 95 % percentile interval of weighted F1, the mean over seeds, when the rows are drawn anew.
+def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
+    """The entities of a tagged sentence, each as (type, first token, token after the last).
 
-    A row enters a score only by its gold label and its predictions, so drawing N rows is drawing the counts of the
-    distinct combinations from one multinomial distribution: exact, and independent of N in time and memory.
-
-    Args:
-        gold: (N,) numbers of labels.
-        predicted: (S, N) predictions of S seeds for the same rows.
-        labels: C.
-        resamples: how many.
-        rng: decides the draws.
+    Tags are O or B-, I-, E-, S- and a type (IOB2, IOBES). As in seqeval's default mode, which is conlleval's: an I-
+    or E- that continues nothing begins an entity.
     """
-    combinations, counts = np.unique(np.vstack([gold, predicted]), axis=1, return_counts=True)
-    draws = rng.multinomial(counts.sum(), counts / counts.sum(), size=resamples)  # (resamples, combinations)
-    scores = np.zeros(resamples)
-    for column in combinations[1:]:
-        cell = combinations[0] * labels + column
-        into_cells = (cell[:, None] == np.arange(labels**2)).astype(np.int64)
-        scores += weighted_f1((draws @ into_cells).reshape(resamples, labels, labels))
-    low, high = np.percentile(scores / len(predicted), [2.5, 97.5])
-    return float(low), float(high)
+    found, start, kind, before = set(), 0, "", "O"
+    for at, tag in enumerate([*tags, "O"]):
+        prefix, name = tag[:1], tag[2:]
+        continues = prefix in ("I", "E") and before in ("B", "I") and name == kind
+        if before != "O" and not continues:
+            found.add((kind, start, at))
+        if not continues:
+            start = at
+        kind, before = name, prefix
+    return found
+
+
+def entity_counts(
+    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], kinds: Sequence[str]
+) -> np.ndarray:
+    """(N, K, 3) int64: of each sentence and entity type, entities found rightly, predicted ones, and gold ones."""
+    numbers = {kind: number for number, kind in enumerate(kinds)}
+    counts = np.zeros((len(gold), len(kinds), 3), np.int64)
+    for row, (right, said) in enumerate(zip(gold, predicted, strict=True)):
+        there, guessed = entities(right), entities(said)
+        for place, spans in enumerate((there & guessed, guessed, there)):
+            for kind, _, _ in spans:
+                counts[row, numbers[kind], place] += 1
+    return counts
+
+
+def entity_scores(counts: np.ndarray) -> LabelScores:
+    """Precision, recall and F1 from (..., 3) counts of `entity_counts`, summed over sentences; 0 where undefined.
+
+    Summed over types too, the F1 is seqeval's (micro) `f1_score`.
+    """
+    hits, predicted, gold = counts[..., 0], counts[..., 1], counts[..., 2]
+    return LabelScores(_share(hits, predicted), _share(hits, gold), _share(2 * hits, predicted + gold), gold)

@@ -1,38 +1,38 @@
 """The student's model card: YAML metadata as the Hugging Face Hub reads it, then what the model is and is not.
 
-The card lies in metrics/model_card.md, since models/student is what another stage wrote; copy it to README.md in that
-folder to publish the model.
+It lies in metrics/model_card.md, since models/student is what the stage distil wrote, before anything was scored; it
+takes the place of README.md where the model is published.
 """
 
 from typing import Any
 
-import yaml
+from pydantic import Field
 
-from distil.report import Report
-from distil.report_format import names, percent, short
-from distil.report_tables import heldout_table, score_table, size_table
-from distil.report_text import escape, findings, lede, markdown_table, origin, title
-
-SNIPPET = """from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
-
-path = "models/student"  # or the id under which you published it
-tokenizer = AutoTokenizer.from_pretrained(path)
-model = AutoModelForMaskedLM.from_pretrained(path)
-fill = pipeline("fill-mask", model=model, tokenizer=tokenizer)
-for guess in fill(f"{tokenizer.mask_token} .", top_k=3):
-    print(f"{guess['score']:.3f}  {guess['token_str']}")
-"""
+from distil.params import Params
+from distil.report import Report, language_name
+from distil.report_format import percent, short
+from distil.report_making import heldout_table
+from distil.report_markdown import escape, markdown_table
+from distil.report_models import footprint_table, size_table
+from distil.report_scores import distance_table, score_table
+from distil.report_text import findings, lede, origin, title
+from distil.student_card import SNIPPET, front_matter, limits, metadata
 
 
-def render_card(report: Report) -> str:
+class CardConfig(Params):
+    """Section `card:` of params.yaml."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)
+    license: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+
+
+def render_card(report: Report, config: CardConfig) -> str:
     """The card: metadata between lines of `---`, then Markdown."""
-    meta = yaml.safe_dump(metadata(report), sort_keys=False, allow_unicode=True, width=120)
-    tables = [size_table(report), *(score_table(report, task) for task in report.tasks), heldout_table(report)]
+    by_task = [table(report, task) for task in report.tasks for table in (distance_table, score_table)]
+    tables = [*by_task, size_table(report), footprint_table(report.footprint), heldout_table(report)]
     shown = "\n\n".join("\n".join(markdown_table(table)) for table in tables)
     notices = "\n".join(f"- {escape(finding.text)}" for finding in findings(report))
-    return f"""---
-{meta}---
-
+    return f"""{front_matter(_metadata(report, config))}
 # {escape(title(report))}
 
 {escape(origin(report))}
@@ -63,34 +63,28 @@ Distilled from the teacher's distributions over masked pieces and from its atten
 
 ## Limits and biases
 
-- Made for {names(report.languages)} and measured in no other language. Variants, dialects and spellings that are
-  rare in its text are served worse, and these figures do not show by how much.
-- It learned from its teacher, so it repeats the teacher's stereotypes and errors; a smaller model often loses rare
-  words, names and minority groups first. Nothing was done against that.
-- Nobody has examined it for fairness, toxicity or private data in its text. Do not decide about people with it.
-- It guesses masked pieces. It holds no reliable facts and is not made to generate text.
-- Overlaps between splits are listed in the report; a score on rows that were seen in training is too high.
-- The licence is not known to the program that wrote this card: it follows from the licences of the teacher and of
-  the text, and whoever publishes the model has to settle it.
+{limits(report.languages)}- Rows of the test sets that are also in their training sets are counted in the report,
+  with scores without them.
+- {_licence(config)}
 """
 
 
-def metadata(report: Report) -> dict[str, Any]:
+def _licence(config: CardConfig) -> str:
+    if config.license == "unknown":
+        return (
+            "The licence is not settled: it follows from those of the teacher and of the text, and whoever publishes "
+            "the model has to name it in `card.license`."
+        )
+    return f"Its licence was named by whoever trained it: {config.license}."
+
+
+def _metadata(report: Report, config: CardConfig) -> dict[str, Any]:
     """What the Hub reads: languages, licence, origin, and the results language by language."""
-    meta: dict[str, Any] = {
-        "language": list(report.languages),
-        "license": "unknown",
-        "library_name": "transformers",
-        "pipeline_tag": "fill-mask",
-        "tags": ["knowledge-distillation", "masked-language-modeling", "xlm-roberta"],
-        "metrics": ["f1", "accuracy"],
-    }
-    if report.teacher.source == "hub":
-        meta["base_model"] = report.teacher.id
+    meta = metadata(report.languages, {"source": report.teacher.source, "id": report.teacher.id})
     if report.corpus.source == "hub":
         meta["datasets"] = [report.params["corpus"]["dataset"]]
-    meta["model-index"] = [{"name": "student", "results": _results(report)}]
-    return meta
+    meta |= {"license": config.license, "metrics": ["f1", "accuracy"]}
+    return meta | {"model-index": [{"name": config.name, "results": _results(report)}]}
 
 
 def _results(report: Report) -> list[dict[str, Any]]:
@@ -100,13 +94,15 @@ def _results(report: Report) -> list[dict[str, Any]]:
         scores = report.scores[task]["student"]
         for code in report.languages:
             each = scores.languages[code]
-            figures = {"weighted_f1": each.weighted_f1, "macro_f1": each.macro_f1, "accuracy": each.accuracy}
+            figures = {"Weighted F1": each.weighted_f1, "Macro F1": each.macro_f1, "Accuracy": each.accuracy}
+            if each.entity_f1 is not None:
+                figures = {"Entity F1": each.entity_f1} | figures
             results.append({
                 "task": {"type": scores.kind.replace("_", "-"), "name": task},
-                "dataset": {"type": task, "name": f"{task}, {names([code])}", "config": code, "split": "test"},
+                "dataset": {"type": task, "name": f"{task}, {language_name(code)}", "config": code, "split": "test"},
                 "metrics": [
-                    {"type": "accuracy" if name == "accuracy" else "f1", "name": name.replace("_f1", " F1"),
-                     "value": round(value, 4)} for name, value in figures.items()
+                    {"type": "accuracy" if name == "Accuracy" else "f1", "name": name, "value": round(value, 4)}
+                    for name, value in figures.items()
                 ],
             })  # fmt: skip
     return results

@@ -1,5 +1,6 @@
 """What the teacher says of a shard of text, as the arrays of the cache."""
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal
@@ -10,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from transformers import XLMRobertaForMaskedLM
 
-from distil.cache import LogitFormat, pack_logits, quantise_rows, quantise_states
+from distil.cache import LogitFormat, Places, pack_logits, pack_states, quantise_rows, quantise_states
 from distil.errors import UserError
 from distil.memory import give_back_freed_memory
 from distil.params import Params
@@ -18,13 +19,13 @@ from distil.prepared import Shard, masked_input
 from distil.targets import KeptEntries, sample_entries, top_entries
 from distil.teacher import AttentionTap, MaskedHead, resolve_layer
 
-TRIM_EVERY = 16  # batches
+HEAD_ELEMENTS = 2**22  # positions * pieces of which distributions exist at a time on a CPU: 16 MiB
 
 
 class CacheConfig(Params):
     """Section `cache_teacher:` of params.yaml."""
 
-    logits: Literal["sampled", "top_k", "full"]
+    logits: Literal["sampled", "top_k", "full", "hidden"]
     entries: int = Field(ge=1, le=1000)
     heldout_entries: int = Field(ge=1, le=1000)
     sampling_temperature: float = Field(gt=0, le=100)
@@ -62,9 +63,11 @@ class TeacherOutputs:
         self.maps_per_layer = {
             "mean": 1, "heads": model.config.num_attention_heads, "inputs": model.config.num_attention_heads,
         }[config.attention]  # fmt: skip
+        self._maps = len(self.layers) * self.maps_per_layer
         self._teacher_ids = torch.from_numpy(teacher_ids.astype(np.int64)).to(self.device)
         self._head = MaskedHead(model, self._teacher_ids)
         self._tap = AttentionTap(model, self.layers)
+        self.waited = 0.0  # seconds for input, and for packing that was not done in time
 
     def logit_format(self, split: str) -> LogitFormat:
         """How this split's distributions are stored."""
@@ -82,6 +85,12 @@ class TeacherOutputs:
             for part, tensor in module.named_parameters()
         }
 
+    def decoder(self) -> dict[str, np.ndarray]:
+        """With `hidden`: what makes scores of the kept states, weight (V, D) and bias (V,), float32."""
+        if self.config.logits != "hidden":
+            return {}
+        return {"weight": self._head.weight.detach().cpu().numpy(), "bias": self._head.bias.detach().cpu().numpy()}
+
     @torch.inference_mode()
     def shard(self, shard: Shard, form: LogitFormat, pad_id: int, done: Callable[[int], None]) -> dict[str, np.ndarray]:
         """The arrays of the cache file for one shard of text.
@@ -95,58 +104,79 @@ class TeacherOutputs:
         rng = np.random.default_rng([self.seed, int(shard.sha256[:15], 16)])
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         queries = [_draw_rows(shard.lengths, self.config.attention_rows, rng) for _ in range(shard.variants)]
-        packed: list[Future[dict[str, np.ndarray]]] = []
-        # Packing a batch overlaps with the teacher's work on the next one.
+        counts = np.array([[len(rows) for rows in variant] for variant in queries])  # (V, N)
+        places = Places(shard.mask_offsets, _starts(counts), _starts(counts * shard.lengths * self._maps))
+        arrays: dict[str, np.ndarray] = {}
+        waiting: Future[None] | None = None
+        # Packing a batch overlaps with the teacher's work on the next one; at most one waits.
         with ThreadPoolExecutor(1) as packer:
             for variant in range(shard.variants):
                 for start, stop in batches(shard.lengths, self.config.batch_tokens):
                     sequences = np.arange(start, stop)
+                    asked = time.monotonic()
                     batch = masked_input(shard, sequences, np.full(len(sequences), variant), pad_id)
+                    self.waited += time.monotonic() - asked
                     input_ids = self._teacher_ids[torch.from_numpy(batch.input_ids).to(self.device)]
                     lengths = torch.from_numpy(batch.lengths).to(self.device)
                     mask = torch.arange(input_ids.shape[1], device=self.device) < lengths[:, None]
                     hidden = self.model.roberta(input_ids, attention_mask=mask).last_hidden_state
                     row = torch.from_numpy(batch.masked_sequence).to(self.device)
                     column = torch.from_numpy(batch.masked_position).to(self.device)
-                    kept = self._distributions(hidden[row, column], form, generator)
+                    kept = self._kept(hidden[row, column], form, generator)
                     rows = [queries[variant][number] for number in sequences]
                     attention = self._attention(rows, mask)
-                    packed.append(packer.submit(self._pack, kept, form, attention, rows, batch.lengths))
+                    if waiting:
+                        asked = time.monotonic()
+                        waiting.result()
+                        self.waited += time.monotonic() - asked
+                    waiting = packer.submit(
+                        lambda *packed, at=(variant, start, stop): places.put(arrays, self._pack(*packed), *at),
+                        kept, form, attention, rows, batch.lengths,
+                    )  # fmt: skip
                     done(int(batch.lengths.sum()))
-                    if len(packed) % TRIM_EVERY == 0:
-                        give_back_freed_memory()
-            parts = [future.result() for future in packed]
-        give_back_freed_memory()
-        arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+                    give_back_freed_memory()
+            if waiting:
+                waiting.result()
         if self.layers:
-            counts = np.array([[len(rows) for rows in variant] for variant in queries])  # (V, N)
-            arrays["attention_offsets"] = _starts(counts).astype(np.uint32)
+            arrays["attention_offsets"] = places.rows.astype(np.uint32)
             if self.config.attention != "inputs":
-                maps = len(self.layers) * self.maps_per_layer
-                arrays["attention_bytes"] = _starts(counts * shard.lengths * maps).astype(np.uint64)
+                arrays["attention_bytes"] = places.keys.astype(np.uint64)
         return arrays
 
-    def _distributions(self, hidden: Tensor, form: LogitFormat, generator: torch.Generator) -> KeptEntries:
-        """Kept entries at positions whose encoder output is `hidden` (P, D), on the CPU."""
-        log_probs = self._head.logits(hidden).float().log_softmax(dim=-1)
-        if form.form == "top_k":
-            kept = top_entries(log_probs, form.entries)
+    def _kept(self, hidden: Tensor, form: LogitFormat, generator: torch.Generator) -> KeptEntries | Tensor:
+        """What is kept at positions whose encoder output is `hidden` (P, D), on the CPU: entries, or states (P, D)."""
+        if form.form == "hidden":
+            kept: KeptEntries | Tensor = (values := self._head.states(hidden).float().cpu())
         else:
-            entries = form.pieces if form.form == "full" else form.entries
-            kept = sample_entries(log_probs, entries, form.sampling_temperature, generator)
-        if not bool(torch.isfinite(kept.log_probs).all()):
+            # (P, V) exists for some positions at a time, in pieces of one size that the C library can use again.
+            rows = max(1, HEAD_ELEMENTS // self.pieces) if self.device.type == "cpu" else max(1, len(hidden))
+            parts = [self._entries(part, form, generator) for part in hidden.split(rows)]
+            kept = KeptEntries(*(torch.cat(columns).cpu() for columns in zip(*parts, strict=True)))
+            values = kept.log_probs
+        if not bool(torch.isfinite(values).all()):
             raise UserError(
                 "models/teacher: its output is not a number (NaN or infinite) for some of the text; try it on a "
                 "sentence by hand, and `dvc repro --force teacher` if the weights are damaged"
             )
-        return KeptEntries(*(tensor.cpu() for tensor in kept))
+        return kept
+
+    def _entries(self, hidden: Tensor, form: LogitFormat, generator: torch.Generator) -> KeptEntries:
+        """Kept entries at some positions, (P, D)."""
+        log_probs = self._head.logits(hidden).float().log_softmax(dim=-1)
+        if form.form == "top_k":
+            return top_entries(log_probs, form.entries)
+        entries = form.pieces if form.form == "full" else form.entries
+        return sample_entries(log_probs, entries, form.sampling_temperature, generator)
 
     def _pack(
-        self, kept: KeptEntries, form: LogitFormat, attention: np.ndarray | None, queries: list[np.ndarray],
+        self, kept: KeptEntries | Tensor, form: LogitFormat, attention: np.ndarray | None, queries: list[np.ndarray],
         lengths: np.ndarray,
     ) -> dict[str, np.ndarray]:  # fmt: skip
         """One batch's share of each array."""
-        arrays = pack_logits(kept.ids.numpy(), kept.log_probs.numpy(), kept.log_scale.numpy(), form)
+        if isinstance(kept, Tensor):
+            arrays = pack_states(kept.numpy())
+        else:
+            arrays = pack_logits(kept.ids.numpy(), kept.log_probs.numpy(), kept.log_scale.numpy(), form)
         if attention is None:
             return arrays
         arrays["attention_rows"] = np.concatenate(queries).astype(np.uint16)

@@ -18,6 +18,7 @@ from distil.masking import draw_masks
 from distil.params import Params
 from distil.prepared import FORMAT_VERSION, SPLITS, write_shard
 from distil.progress import Progress
+from distil.split import is_held_out
 from distil.vocabulary import SpecialIds, load_tokenizer, special_ids
 
 log = logging.getLogger("distil")
@@ -76,7 +77,7 @@ def prepare_language(
                     dropped["too_short"] += 1
                 else:
                     texts += 1
-                    writer.add(_split_of(line, config.heldout_fraction), ids)
+                    writer.add("heldout" if is_held_out(line, config.heldout_fraction) else "train", ids)
             progress.add(sum(len(line.encode()) + 1 for line in batch))
     shards = writer.finish()
     for split in SPLITS:
@@ -123,11 +124,6 @@ def _batches(text: Path) -> Iterator[list[str]]:
 
 def _encode(tokenizer: Tokenizer, batch: list[str]) -> list[list[int]]:
     return [encoding.ids for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False)]
-
-
-def _split_of(line: str, heldout_fraction: float) -> str:
-    number = int.from_bytes(hashlib.blake2b(line.encode(), digest_size=8).digest(), "big")
-    return "heldout" if number < heldout_fraction * 2**64 else "train"
 
 
 class _Writer:

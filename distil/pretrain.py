@@ -1,27 +1,20 @@
 """A small XLM-R teacher trained from nothing on data/raw: for the sample, where no published model can be fetched."""
 
 import io
-import logging
 from pathlib import Path
 
-import numpy as np
 import sentencepiece
 import torch
 from pydantic import Field, model_validator
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]  # built at run time
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from torch import nn
-from transformers import PreTrainedTokenizerFast, XLMRobertaForMaskedLM
+from transformers import PreTrainedTokenizerFast
 
 from distil.errors import UserError
-from distil.masking import draw_masks
+from distil.mlm import Schedule, encode, train_masked_lm
 from distil.params import Params
-from distil.progress import Progress
 from distil.student import StudentConfig, build_student
-from distil.teacher import MaskedHead
 from distil.vocabulary import SpecialIds
-
-log = logging.getLogger("distil")
 
 MAX_LENGTH, MASK_RATE, WARMUP = 128, 0.15, 0.1
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
@@ -52,7 +45,7 @@ def pretrain(texts: list[Path], config: PretrainConfig, seed: int, out: Path) ->
     """Train a tokenizer and a masked language model and write both to `out`, a Hugging Face folder.
 
     Args:
-        texts: one file a language, a text a line; all are drawn alike, line by line.
+        texts: one file a language, a text a line; drawn in proportion to their tokens.
         config: shape and optimisation.
         seed: decides first weights, masks and batches.
         out: an empty folder.
@@ -62,14 +55,11 @@ def pretrain(texts: list[Path], config: PretrainConfig, seed: int, out: Path) ->
     """
     if missing := [text for text in texts if not text.is_file()]:
         raise UserError(f"{missing[0]}: no such file; run `dvc repro corpus`, or mend teacher.path in params.yaml")
-    lines = [line for text in texts for line in text.read_text(encoding="utf-8").splitlines()]
-    tokenizer = train_tokenizer(lines, config.vocabulary_size, out)
+    by_text = [text.read_text(encoding="utf-8").splitlines() for text in texts]
+    tokenizer = train_tokenizer([line for lines in by_text for line in lines], config.vocabulary_size, out)
     special = SpecialIds(bos=0, pad=1, eos=2, unk=3, mask=tokenizer.get_vocab_size() - 1)
-    encoded = [
-        np.array([special.bos, *encoding.ids[: MAX_LENGTH - 2], special.eos])
-        for encoding in tokenizer.encode_batch_fast(lines, add_special_tokens=False)
-        if encoding.ids
-    ]
+    encoded = {text.name: encode(lines, tokenizer, special, MAX_LENGTH)
+               for text, lines in zip(texts, by_text, strict=True)}  # fmt: skip
     torch.manual_seed(seed)
     shape = StudentConfig(
         hidden_size=config.hidden_size,
@@ -78,48 +68,12 @@ def pretrain(texts: list[Path], config: PretrainConfig, seed: int, out: Path) ->
         intermediate_size=config.intermediate_size,
         dropout=0.0,
         init="random",
+        init_layers=(),
     )
     model = build_student(shape, special, tokenizer.get_vocab_size(), MAX_LENGTH + 2)
-    _train(model, encoded, special, config, seed)
-    model.eval().save_pretrained(out)
-
-
-def _train(
-    model: XLMRobertaForMaskedLM, encoded: list[np.ndarray], special: SpecialIds, config: PretrainConfig, seed: int
-) -> None:
-    """Masked-LM training with fresh masks at every step, linear warm-up and decay."""
-    rng = np.random.default_rng(seed)
-    head = MaskedHead(model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01, fused=True)
-    candidates = np.setdiff1d(np.arange(model.config.vocab_size), np.array(special))
-    mean_length = np.mean([len(ids) for ids in encoded])
-    rows = max(1, int(config.batch_tokens / mean_length))
-    model.train()
-    with Progress("train the sample's teacher", config.steps, "steps") as progress:
-        for step in range(config.steps):
-            chosen = [encoded[number] for number in rng.integers(0, len(encoded), rows)]
-            lengths = np.array([len(ids) for ids in chosen])
-            offsets = np.concatenate([[0], np.cumsum(lengths)])
-            flat = np.concatenate(chosen)
-            masks = draw_masks(flat, offsets, MASK_RATE, 1, special.mask, candidates, rng)
-            row = np.repeat(np.arange(rows), np.diff(masks.offsets[0]))
-            column = masks.positions.astype(np.int64)
-            input_ids = np.full((rows, lengths.max()), special.pad)
-            input_ids[np.arange(input_ids.shape[1]) < lengths[:, None]] = flat
-            gold = torch.from_numpy(input_ids[row, column])
-            input_ids[row, column] = masks.inputs
-            mask = torch.from_numpy(np.arange(input_ids.shape[1]) < lengths[:, None])
-            share = min((step + 1) / (WARMUP * config.steps), (config.steps - step) / ((1 - WARMUP) * config.steps))
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * share
-            hidden = model.roberta(torch.from_numpy(input_ids), attention_mask=mask).last_hidden_state
-            loss = nn.functional.cross_entropy(head.logits(hidden[row, column]), gold)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            progress.add(1, f"loss {float(loss.detach()):.3f}")
-    log.info("the sample's teacher: last training loss %.3f nats a masked piece", float(loss.detach()))
+    schedule = Schedule(config.steps, config.batch_tokens, config.learning_rate, WARMUP, MASK_RATE, 1.0)
+    train_masked_lm(model, encoded, special, schedule, seed, "train the sample's teacher")
+    model.save_pretrained(out)
 
 
 def train_tokenizer(lines: list[str], pieces: int, out: Path) -> Tokenizer:

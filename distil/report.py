@@ -12,25 +12,30 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-from pydantic import ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from distil.disagreement import Disagreement, disagreement
 from distil.errors import UserError
 from distil.files import read_json
-from distil.languages import LANGUAGES
-from distil.params import Params, load_languages, load_params, read_params
-from distil.predictions import (
-    Disagreement,
-    Ratio,
-    check_pairs,
-    disagreement,
-    ratio_interval,
-    read_predictions,
-    read_texts,
+from distil.languages import language
+from distil.params import load_languages, read_params
+from distil.predictions import ByLanguage, read_task_predictions, read_texts
+from distil.report_files import (
+    Comparison,
+    Corpus,
+    Export,
+    Footprint,
+    MadeFile,
+    PlainSummary,
+    StageCost,
+    Summary,
+    TaskData,
+    TaskScores,
+    Teacher,
+    Tokenizer,
 )
-from distil.report_files import Corpus, MadeFile, StageCost, Summary, TaskData, TaskScores, Teacher, Tokenizer
+from distil.scored import MODELS, TUNED, load_scoring, stage_of
 
-MODELS = ("majority", "tfidf", "teacher", "student")
 SPLITS = ("train", "dev", "test")
 PACKAGES = (
     "accelerate", "datasets", "dvc", "matplotlib", "mlflow", "numpy", "scikit-learn", "sentencepiece", "tokenizers",
@@ -38,28 +43,23 @@ PACKAGES = (
 )  # fmt: skip
 
 
-class EvaluateParams(Params):
-    """What a report needs of the section `evaluate:`; the evaluate stage checks the whole of it."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    tasks: list[str]
-    seeds: list[int]
-    bootstrap_resamples: int
-
-
 Curve = dict[str, list[float | None]]
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that is reported. Dicts by task, model, language and stage are in the order of tables."""
+    """All that is reported. Dicts by task, model, language and stage are in the order of tables.
+
+    `models` are those of the tables, baselines among them.
+    """
 
     params: dict[str, Any]
     languages: list[str]
     tasks: list[str]
+    models: list[str]
     seeds: list[int]
     summary: Summary
+    without_teacher: PlainSummary
     train: Curve
     heldout: Curve
     corpus: Corpus
@@ -67,8 +67,10 @@ class Report:
     tokenizer: Tokenizer
     task_data: dict[str, TaskData]
     scores: dict[str, dict[str, TaskScores]]
-    retention: dict[str, dict[str, Ratio | None]]
+    comparisons: dict[str, Comparison]
     disagreements: dict[str, dict[str, Disagreement]]
+    footprint: Footprint
+    export: Export
     costs: dict[str, StageCost]
     versions: dict[str, str]
 
@@ -82,7 +84,7 @@ class Report:
 
 def language_name(code: str) -> str:
     """Kinyarwanda for kin."""
-    return LANGUAGES[code].name
+    return language(code).name
 
 
 F = TypeVar("F", bound=MadeFile)
@@ -96,16 +98,16 @@ def gather(root: Path = Path()) -> Report:
     """
     params = read_params(root / "params.yaml")
     languages = load_languages(root / "params.yaml")
-    evaluate = load_params("evaluate", EvaluateParams, root / "params.yaml")
-    tasks, metrics = evaluate.tasks, root / "metrics"
-    scores = {task: _scores(root, task, languages) for task in tasks}
-    compared = {task: _compare(root, task, languages, scores[task], evaluate.bootstrap_resamples) for task in tasks}
+    scoring = load_scoring(root / "params.yaml")
+    tasks, models, metrics = scoring.tasks, MODELS, root / "metrics"
     return Report(
         params=params,
         languages=languages,
         tasks=tasks,
-        seeds=evaluate.seeds,
+        models=models,
+        seeds=scoring.seeds,
         summary=_read(metrics / "distil/summary.json", Summary, "distil", languages, "heldout"),
+        without_teacher=_read(metrics / "no_teacher/summary.json", PlainSummary, "no_teacher", languages, "heldout"),
         train=read_curve(metrics / "distil/train.csv", "distil"),
         heldout=read_curve(metrics / "distil/heldout.csv", "distil"),
         corpus=_read(root / "data/raw/manifest.json", Corpus, "corpus", languages),
@@ -115,21 +117,32 @@ def gather(root: Path = Path()) -> Report:
             task: _read(root / f"data/tasks/{task}/manifest.json", TaskData, f"tasks@{task}", languages)
             for task in tasks
         },
-        scores=scores,
-        retention={task: {code: ratio for code, (ratio, _) in compared[task].items()} for task in tasks},
-        disagreements={task: {code: rows for code, (_, rows) in compared[task].items()} for task in tasks},
-        costs={stage: _read(metrics / cost_file(stage), StageCost, stage) for stage in costed_stages(tasks)},
+        scores={task: _scores(metrics, task, models, languages) for task in tasks},
+        comparisons={task: _comparison(metrics, task, models, languages) for task in tasks},
+        disagreements={task: _disagreements(root, task, languages) for task in tasks},
+        footprint=_read(metrics / "footprint.json", Footprint, "footprint", ["teacher", "student"], "models"),
+        export=_read(metrics / "export.json", Export, "export"),
+        costs=_costs(metrics, tasks),
         versions=package_versions(),
     )
 
 
 def costed_stages(tasks: list[str]) -> list[str]:
-    """Names of the stages whose cost is reported, in the order in which they run."""
+    """Names of the stages whose cost is always there, in the order in which they run."""
     return [
         *(f"tasks@{task}" for task in tasks),
-        *("corpus", "teacher", "vocabulary", "tokenize", "cache_teacher", "distil"),
-        *(f"baselines@{task}" for task in tasks),
-        *(f"evaluate@{model}-{task}" for task in tasks for model in ("teacher", "student")),
+        *("corpus", "teacher", "vocabulary", "tokenize", "cache_teacher", "distil", "no_teacher"),
+        *(
+            stage
+            for task in tasks
+            for stage in (
+                f"finetune_teacher@{task}",
+                f"task_targets@{task}",
+                *(f"finetune_{model}@{task}" for model in TUNED if model != "teacher"),
+            )
+        ),
+        *dict.fromkeys(stage_of(model, task) for task in tasks for model in MODELS),
+        *("compare", "footprint", "export"),
     ]
 
 
@@ -138,8 +151,15 @@ def cost_file(stage: str) -> str:
     return f"cost/{stage.replace('@', '-')}.json"
 
 
-def _stage(model: str, task: str) -> str:
-    return f"baselines@{task}" if model in ("majority", "tfidf") else f"evaluate@{model}-{task}"
+def _costs(metrics: Path, tasks: list[str]) -> dict[str, StageCost]:
+    """What every stage cost: those that always run, then others by name, left-overs of other tasks passed over."""
+    known = {cost_file(stage): stage for stage in costed_stages(tasks)}
+    costs = {stage: _read(metrics / file, StageCost, stage) for file, stage in known.items()}
+    for path in sorted((metrics / "cost").glob("*.json")):
+        of_a_task = "-" in path.stem
+        if f"cost/{path.name}" not in known and (not of_a_task or path.stem.endswith(tuple(f"-{t}" for t in tasks))):
+            costs[path.stem] = _read(path, StageCost, path.stem)
+    return costs
 
 
 def _read(path: Path, kind: type[F], stage: str, languages: list[str] | None = None, key: str = "languages") -> F:
@@ -157,32 +177,42 @@ def _read(path: Path, kind: type[F], stage: str, languages: list[str] | None = N
     return value
 
 
-def _scores(root: Path, task: str, languages: list[str]) -> dict[str, TaskScores]:
-    folder = root / "metrics/evaluate"
+def _scores(metrics: Path, task: str, models: list[str], languages: list[str]) -> dict[str, TaskScores]:
     return {
-        model: _read(folder / model / f"{task}.json", TaskScores, _stage(model, task), languages) for model in MODELS
+        model: _read(metrics / f"evaluate/{model}/{task}.json", TaskScores, stage_of(model, task), languages)
+        for model in models
     }
 
 
-def _compare(
-    root: Path, task: str, languages: list[str], scores: dict[str, TaskScores], resamples: int
-) -> dict[str, tuple[Ratio | None, Disagreement]]:
-    """Teacher and student row by row: their ratio (None when the teacher scores 0), and where they disagree."""
-    folder = root / "metrics/predictions"
-    teacher, student = (
-        read_predictions(folder / model / f"{task}.csv", _stage(model, task)) for model in ("teacher", "student")
-    )
-    compared: dict[str, tuple[Ratio | None, Disagreement]] = {}
+def _comparison(metrics: Path, task: str, models: list[str], languages: list[str]) -> Comparison:
+    path = metrics / f"compare/{task}.json"
+    found = _read(path, Comparison, "compare")
+    lacking = [model for model in models if model not in found.models]
+    lacking += [code for code in languages if any(code not in pair.languages for pair in found.differences)]
+    if lacking:
+        raise UserError(f"{path}: lacks {lacking[0]!r}, which params.yaml lists; run `dvc repro --force compare`")
+    return found
+
+
+def _disagreements(root: Path, task: str, languages: list[str]) -> dict[str, Disagreement]:
+    """Teacher and student row by row."""
+    read = read_task_predictions(root, task, ["teacher", "student"], languages)
+    found = {}
     for code in languages:
-        texts = read_texts(root / "data/tasks" / task / code / "test.jsonl", f"tasks@{task}")
-        check_pairs(teacher, student, code, len(texts), str(folder / "student" / f"{task}.csv"))
-        below, above = scores["teacher"].score(code), scores["student"].score(code)
-        ratio = None
-        if below > 0:
-            rng = np.random.default_rng(0)  # as behind the scores' own intervals
-            ratio = Ratio(above / below, *ratio_interval(teacher, student, code, resamples, rng))
-        compared[code] = ratio, disagreement(teacher, student, code, texts)
-    return compared
+        path = root / "data/tasks" / task / code / "test.jsonl"
+        texts = read_texts(path, f"tasks@{task}")
+        _check_rows(read["student"], code, len(texts), path, task)
+        found[code] = disagreement(read["teacher"][code], read["student"][code], texts)
+    return found
+
+
+def _check_rows(student: ByLanguage, code: str, rows: int, path: Path, task: str) -> None:
+    answers = next(iter(student[code].values()))
+    if len(answers.gold) != rows:
+        raise UserError(
+            f"{path}: expected the {len(answers.gold)} rows that the student was scored on, found {rows}; run "
+            f"`dvc repro --force {stage_of('student', task)}`"
+        )
 
 
 def read_curve(path: Path, stage: str) -> Curve:

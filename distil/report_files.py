@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class MadeFile(BaseModel):
@@ -64,6 +64,21 @@ class Summary(MadeFile):
     heldout: dict[str, HeldOut]
 
 
+class PlainHeldOut(MadeFile):
+    """A language's figures of a model that had no teacher."""
+
+    student_accuracy: float
+    student_nll: float
+
+
+class PlainSummary(MadeFile):
+    """metrics/no_teacher/summary.json."""
+
+    steps: int
+    tokens: int
+    heldout: dict[str, PlainHeldOut]
+
+
 class LabelScore(MadeFile):
     """Scores of one label; `n` counts its gold cases."""
 
@@ -74,10 +89,19 @@ class LabelScore(MadeFile):
 
 
 class SeedScore(MadeFile):
-    """The score of one fine-tuning."""
+    """The scores of one fine-tuning; `entity_f1` of tagged entities only."""
 
     seed: int
     weighted_f1: float
+    entity_f1: float | None = None
+
+
+class Unseen(MadeFile):
+    """The score on the test rows whose text is not in train."""
+
+    n: int
+    weighted_f1: float | None = None
+    entity_f1: float | None = None
 
 
 class LanguageScore(MadeFile):
@@ -88,10 +112,18 @@ class LanguageScore(MadeFile):
     weighted_f1: float
     macro_f1: float
     accuracy: float
+    entity_f1: float | None = None
     interval_95: tuple[float, float]
+    unseen: Unseen | None = None
     per_label: dict[str, LabelScore]
     confusion: list[list[int]]
     seeds: list[SeedScore]
+
+
+class MeanScore(MadeFile):
+    """The plain mean over the languages that were scored."""
+
+    interval_95: tuple[float, float]
 
 
 class TaskScores(MadeFile):
@@ -99,13 +131,114 @@ class TaskScores(MadeFile):
 
     kind: str
     labels: list[str]
-    metric: Literal["weighted_f1"]
+    metric: Literal["weighted_f1", "entity_f1"]
     languages_mode: str | None = None
     languages: dict[str, LanguageScore]
+    mean: MeanScore
+
+    @model_validator(mode="after")
+    def _has_its_metric(self) -> "TaskScores":
+        for code, scores in self.languages.items():
+            if self.of(scores) is None or any(self.of(seed) is None for seed in scores.seeds):
+                raise ValueError(f"{code} lacks {self.metric}")
+        return self
+
+    def of(self, scores: LanguageScore | SeedScore | Unseen) -> float | None:
+        """The metric, from 0 to 1."""
+        return scores.entity_f1 if self.metric == "entity_f1" else scores.weighted_f1
 
     def score(self, language: str) -> float:
-        """Weighted F1, from 0 to 1."""
-        return self.languages[language].weighted_f1
+        """The metric in one language, from 0 to 1."""
+        value = self.of(self.languages[language])
+        assert value is not None, "checked when the file was read"
+        return value
+
+
+class Difference(MadeFile):
+    """How much more one model scores than another on the same rows; `p` is two-sided."""
+
+    difference: float
+    interval_95: tuple[float, float]
+    p: float
+
+
+class Pair(MadeFile):
+    """Two models compared."""
+
+    model: str
+    baseline: str
+    mean: Difference
+    languages: dict[str, Difference]
+
+
+class Kept(MadeFile):
+    """A model's score over the teacher's."""
+
+    ratio: float
+    interval_95: tuple[float, float]
+
+
+class Retention(MadeFile):
+    """What share of the teacher's score a model keeps; None where the teacher scores 0."""
+
+    mean: Kept | None
+    languages: dict[str, Kept | None]
+
+
+class Comparison(MadeFile):
+    """metrics/compare/TASK.json."""
+
+    resamples: int
+    models: list[str]
+    differences: list[Pair]
+    retention: dict[str, Retention]
+
+    def over(self, model: str, baseline: str) -> Pair | None:
+        """`model` minus `baseline`, None when they were not compared in this order."""
+        found = [pair for pair in self.differences if (pair.model, pair.baseline) == (model, baseline)]
+        return found[0] if found else None
+
+
+class Speed(MadeFile):
+    """Texts of one length: tokens a text, milliseconds a text one by one, tokens and texts a second in batches."""
+
+    tokens: float
+    milliseconds: float
+    tokens_per_second: float
+    texts_per_second: float
+
+
+class ModelFootprint(MadeFile):
+    """Size, memory and speed of one model."""
+
+    disk_bytes: int
+    peak_memory_mib: float
+    empty_memory_mib: float
+    short: Speed
+    long: Speed
+
+
+class Footprint(MadeFile):
+    """metrics/footprint.json."""
+
+    machine: str
+    threads: int
+    rounds: int
+    batch_size: int
+    words: dict[str, int]
+    models: dict[str, ModelFootprint]
+
+
+class Export(MadeFile):
+    """metrics/export.json: the exported student, in float32 and in 8 bits; drops are shares."""
+
+    fp32_bytes: int
+    int8_bytes: int
+    speedup_vs_teacher_fp32: float
+    speedup_vs_teacher_fp32_all_threads: float | None = None
+    max_abs_logit_diff_fp32: float
+    weighted_f1_drop_int8: dict[str, float]
+    serving_peak_mb: float
 
 
 class CorpusLanguage(MadeFile):

@@ -19,6 +19,11 @@ class Cell(NamedTuple):
     language: str = ""
 
 
+def language_cell(code: str) -> Cell:
+    """The head of a language's row."""
+    return Cell(language_name(code), code)
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows under column heads.
@@ -40,7 +45,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a sentence or two, and tables. `small` tables stand side by side where there is room."""
+    """A heading, a sentence or two, and tables.
+
+    `small` tables stand side by side where there is room; those of a `folded` section open on a click.
+    """
 
     name: str
     title: str
@@ -48,6 +56,7 @@ class Section:
     tables: list[Table]
     small: bool = False
     level: int = 2
+    folded: bool = False
 
 
 def points(share: float | None) -> str:
@@ -94,6 +103,27 @@ def shorten(text: str, length: int = TEXT_LENGTH) -> str:
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 
-def between(low: float, high: float, scale: float = 100) -> str:
-    """An interval as 69.9–72.4."""
-    return f"{scale * low:.1f}–{scale * high:.1f}"
+def between(low: float, high: float) -> str:
+    """Lowest and highest as 69.9–72.4."""
+    return f"{100 * low:.1f}–{100 * high:.1f}"
+
+
+def bracket(interval: tuple[float, float], sign: bool = False) -> str:
+    """An interval as [69.9, 72.4], of a difference as [−0.3, +2.1]."""
+    ends = [signed(end) if sign else f"{100 * end:.1f}" for end in interval]
+    return f"[{ends[0]}, {ends[1]}]"
+
+
+def p_text(p: float) -> str:
+    """P as `p = 0.012`, below a thousandth as `p < 0.001`."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def size(count: float) -> str:
+    """Bytes as 43.2 MB."""
+    return f"{count / 1e6:,.1f}\u00a0MB"
+
+
+def times(ratio: float) -> str:
+    """3.27 as 3.3 times, 41.6 as 42 times."""
+    return f"{ratio:.1f} times" if ratio < 10 else f"{ratio:.0f} times"

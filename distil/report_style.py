@@ -34,7 +34,21 @@ h1 { font-size: clamp(1.55rem, 1.2rem + 1.6vw, 2rem); letter-spacing: -.02em; ma
 h2 { font-size: 1.4rem; letter-spacing: -.01em; margin: 0 0 .5rem; }
 h3 { font-size: 1.08rem; margin: 2.25rem 0 .4rem; }
 p { margin: 0 0 .75rem; max-width: 46rem; overflow-wrap: anywhere; }
-.lede p { font-size: 1.06rem; line-height: 1.5; margin-bottom: .4rem; max-width: none; }
+.keys { display: grid; grid-template-columns: 2fr 3fr; gap: 0 1.5rem; }
+@media (max-width: 56rem) { .keys { grid-template-columns: minmax(0, 1fr); } }
+.keys > div { display: flex; flex-direction: column; }
+.keys .key { flex: 1; }
+.keyhead { color: var(--muted); font-size: .875rem; margin: 1.1rem 0 .3rem; }
+.key {
+  display: flex; flex-wrap: wrap; gap: 1px; margin: 0 0 1rem; background: var(--rule); border: 1px solid var(--rule);
+  border-radius: .4rem; overflow: hidden;
+}
+.key div { background: var(--paper); padding: .6rem .8rem .7rem; flex: 1 1 9.5rem; min-width: 0; }
+.key dt { font-size: .875rem; color: var(--muted); }
+.key dd { margin: 0; font-size: 1.25rem; font-weight: 650; letter-spacing: -.015em; line-height: 1.3; }
+.key small {
+  display: block; font-size: .82rem; font-weight: 400; letter-spacing: 0; color: var(--muted); overflow-wrap: anywhere;
+}
 .origin, .text, .foot { color: var(--muted); }
 .origin, .foot { font-size: .875rem; max-width: none; }
 .foot { margin-top: .4rem; }
@@ -62,6 +76,7 @@ figcaption small { display: block; font-weight: 400; color: var(--muted); font-s
 .small { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); gap: .5rem 2.5rem; }
 table { border-collapse: collapse; font-size: .9rem; line-height: 1.35; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: 0 0 .4rem; font-size: .95rem; }
+caption span { display: inline-block; position: sticky; left: 0; max-width: calc(100vw - 2.2rem); }
 th, td { padding: .42rem .75rem; text-align: right; vertical-align: baseline; border-bottom: 1px solid var(--rule); }
 .first { padding-left: 0; position: sticky; left: 0; background: var(--paper); }
 th:last-child, td:last-child { padding-right: 0; }

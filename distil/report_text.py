@@ -1,12 +1,18 @@
-"""What the figures say in plain sentences, and the report as Markdown for a terminal and for git."""
+"""What the figures say in plain sentences and in a few numbers to begin with."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from distil.report import Report, language_name
-from distil.report_format import Cell, Table, listed, names, percent, points, short
-from distil.report_tables import mean_retention, sections
+from distil.report_files import Difference, Kept
+from distil.report_format import bracket, listed, names, percent, points, short, signed, size, times
+from distil.report_scores import baselines_of, mean_score, metric_name
 
 FEW_SEEDS = 3
+OVER = {"no_teacher": "the same student without a teacher", "tfidf": "TF-IDF with a linear model"}
+
+
+GAINS = {"no_teacher": "Gain over no teacher", "tfidf": "Gain over TF-IDF"}
 
 
 class Finding(NamedTuple):
@@ -14,6 +20,14 @@ class Finding(NamedTuple):
 
     kind: str
     text: str
+
+
+class Figure(NamedTuple):
+    """A number to begin with: what it is, its value, and what it rests on."""
+
+    label: str
+    value: str
+    detail: str
 
 
 def title(report: Report) -> str:
@@ -36,25 +50,64 @@ def origin(report: Report) -> str:
     )
 
 
-def lede(report: Report) -> list[str]:
-    """Size and, for each task, retention: a sentence each."""
+def cost_figures(report: Report) -> list[Figure]:
+    """How small and how fast."""
     teacher, student = report.summary.teacher, report.summary.student
-    lines = [
-        f"The student has {percent(student.parameters / teacher.parameters)} of the teacher's "
-        f"{short(teacher.parameters)} parameters: {short(student.embedding_parameters)} in the embedding table, "
-        f"{short(student.body_parameters)} in the body."
-    ]
+    theirs, ours = (report.footprint.models[name] for name in ("teacher", "student"))
+    threads = f"{report.footprint.threads} thread" + ("s" if report.footprint.threads > 1 else "")
+    return [
+        Figure("Parameters", short(student.parameters),
+               f"{percent(student.parameters / teacher.parameters)} of the teacher's {short(teacher.parameters)}; "
+               f"{size(ours.disk_bytes)} on disk, the teacher {size(theirs.disk_bytes)}"),
+        Figure("Speed-up", times(theirs.short.milliseconds / ours.short.milliseconds),
+               f"{ours.short.milliseconds:.1f} ms for a text of {report.footprint.words['short']} words, the teacher "
+               f"{theirs.short.milliseconds:.1f} ms; {threads}"),
+    ]  # fmt: skip
+
+
+def task_figures(report: Report, task: str) -> list[Figure]:
+    """The distances that count, each the mean over the languages with the languages of least and most."""
+    found = []
+    for baseline in baselines_of(report, "student"):
+        if pair := report.comparisons[task].over("student", baseline):
+            each = {code: pair.languages[code].difference for code in report.languages}
+            ends = _range({code: signed(gain) for code, gain in each.items()}, each)
+            detail = f"{bracket(pair.mean.interval_95, sign=True)}; {ends}"
+            found.append(Figure(GAINS[baseline], f"{signed(pair.mean.difference)} points", detail))
+    kept = report.comparisons[task].retention["student"]
+    ratios = {code: ratio.ratio for code in report.languages if (ratio := kept.languages[code])}
+    if kept.mean and ratios:
+        ends = _range({code: percent(ratio) for code, ratio in ratios.items()}, ratios)
+        detail = f"{bracket(kept.mean.interval_95)}; {ends}"
+        found.append(Figure("Share of the teacher", percent(kept.mean.ratio), detail))
+    return found
+
+
+def task_line(report: Report, task: str) -> str:
+    """What the figures of a task are means of."""
+    languages = f"mean of {len(report.languages)} languages" if len(report.languages) > 1 else names(report.languages)
+    return f"{metric_name(report, task)} on {task}, {languages}"
+
+
+def _range(texts: Mapping[str, str], values: Mapping[str, float]) -> str:
+    """Hausa +1.2 to Igbo +3.4."""
+    ends = dict.fromkeys(extremes(values))
+    return " to ".join(f"{language_name(code)} {texts[code]}" for code in ends)
+
+
+def extremes(values: Mapping[str, float]) -> tuple[str, str]:
+    """The languages of the least and of the greatest value."""
+    return min(values, key=values.__getitem__), max(values, key=values.__getitem__)
+
+
+def lede(report: Report) -> list[str]:
+    """Size, speed and, for each task, the distances: a sentence each."""
+    lines = [f"{figure.label}: {figure.value} ({figure.detail})." for figure in cost_figures(report)]
     for task in report.tasks:
-        kept = {code: ratio.value for code, ratio in report.retention[task].items() if ratio}
-        mean = mean_retention(report, task)
-        if not kept or mean is None:
-            lines.append(f"On {task} the teacher scores 0, so retention has no meaning.")
-            continue
-        least, most = min(kept, key=kept.__getitem__), max(kept, key=kept.__getitem__)
-        lines.append(
-            f"On {task} it keeps {percent(mean)} of the teacher's weighted F1, the mean of {len(kept)} languages: from "
-            f"{percent(kept[least])} ({language_name(least)}) to {percent(kept[most])} ({language_name(most)})."
-        )
+        said = [f"{figure.label.lower()} {figure.value} ({figure.detail})" for figure in task_figures(report, task)]
+        lines.append(f"{task_line(report, task)}: {'; '.join(said)}.")
+        if report.comparisons[task].retention["student"].mean is None:
+            lines.append(f"On {task} the teacher scores 0, so a share of it has no meaning.")
     return lines
 
 
@@ -70,7 +123,9 @@ def findings(report: Report) -> list[Finding]:
             )
         )
     for task in report.tasks:
-        found += _against(report, task)
+        for baseline in baselines_of(report, "student"):
+            found += _student_over(report, task, baseline)
+        found += _weak(report, task)
     if len(report.seeds) < FEW_SEEDS:
         count = "one seed" if len(report.seeds) == 1 else f"{len(report.seeds)} seeds"
         text = f"Scores rest on {count} of fine-tuning: the spread between seeds, often several points, is not in them."
@@ -78,82 +133,81 @@ def findings(report: Report) -> list[Finding]:
     return found
 
 
-def _against(report: Report, task: str) -> list[Finding]:
-    """Student and teacher of one task against the baselines."""
+def _student_over(report: Report, task: str, baseline: str) -> list[Finding]:
+    """Where the student is below, not surely above, or surely above a baseline."""
+    pair = report.comparisons[task].over("student", baseline)
+    if pair is None:
+        return []
+    each = {code: pair.languages[code] for code in report.languages}
+    below = [code for code in each if each[code].difference <= 0]
+    unsure = [code for code in each if each[code].difference > 0 and each[code].interval_95[0] <= 0]
+    other = OVER[baseline]
+    if below:
+        text = f"On {task} the student does not beat {other} in {_beside(report, task, baseline, below)}."
+        return [Finding("warning", text)]
+    least = min(each, key=lambda code: each[code].difference)
+    by = f"by at least {100 * each[least].difference:.1f} points ({language_name(least)})"
+    if unsure:
+        text = f"On {task} the student is above {other} in every language, {by}; in {names(unsure)} that may be chance."
+        return [Finding("note", text)]
+    return [Finding("good", f"On {task} the student beats {other} in every language, {by}.")]
+
+
+def _beside(report: Report, task: str, baseline: str, codes: list[str], model: str = "student") -> str:
     scores = report.scores[task]
+    return listed([
+        f"{language_name(code)} ({points(scores[model].score(code))} against {points(scores[baseline].score(code))})"
+        for code in codes
+    ])  # fmt: skip
+
+
+def _weak(report: Report, task: str) -> list[Finding]:
+    """A student at the level of the majority, a teacher below TF-IDF, a student above its teacher."""
+    scores, found = report.scores[task], []
 
     def not_above(model: str, baseline: str) -> list[str]:
         return [code for code in report.languages if scores[model].score(code) <= scores[baseline].score(code)]
 
-    def beside(model: str, baseline: str, codes: list[str]) -> str:
-        scored = [
-            f"{language_name(code)} ({points(scores[model].score(code))} against "
-            f"{points(scores[baseline].score(code))})"
-            for code in codes
-        ]
-        return listed(scored)
-
-    found = []
-    worse = not_above("student", "tfidf")
-    if worse:
-        text = f"On {task} the student does not beat TF-IDF with a linear model in {beside('student', 'tfidf', worse)}."
-        found.append(Finding("warning", text))
-    else:
-        gains = {code: scores["student"].score(code) - scores["tfidf"].score(code) for code in report.languages}
-        least = min(gains, key=gains.__getitem__)
-        text = f"On {task} the student beats TF-IDF with a linear model in every language, by at least "
-        found.append(Finding("good", text + f"{100 * gains[least]:.1f} points ({language_name(least)})."))
     if lost := not_above("student", "majority"):
         text = f"On {task} the student is no better than always saying the most frequent label in {names(lost)}."
         found.append(Finding("warning", text))
     if weak := not_above("teacher", "tfidf"):
-        text = f"On {task} the teacher itself is not above TF-IDF in {beside('teacher', 'tfidf', weak)}: "
-        found.append(Finding("warning", text + "a weak teacher makes retention cheap."))
-    above = [code for code, ratio in report.retention[task].items() if ratio and ratio.value > 1]
-    if above:
-        text = f"On {task} retention is above 100 % in {names(above)}: the student scores higher than its teacher "
-        found.append(Finding("note", text + "there, a sign of a weakly fine-tuned teacher or of chance."))
+        beside = _beside(report, task, "tfidf", weak, "teacher")
+        text = f"On {task} the teacher itself is not above TF-IDF in {beside}: a weak teacher makes retention cheap."
+        found.append(Finding("warning", text))
+    kept = report.comparisons[task].retention["student"].languages
+    if above := [code for code in report.languages if (ratio := kept[code]) and ratio.ratio > 1]:
+        text = f"On {task} the student scores higher than its teacher in {names(above)}, "
+        found.append(Finding("note", text + "a sign of a weakly fine-tuned teacher or of chance."))
     return found
 
 
-def render_markdown(report: Report) -> str:
-    """The whole report as Markdown."""
-    lines = [f"# {escape(title(report))}", "", escape(origin(report)), ""]
-    for finding in findings(report):
-        mark = {"synthetic": "Synthetic data. ", "warning": "Warning. "}.get(finding.kind, "")
-        lines += [f"> {f'**{mark.strip()}** ' if mark else ''}{escape(finding.text)}", ""]
-    lines += [" ".join(escape(line) for line in lede(report)), ""]
-    for section in sections(report):
-        lines += ["#" * section.level + " " + escape(section.title), ""]
-        lines += [escape(section.text), ""] if section.text else []
-        for table in section.tables:
-            lines += [*markdown_table(table), ""]
-    return "\n".join(lines).rstrip() + "\n"
+def difference_text(code: str, found: Difference) -> str:
+    """Hausa +1.2, [-0.3, +2.1]: for people who do not see the picture."""
+    return f"{language_name(code)} {signed(found.difference)}, {bracket(found.interval_95, sign=True)}"
 
 
-def markdown_table(table: Table) -> list[str]:
-    """Caption and rows, padded so that columns line up in a terminal."""
-    grid = [[escape(column) for column in table.columns]]
-    grid += [[_cell(cell) for cell in row] for row in table.rows]
-    widths = [max(3, *(len(row[at]) for row in grid)) for at in range(len(table.columns))]
-    left = [at < table.headers or at in table.texts for at in range(len(widths))]
-    rule = [("-" * width if left[at] else "-" * (width - 1) + ":") for at, width in enumerate(widths)]
-    padded = [
-        [text.ljust(widths[at]) if left[at] else text.rjust(widths[at]) for at, text in enumerate(row)] for row in grid
-    ]
-    body = ["| " + " | ".join(row) + " |" for row in (padded[0], rule, *padded[1:])]
-    note = ["", escape(table.note)] if table.note else []
-    return [f"{escape(table.caption)}:", "", *body, *note]
+def kept_text(code: str, found: Kept) -> str:
+    """Hausa 98.1 %, [97.0, 99.2]."""
+    return f"{language_name(code)} {percent(found.ratio)}, {bracket(found.interval_95)}"
 
 
-def _cell(cell: Cell) -> str:
-    if not cell.detail:
-        return escape(cell.text)
-    detail = cell.detail if cell.detail.startswith("[") else f"({cell.detail})"
-    return f"{escape(cell.text)} {escape(detail)}"
-
-
-def escape(text: str) -> str:
-    """Text that Markdown shows as it is: no table, tag, link, code or emphasis begins in it."""
-    entities = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return "".join("\\" + character if character in "\\|*`" else character for character in entities)
+def headline(report: Report) -> dict[str, dict[str, float]]:
+    """The columns of `dvc exp show` and the rows of `dvc metrics diff`: metrics/headline.json, see docs/design.md."""
+    heldout = [report.summary.heldout[code].kl for code in report.languages]
+    found = {
+        "size": {"million_parameters": round(report.summary.student.parameters / 1e6, 3)},
+        "heldout": {"kl": round(sum(heldout) / len(heldout), 4)},
+    }
+    for task in report.tasks:
+        compared = report.comparisons[task]
+        each = {"student": round(100 * mean_score(report, task, "student"), 2)}
+        for baseline in baselines_of(report, "student"):
+            if pair := compared.over("student", baseline):
+                each[f"over_{baseline}"] = round(100 * pair.mean.difference, 2)
+        kept = compared.retention["student"]
+        if kept.mean:
+            each["of_teacher"] = round(100 * kept.mean.ratio, 2)
+            each["of_teacher_lowest"] = round(100 * min(r.ratio for r in kept.languages.values() if r), 2)
+        found[task] = each
+    return found

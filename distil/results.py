@@ -29,20 +29,31 @@ def read_curves(folder: Path) -> list[Point]:
 def result_metrics(
     summary: Mapping[str, Any],
     evaluations: Iterable[Mapping[str, Any]],
+    comparisons: Iterable[Mapping[str, Any]],
     costs: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, float]:
     """What a student is and can do, flat: the UI groups names by what stands before the slash.
 
     `heldout/LANG/METRIC`, `eval/MODEL/TASK/LANG/METRIC` (LANG also `mean`), `retention/TASK/LANG` (student's score
-    over teacher's, 1 is all of it; LANG also `mean`, the ratio of the means, and `lowest`), `student/FIGURE`,
-    `teacher/FIGURE`, `cache/FIGURE`, `distil/FIGURE`, `cost/STAGE/FIGURE`.
+    over teacher's, 1 is all of it; LANG also `mean`, the ratio of the means, and `lowest`), `gain/TASK/BASELINE/LANG`
+    (student's score less that of another model or baseline; LANG also `mean`), `student/FIGURE`, `teacher/FIGURE`,
+    `cache/FIGURE`, `distil/FIGURE`, `cost/STAGE/FIGURE`.
 
     Args:
         summary: metrics/distil/summary.json.
         evaluations: metrics/evaluate/MODEL/TASK.json.
+        comparisons: metrics/compare/TASK.json.
         costs: metrics/cost/STAGE.json by stage.
     """
     tree: dict[str, Any] = {"distil": {}, "eval": {}, "retention": {}, "cost": costs}
+    tree["gain"] = {
+        compared["task"]: {
+            pair["baseline"]: {lang: found["difference"]
+                               for lang, found in {**pair["languages"], "mean": pair["mean"]}.items()}
+            for pair in compared["differences"] if pair["model"] == "student"
+        }
+        for compared in comparisons
+    }  # fmt: skip
     for key, value in summary.items():
         (tree if isinstance(value, Mapping) else tree["distil"])[key] = value
     scores: dict[str, dict[str, dict[str, float]]] = {}

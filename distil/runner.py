@@ -21,6 +21,7 @@ log = logging.getLogger("distil")
 
 INTERRUPTED = 130
 MESSAGE_FILE = "DISTIL_MESSAGE_FILE"  # where one of several processes leaves its last words; see distil/launch.py
+UNITS = ("tokens", "rows", "lines")
 
 
 def run(main: Callable[[], None]) -> NoReturn:
@@ -31,7 +32,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     # Of several processes only the first reports on its progress.
     level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    for noisy in ("httpx", "matplotlib", "datasets", "alembic", "mlflow"):
+    for noisy in ("httpx", "httpx2", "matplotlib", "datasets", "alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _interrupt)
     again = f"`dvc repro {os.environ.get('DVC_STAGE', '')}".rstrip() + "`"
@@ -77,6 +78,11 @@ def _end(message: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
+def machine() -> str:
+    """What the figures of cost were measured on."""
+    return f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}"
+
+
 class Cost:
     """What a stage cost: written apart from its results, which must be the same bytes on every run."""
 
@@ -84,15 +90,28 @@ class Cost:
         self._start = time.monotonic()
 
     def write(self, path: Path, **figures: Any) -> None:
-        """Write seconds, peak memory and machine beside the stage's own figures, such as tokens_per_second."""
-        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux, bytes on macOS
-        peak = peak_kib / 2**20 if sys.platform == "darwin" else peak_kib / 2**10
+        """Write seconds, peak memory and machine beside the stage's own figures; a count gets its rate beside it."""
+        seconds = time.monotonic() - self._start
+        rates = {f"{unit}_per_second": round(figures[unit] / max(seconds, 1e-9)) for unit in UNITS if unit in figures}
         write_json(
             path,
             {
-                "seconds": round(time.monotonic() - self._start, 1),
-                "peak_memory_mib": round(peak),
-                "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}",
+                "seconds": round(seconds, 1),
+                "peak_memory_mib": round(peak_mib()),
+                "machine": machine(),
+                **rates,
                 **figures,
             },
         )
+
+
+def peak_mib() -> float:
+    """The largest resident set of this process, in MiB.
+
+    getrusage would give that of the process which started it (dvc, a benchmark) where that was larger.
+    """
+    if sys.platform.startswith("linux"):
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(status.split("VmHWM:")[1].split()[0]) / 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, KiB elsewhere
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

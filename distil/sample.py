@@ -95,13 +95,13 @@ def corpus_sentences(lexicon: Lexicon) -> list[str]:
         UserError: the patterns give too few distinct ones.
     """
     rng = random.Random(f"{lexicon.language}-corpus")
-    draws = _Draws(lexicon, rng)
+    draws = Draws(lexicon, rng)
     sentences = []
     for _ in range(CORPUS_SENTENCES):
         if rng.random() < FACTS_SHARE:
             sentences.append(draws.take("facts"))
         else:
-            sentences.append(_tweet(draws.take(_pick(rng, LISTS[1:])), lexicon, rng))
+            sentences.append(_tweet(draws.take(pick(rng, LISTS[1:])), lexicon, rng))
     return sentences
 
 
@@ -114,7 +114,7 @@ def labelled_rows(lexicon: Lexicon) -> dict[str, list[tuple[str, str]]]:
         UserError: the patterns give too few distinct ones.
     """
     rng = random.Random(f"{lexicon.language}-labelled")
-    draws = _Draws(lexicon, rng)
+    draws = Draws(lexicon, rng)
     splits = {}
     for split, counts in ROWS.items():
         rows = []
@@ -132,7 +132,7 @@ def _lists(label: str, count: int) -> list[str]:
     return ["mixed"] * mixed + [TURNED[label]] * turned + [PLAIN[label]] * (count - mixed - turned)
 
 
-class _Draws:
+class Draws:
     """Sentences of a lexicon, none twice."""
 
     def __init__(self, lexicon: Lexicon, rng: random.Random) -> None:
@@ -142,7 +142,7 @@ class _Draws:
     def take(self, name: str) -> str:
         """A sentence from a pattern of the list `name` that was not taken before."""
         for _ in range(_TRIES):
-            pattern = _pick(self._rng, self._lexicon.patterns[name])
+            pattern = pick(self._rng, self._lexicon.patterns[name])
             sentence = _capitalised(_filled(pattern, self._lexicon.slots, self._rng, {}))
             key = _folded(sentence)
             if key not in self._seen:
@@ -154,8 +154,8 @@ class _Draws:
         )
 
 
-def _pick(rng: random.Random, entries: Sequence[str]) -> str:
-    # Of random's methods only random() is promised to give the same numbers in every Python.
+def pick(rng: random.Random, entries: Sequence[str]) -> str:
+    """One of the entries: of random's methods only random() is promised to give the same numbers in every Python."""
     return entries[int(rng.random() * len(entries))]
 
 
@@ -165,7 +165,7 @@ def _filled(text: str, slots: Mapping[str, tuple[str, ...]], rng: random.Random,
     def fill(match: re.Match[str]) -> str:
         name = match[1]
         drawn = used.setdefault(name, set())
-        entry = _pick(rng, [entry for entry in slots[name] if entry not in drawn] or slots[name])
+        entry = pick(rng, [entry for entry in slots[name] if entry not in drawn] or slots[name])
         drawn.add(entry)
         return _filled(entry, slots, rng, used)
 
@@ -182,9 +182,9 @@ def _tweet(text: str, lexicon: Lexicon, rng: random.Random) -> str:
     if rng.random() < 0.12:
         text = f"@user {text}"
     if rng.random() < 0.12:
-        text = f"{text} {_pick(rng, EMOJI)}"
+        text = f"{text} {pick(rng, EMOJI)}"
     if rng.random() < 0.12:
-        text = f"{text} #{_pick(rng, lexicon.hashtags)}"
+        text = f"{text} #{pick(rng, lexicon.hashtags)}"
     return text
 
 

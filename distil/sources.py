@@ -1,17 +1,18 @@
-"""Texts and table rows out of files and hub data sets, one at a time: memory does not grow with the data.
+"""Texts and table rows out of files, a few at a time: memory does not grow with the data.
 
 Formats by the end of the name: `.txt` (a text a line), `.tsv` (a header, tabs, no quoting: a `"` is a character),
 `.csv` (a header, ordinary quoting), `.jsonl`, `.parquet`; all but Parquet also compressed as `.gz` or `.zst`.
 Bytes that are not UTF-8 come through as lone surrogates (`surrogateescape`), so that the caller can count the line.
 """
 
+import codecs
 import csv
 import gzip
 import io
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TextIO, cast
@@ -22,15 +23,17 @@ TEXT_FORMATS = (".txt",)
 TABLE_FORMATS = (".tsv", ".csv", ".jsonl", ".parquet")
 COMPRESSIONS = (".gz", ".zst")
 
+BLOCK_BYTES = 2**19
+
 _MAX_CSV_FIELD = 16 * 2**20  # characters; a field beyond it is a quote that was never closed
 
 
 def find_files(folder: str, pattern: str, fills: dict[str, str], formats: Sequence[str], where: str) -> list[Path]:
-    """The files below `folder` that match `pattern`, in the order of their names.
+    """The files below `folder` that match `pattern`, in the order of their names, each once.
 
     Args:
         folder: as in params.yaml; a relative one is taken from the working directory.
-        pattern: a glob with {placeholders}.
+        pattern: a glob with {placeholders}; of a folder that it matches, all files that can be read are taken.
         fills: placeholder -> what stands for it, such as {"lang": "kin"}.
         formats: the endings that the caller can read.
         where: begins every message, such as "params.yaml: corpus".
@@ -48,21 +51,33 @@ def find_files(folder: str, pattern: str, fills: dict[str, str], formats: Sequen
             "an absolute one works everywhere"
         )
     try:
-        files = sorted(path for path in root.glob(pattern) if path.is_file())
+        found_paths = sorted(root.glob(pattern))
     except ValueError as error:
         raise UserError(f"{where}.pattern: {pattern} is no pattern ({error}); see Python's pathlib for `**`") from None
+    files = [file for path in found_paths for file in ([path] if path.is_file() else _files_below(path, formats))]
     if not files:
         names = sorted(path.name for path in root.iterdir())
         listed = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") or "an empty folder"
         raise UserError(f"{where}.pattern: no file matches {pattern} below {folder}, which holds {listed}; mend either")
+    files = list(dict.fromkeys(files))
     for path in files:
-        kind = file_format(path)
-        if kind not in formats or (kind == ".parquet" and path.suffix in COMPRESSIONS):
+        if not _is_readable(path, formats):
             raise UserError(
                 f"{path}: expected a name that ends in {', '.join(formats)} (all but Parquet also with .gz or .zst), "
                 f"found {''.join(path.suffixes) or 'no ending'}; change {where}.pattern"
             )
     return files
+
+
+def _files_below(folder: Path, formats: Sequence[str]) -> list[Path]:
+    """The files of a folder that can be read, in the order of their names; others and hidden ones are passed over."""
+    files = sorted(path for path in folder.rglob("[!.]*") if path.is_file())
+    return [path for path in files if _is_readable(path, formats)]
+
+
+def _is_readable(path: Path, formats: Sequence[str]) -> bool:
+    kind = file_format(path)
+    return kind in formats and not (kind == ".parquet" and path.suffix in COMPRESSIONS)
 
 
 def file_format(path: Path) -> str:
@@ -128,79 +143,45 @@ def read_rows(path: Path, columns: Sequence[str], dropped: Counter[str]) -> Iter
     return reader(path, columns, dropped)
 
 
-def read_texts(path: Path, column: str, dropped: Counter[str]) -> Iterator[str]:
-    """The texts of a file, a line each; a text of several lines in a table comes as several.
+def read_blocks(path: Path, column: str, dropped: Counter[str]) -> Iterator[bytes]:
+    """The texts of a file in blocks of about `BLOCK_BYTES`: UTF-8 as it was found, each line ends at LF.
 
     Args:
         path: any format of this module.
-        column: the one with the text; plain text files have none.
+        column: the one with the text, of which each line is a text; plain text files have none.
         dropped: counts what is no text: `not_json`, `wrong_columns`, `no_text`.
 
     Raises:
         UserError: the file is damaged or has no such column.
     """
-    if file_format(path) in TEXT_FORMATS:
-        with open_text(path) as stream:
-            yield from stream
+    if file_format(path) not in TEXT_FORMATS:
+        yield from in_blocks((value for (value,) in read_rows(path, [column], dropped)), dropped)
         return
-    for (value,) in read_rows(path, [column], dropped):
+    with reading(path), _open_bytes(path) as stream:
+        rest = [stream.read(BLOCK_BYTES).removeprefix(codecs.BOM_UTF8)]  # pieces of a line whose end is not read yet
+        while piece := stream.read(BLOCK_BYTES):
+            end = piece.rfind(b"\n") + 1
+            if end:
+                yield b"".join([*rest, piece[:end]])
+                rest = []
+            rest.append(piece[end:])
+        if last := b"".join(rest):
+            yield last if last.endswith(b"\n") else last + b"\n"
+
+
+def in_blocks(values: Iterable[Any], dropped: Counter[str]) -> Iterator[bytes]:
+    """Texts as `read_blocks` gives them; what is no text is counted as `no_text`."""
+    block = bytearray()
+    for value in values:
         if isinstance(value, str):
-            yield from value.split("\n")
+            block += value.encode("utf-8", "surrogatepass") + b"\n"
+            if len(block) >= BLOCK_BYTES:
+                yield bytes(block)
+                block.clear()
         else:
             dropped["no_text"] += 1
-
-
-def hub_commit(dataset: str, revision: str) -> str:
-    """The commit that a branch, tag or commit of a hub data set stands for.
-
-    Raises:
-        UserError: the hub cannot be reached or has no such data set or revision.
-    """
-    from huggingface_hub import HfApi
-
-    with _asking_hub(dataset, revision):
-        return str(HfApi().dataset_info(dataset, revision=revision).sha)
-
-
-def hub_texts(dataset: str, config: str, split: str, commit: str, column: str, dropped: Counter[str]) -> Iterator[str]:
-    """The texts of a hub data set, streamed: nothing is kept on disk.
-
-    Args:
-        dataset: its id.
-        config: its name within the data set.
-        split: as the hub calls it.
-        commit: from `hub_commit`.
-        column: the one with the text; a text of several lines comes as several.
-        dropped: counts `no_text`.
-
-    Raises:
-        UserError: the hub cannot be reached, or has no such data or column.
-    """
-    from datasets import load_dataset
-
-    with _asking_hub(dataset, commit):
-        for row in load_dataset(dataset, config, split=split, revision=commit, streaming=True):
-            if column not in row:
-                raise UserError(f"{dataset}: expected a column `{column}`, found {', '.join(row)}")
-            if isinstance(row[column], str):
-                yield from row[column].split("\n")
-            else:
-                dropped["no_text"] += 1
-
-
-@contextmanager
-def _asking_hub(dataset: str, revision: str) -> Iterator[None]:
-    from datasets.exceptions import DatasetsError
-    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # of the HTTP library it is built on
-
-    try:
-        yield
-    except (OSError, ValueError, DatasetsError, HTTPError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(
-            f"{dataset} at {revision}: the hub gave no data ({reason}); check dataset, config, split and revision in "
-            "params.yaml and the network, or use `source: files`"
-        ) from None
+    if block:
+        yield bytes(block)
 
 
 def _columns(path: Path, header: Sequence[str], wanted: Sequence[str]) -> list[int]:

@@ -1,20 +1,17 @@
-"""The small model: its shape and its first weights."""
+"""The small model: its shape, random first weights, and its folder on disk."""
 
-import logging
+import shutil
+from pathlib import Path
 from typing import Literal
 
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from distil.params import Params
 from distil.progress import quieten_transformers
 from distil.vocabulary import SpecialIds
 
-log = logging.getLogger("distil")
-
-FIRST_POSITION = 2  # XLM-R counts positions from padding's id + 1
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model")
 
 
 class StudentConfig(Params):
@@ -26,6 +23,18 @@ class StudentConfig(Params):
     intermediate_size: int = Field(ge=8, le=16384)
     dropout: float = Field(ge=0, le=0.5)
     init: Literal["random", "teacher"]
+    init_layers: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _layers_fit(self) -> "StudentConfig":
+        found = list(self.init_layers)
+        if found and self.init == "random":
+            raise ValueError(f"init_layers {found} with init random: expected no layers; set init to teacher")
+        if len(found) > self.num_hidden_layers:
+            raise ValueError(
+                f"init_layers {found}: expected at most num_hidden_layers, {self.num_hidden_layers}, of them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "StudentConfig":
@@ -66,45 +75,6 @@ def build_student(config: StudentConfig, special: SpecialIds, pieces: int, posit
     )
 
 
-@torch.no_grad()
-def start_from_teacher(student: XLMRobertaForMaskedLM, teacher: XLMRobertaForMaskedLM, teacher_ids: Tensor) -> float:
-    """Give the student the teacher's embeddings, projected onto their leading principal directions.
-
-    Word rows of the kept pieces are multiplied by the h leading right singular vectors of their own matrix (not
-    centred:
-    the common direction carries the position of the cloud); positions by the same vectors, so that the sum of both
-    stays a projection of the teacher's. The head's bias of each piece is copied. A student at least as wide as the
-    teacher keeps the teacher's rows, rotated and padded with zeros. Encoder layers stay random.
-
-    Args:
-        student: changed in place.
-        teacher: read only.
-        teacher_ids: (V,) the teacher's id of each piece of the student.
-
-    Returns:
-        The share of the squared length of the kept rows that the projection keeps, 0 to 1.
-    """
-    source, target = teacher.roberta.embeddings, student.roberta.embeddings
-    words = source.word_embeddings.weight[teacher_ids].double()
-    values, vectors = torch.linalg.eigh(words.T @ words)
-    width = min(student.config.hidden_size, len(values))
-    basis = vectors.flip(1)[:, :width]
-    # The sign of an eigenvector is arbitrary; make its largest component positive, so that the result is one.
-    basis = basis * basis.gather(0, basis.abs().argmax(dim=0, keepdim=True)).sign()
-    rows = min(len(target.position_embeddings.weight), len(source.position_embeddings.weight))
-    for table in (target.word_embeddings, target.position_embeddings, target.token_type_embeddings):
-        table.weight.zero_()
-    target.word_embeddings.weight[:, :width] = (words @ basis).float()
-    target.position_embeddings.weight[:rows, :width] = (
-        source.position_embeddings.weight[:rows].double() @ basis
-    ).float()
-    target.token_type_embeddings.weight[:, :width] = (source.token_type_embeddings.weight.double() @ basis).float()
-    student.lm_head.bias.copy_(teacher.lm_head.bias[teacher_ids])
-    kept = float(values.flip(0)[:width].sum() / values.sum())
-    log.info("student starts from the teacher's embeddings: %.1f %% of their squared length kept", 100 * kept)
-    return kept
-
-
 def count_parameters(model: XLMRobertaForMaskedLM) -> dict[str, int]:
     """Parameters, each tensor once: all, the embedding tables (words, positions, types), and the rest."""
     total = sum(parameter.numel() for parameter in model.parameters())
@@ -124,3 +94,11 @@ def describe(model: XLMRobertaForMaskedLM) -> dict[str, int]:
         "num_attention_heads": config.num_attention_heads,
         "vocabulary": config.vocab_size,
     }
+
+
+def save_student(model: XLMRobertaForMaskedLM, tokenizer: Path, out: Path) -> None:
+    """Write a Hugging Face folder: the model as it is, and the tokenizer's files from the folder `tokenizer`."""
+    model.cpu().eval().save_pretrained(out)
+    for name in TOKENIZER_FILES:
+        if (tokenizer / name).is_file():
+            shutil.copyfile(tokenizer / name, out / name)

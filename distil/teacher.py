@@ -30,22 +30,12 @@ def load_masked_lm(folder: Path, made_by: str | None) -> XLMRobertaForMaskedLM:
         UserError: no config, another architecture, no weights, or weights that are damaged.
     """
     quieten_transformers()
-    again = f"run `dvc repro --force {made_by}`" if made_by else "choose another model in `teacher:` of params.yaml"
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: expected a model folder with config.json, found none; {again}")
+    again = _remedy(made_by)
+    check_architecture(folder, made_by)
     if not (folder / "model.safetensors").is_file() and not (folder / "model.safetensors.index.json").is_file():
         pickled = (folder / "pytorch_model.bin").is_file()
         found = "pytorch_model.bin, which can run code and is not opened" if pickled else "none"
         raise UserError(f"{folder}: expected weights in model.safetensors, found {found}; {again}")
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}/config.json: not a model's config ({_first_line(error)}); {again}") from None
-    if config.model_type != SUPPORTED:
-        raise UserError(
-            f"{folder}/config.json: model_type: expected {SUPPORTED}, found {config.model_type}; any XLM-R masked "
-            "language model works, such as Davlan/afro-xlmr-large, Davlan/afro-xlmr-base or FacebookAI/xlm-roberta-base"
-        )
     try:
         loaded: Any = XLMRobertaForMaskedLM.from_pretrained(
             folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, output_loading_info=True
@@ -62,6 +52,26 @@ def load_masked_lm(folder: Path, made_by: str | None) -> XLMRobertaForMaskedLM:
             f"{len(missing) - 1} more; use a model trained with masked-LM, not one without its head"
         )
     return model.eval()
+
+
+def check_architecture(folder: Path, made_by: str | None) -> None:
+    """Refuse a folder whose config.json is missing or of another kind of model; arguments as of `load_masked_lm`."""
+    again = _remedy(made_by)
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: expected a model folder with config.json, found none; {again}")
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}/config.json: not a model's config ({_first_line(error)}); {again}") from None
+    if config.model_type != SUPPORTED:
+        raise UserError(
+            f"{folder}/config.json: model_type: expected {SUPPORTED}, found {config.model_type}; any XLM-R masked "
+            "language model works, such as Davlan/afro-xlmr-large, Davlan/afro-xlmr-base or FacebookAI/xlm-roberta-base"
+        )
+
+
+def _remedy(made_by: str | None) -> str:
+    return f"run `dvc repro --force {made_by}`" if made_by else "choose another model in `teacher:` of params.yaml"
 
 
 def _first_line(error: Exception) -> str:
@@ -147,6 +157,11 @@ class AttentionTap:
         heads = module.num_attention_heads
         return attention_rows(module.query(hidden), module.key(hidden), heads, sequence, query, mask)
 
+    def vectors(self, layer: int, names: tuple[str, ...]) -> dict[str, Tensor]:
+        """(B, T, D) each: one layer's query, key or value vectors in the last forward pass, all heads side by side."""
+        projections = self.projections(layer)
+        return {name: projections[name](self._inputs[layer]) for name in names}
+
     def inputs(self, layer: int) -> Tensor:
         """(B, T, D) what went into one layer's attention in the last forward pass."""
         return self._inputs[layer]
@@ -172,10 +187,13 @@ class MaskedHead:
         every = piece_ids is None or (
             len(piece_ids) == len(decoder.weight) and bool((piece_ids == torch.arange(len(piece_ids))).all())
         )
-        self._weight = decoder.weight if every else decoder.weight.detach()[piece_ids]
-        self._bias = decoder.bias if every else decoder.bias.detach()[piece_ids]
+        self.weight = decoder.weight if every else decoder.weight.detach()[piece_ids]  # (V, D)
+        self.bias = decoder.bias if every else decoder.bias.detach()[piece_ids]  # (V,)
+
+    def states(self, hidden: Tensor) -> Tensor:
+        """(P, D) the head's last hidden state, from which the scores are linear, from the encoder's output (P, D)."""
+        return self._head.layer_norm(nn.functional.gelu(self._head.dense(hidden)))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(P, V) unnormalised scores from the encoder's output (P, D)."""
-        transformed = self._head.layer_norm(nn.functional.gelu(self._head.dense(hidden)))
-        return nn.functional.linear(transformed, self._weight, self._bias)
+        return nn.functional.linear(self.states(hidden), self.weight, self.bias)

@@ -5,15 +5,19 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+import torch
+from filelock import FileLock
+from pydantic import Field, model_validator
 from transformers import AutoTokenizer, XLMRobertaForMaskedLM
 
+from distil.adapt import AdaptConfig, adapt
 from distil.errors import UserError
-from distil.files import sha256_file, sha256_json, write_json
+from distil.files import scratch_folder, sha256_file, sha256_json, write_json
+from distil.hub import hub_snapshot
 from distil.params import Params
 from distil.pretrain import PretrainConfig, pretrain
 from distil.student import describe
-from distil.teacher import load_masked_lm
+from distil.teacher import check_architecture, load_masked_lm
 from distil.vocabulary import load_tokenizer, special_ids
 
 log = logging.getLogger("distil")
@@ -38,6 +42,15 @@ class TeacherConfig(Params):
     id: str = Field(min_length=1)
     revision: str = Field(min_length=1)
     train: PretrainConfig
+    adapt: AdaptConfig
+
+    @model_validator(mode="after")
+    def _adapt_what_was_trained_elsewhere(self) -> "TeacherConfig":
+        if self.adapt.steps and self.source == "train":
+            raise ValueError(
+                f"adapt.steps is {self.adapt.steps} with source train: expected 0; give train.steps more instead"
+            )
+        return self
 
 
 def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, seed: int, out: Path) -> dict[str, Any]:
@@ -45,9 +58,9 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
 
     Args:
         config: where from.
-        languages: whose text a teacher is trained on (source `train`).
-        synthetic: whether that text is synthetic; goes into the manifest.
-        seed: of the training.
+        languages: whose text a teacher is trained on (source `train`) or adapted to.
+        synthetic: whether the text of source `train` is synthetic; goes into the manifest.
+        seed: of the training or adaptation.
         out: an empty folder.
 
     Returns:
@@ -76,13 +89,14 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
     # Errors name what a person gave: the copy is gone when they are read.
     model = load_masked_lm(source, None)
     _check_tokenizer(source, out, model)
-    weights = {path.name: sha256_file(path) for path in sorted(out.glob("*.safetensors"))}
-    digest = sha256_json(weights)
+    adapted = _adapt(model, config.adapt, languages, seed, out) if config.adapt.steps else None
+    digest = _weights_sha256(out)
     manifest = {
         "source": config.source,
         "id": name,
         "revision": revision or digest[:12],
         "synthetic": config.source == "train" and synthetic,
+        "adapted": adapted,
         **describe(model),
         "max_position_embeddings": model.config.max_position_embeddings,
         "weights_sha256": digest,
@@ -90,6 +104,29 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
     }
     write_json(out / "manifest.json", manifest)
     return manifest
+
+
+def _weights_sha256(folder: Path) -> str:
+    return sha256_json({path.name: sha256_file(path) for path in sorted(folder.glob("*.safetensors"))})
+
+
+def _adapt(
+    model: XLMRobertaForMaskedLM, config: AdaptConfig, languages: list[str], seed: int, out: Path
+) -> dict[str, Any]:
+    """Adapt the model and put it in place of the one in `out`; a killed run continues from its checkpoint."""
+    texts = {name: path for name in languages if (path := Path(config.text) / f"{name}.txt").is_file()}
+    key = sha256_json({
+        "weights": _weights_sha256(out), "adapt": config.model_dump(), "seed": seed, "torch": torch.__version__,
+        "texts": {name: sha256_file(path) for name, path in texts.items()},
+    })  # fmt: skip
+    scratch = scratch_folder("teacher", key)
+    with FileLock(scratch / "lock"):
+        adapted = adapt(model, out, languages, config, seed, scratch)
+        for path in (*out.glob("*.safetensors"), *out.glob("*.safetensors.index.json")):
+            path.unlink()
+        model.save_pretrained(out)
+    shutil.rmtree(scratch)
+    return adapted
 
 
 def _copy(source: Path, out: Path) -> None:
@@ -112,25 +149,9 @@ def _copy(source: Path, out: Path) -> None:
 
 def _download(name: str, revision: str) -> Path:
     """Fetch a snapshot through the hub's own cache; its folder is named for the commit that `revision` stands for."""
-    from huggingface_hub import errors, snapshot_download
-
-    transport: type[Exception] = getattr(errors, "HTTPError")  # noqa: B009  # of the HTTP library that the hub uses
-
-    try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(SNAPSHOT)))
-    except (errors.HfHubHTTPError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"params.yaml: teacher: {name} at revision {revision}: {reason}; check the id, the revision, and for a "
-            "gated model "
-            "the token (`hf auth login`)"
-        ) from None
-    except (errors.LocalEntryNotFoundError, transport, ConnectionError):
-        raise UserError(
-            f"params.yaml: teacher.id: {name}: the hub cannot be reached and no copy is in its cache; go online "
-            "once, or set "
-            "teacher.source to folder and teacher.path to a copy"
-        ) from None
+    config = hub_snapshot(name, revision, ["config.json"])
+    check_architecture(config, None)  # before gigabytes of weights
+    folder = hub_snapshot(name, config.name, list(SNAPSHOT))
     log.info("teacher: %s at commit %s", name, folder.name)
     return folder
 

@@ -1,11 +1,8 @@
-"""The training loop: a student learns from cached teacher outputs."""
+"""The training loop: a student learns from cached teacher outputs, or from the text alone."""
 
 import copy
-import csv
-import io
 import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,15 +12,16 @@ from pydantic import Field
 from torch import nn
 from transformers import XLMRobertaForMaskedLM
 
-from distil.batches import Batch, CorpusIndex
+from distil.batches import Batch, CorpusIndex, ahead
 from distil.cache import TeacherCache
 from distil.checkpoint import load_checkpoint, save_checkpoint
 from distil.errors import UserError
-from distil.files import write_text
 from distil.heldout import measure
-from distil.objective import LayerPair, LossConfig, Objective, Terms
+from distil.history import History, Window
+from distil.objective import Objective, Term
 from distil.params import Params
 from distil.progress import Progress
+from distil.untaught import TextOnly
 
 log = logging.getLogger("distil")
 
@@ -57,88 +55,14 @@ class Outcome(NamedTuple):
     cost: dict[str, float]  # tokens_per_second, data_wait_share
 
 
-class History:
-    """Rows of the two CSV files, rewritten whole at each look, so that a reader never sees half a row."""
-
-    def __init__(self, folder: Path, languages: list[str], live: Callable[[int, dict[str, float]], None]) -> None:
-        """`live` gets (step, figures) of every row as it comes."""
-        self.folder, self.languages, self._live = folder, languages, live
-        self.train: list[dict[str, Any]] = []
-        self.heldout: list[dict[str, Any]] = []
-
-    def add_train(self, row: dict[str, Any]) -> None:
-        """One row of train.csv."""
-        self.train.append(row)
-        self._live(row["step"], {f"train/{name}": value for name, value in row.items() if name != "step"})
-
-    def add_heldout(self, step: int, loss: float, by_language: dict[str, Any]) -> None:
-        """One row of heldout.csv from `heldout.measure`."""
-        row = {"step": step, "loss": round(loss, 6)}
-        for language, figures in by_language.items():
-            row |= {f"{language}.{name}": figures[name] for name in ("kl", "attention")}
-            row[f"{language}.accuracy"] = figures["student_accuracy"]
-        self.heldout.append(row)
-        self._live(step, {f"heldout/{name}": value for name, value in row.items() if name != "step"})
-
-    def write(self) -> None:
-        """Write both files."""
-        terms = [f"{language}.{term}" for language in self.languages for term in ("logit_kd", "attention")]
-        fields = ["step", "epoch", "tokens", "learning_rate", "loss", "logit_kd", "attention", "masked_lm", *terms]
-        _write_csv(self.folder / "train.csv", fields, self.train)
-        figures = [f"{language}.{name}" for language in self.languages for name in ("kl", "attention", "accuracy")]
-        _write_csv(self.folder / "heldout.csv", ["step", "loss", *figures], self.heldout)
-
-
-def _write_csv(path: Path, fields: list[str], rows: list[dict[str, Any]]) -> None:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, fields, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, stream.getvalue())
-
-
-class Window:
-    """Sums over the steps of one row of train.csv."""
-
-    def __init__(self, languages: list[str]) -> None:
-        self._languages = languages
-        self._sums: dict[str, list[float]] = {}
-
-    def add(self, loss: float, terms: Terms) -> None:
-        """One step's loss and its unreduced terms."""
-        self._put("loss", loss, 1)
-        owners = {"logit_kd": terms.position_languages, "attention": terms.row_languages, "masked_lm": None}
-        for name, owner in owners.items():
-            values = getattr(terms, name).detach().float().cpu().numpy()
-            if not len(values):
-                continue
-            self._put(name, float(values.sum(dtype=np.float64)), len(values))
-            if owner is None:
-                continue
-            sums = np.bincount(owner.cpu().numpy(), weights=values, minlength=len(self._languages))
-            counts = np.bincount(owner.cpu().numpy(), minlength=len(self._languages))
-            for number in np.flatnonzero(counts):
-                self._put(f"{self._languages[number]}.{name}", float(sums[number]), int(counts[number]))
-
-    def _put(self, name: str, total: float, count: int) -> None:
-        entry = self._sums.setdefault(name, [0.0, 0])
-        entry[0] += total
-        entry[1] += count
-
-    def take(self) -> dict[str, float]:
-        """Means since the last take."""
-        means = {name: round(total / count, 6) for name, (total, count) in self._sums.items()}
-        self._sums = {}
-        return means
-
-
 class _Training:
     """The state of one training: what a checkpoint holds, and the step."""
 
     def __init__(
-        self, student: XLMRobertaForMaskedLM, objective: Objective, config: TrainConfig, total_tokens: int
+        self, student: XLMRobertaForMaskedLM, objective: Objective, config: TrainConfig, total_tokens: int, title: str
     ) -> None:
         self.student, self.objective, self.config, self.total_tokens = student, objective, config, total_tokens
+        self.title = title
         named = [*student.named_parameters(), *objective.named_parameters()]
         plain = [p for name, p in named if p.requires_grad and any(part in name for part in NO_DECAY)]
         decayed = [p for name, p in named if p.requires_grad and not any(part in name for part in NO_DECAY)]
@@ -162,7 +86,7 @@ class _Training:
         # The first step does not stand still, and neither does one past the estimate of the total.
         return self.config.learning_rate * max(share, 0.001)
 
-    def step(self, batch: Batch, languages: list[str]) -> tuple[float, Terms]:
+    def step(self, batch: Batch, languages: list[str]) -> tuple[float, dict[str, Term]]:
         """One optimiser step; returns its loss and terms.
 
         Raises:
@@ -180,8 +104,8 @@ class _Training:
         if not (np.isfinite(value) and bool(torch.isfinite(norm))):
             present = ", ".join(sorted({languages[number] for number in batch.languages.tolist()}))
             raise UserError(
-                f"distil: step {self.state['step'] + 1}: the loss is {value}, its gradient's norm {float(norm)}, on "
-                f"{len(batch.languages)} sequences of {present}; the last checkpoint is kept; try a lower "
+                f"{self.title}: step {self.state['step'] + 1}: the loss is {value}, its gradient's norm {float(norm)}, "
+                f"on {len(batch.languages)} sequences of {present}; the last checkpoint is kept; try a lower "
                 "train.learning_rate"
             )
         self.optimizer.step()
@@ -202,44 +126,44 @@ class _Training:
 
 def train(
     student: XLMRobertaForMaskedLM,
-    caches: list[TeacherCache],
+    objective: Objective,
+    sources: Sequence[TeacherCache | TextOnly],
     languages: list[str],
-    loss: LossConfig,
-    layer_map: list[LayerPair],
     config: TrainConfig,
     seed: int,
     metrics: Path,
     scratch: Path,
     live: Callable[[int, dict[str, float]], None],
+    title: str,
 ) -> Outcome:
     """Train `student` in place; a run killed before continues from its checkpoint in `scratch`.
 
     Args:
         student: the model, with its first weights.
-        caches: one of each language, in the order of `languages`.
+        objective: what it learns, made for this very student.
+        sources: the text of each language, with the teacher's outputs or without, in the order of `languages`.
         languages: codes.
-        loss: weights and temperature.
-        layer_map: which student layer learns from which cached teacher layer.
         config: optimisation.
         seed: decides the order of the batches.
         metrics: folder of train.csv and heldout.csv.
         scratch: folder of the checkpoint, for this very training only.
         live: gets (step, figures) as they come.
+        title: the stage, for messages.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     student.to(device)  # type: ignore[arg-type]  # transformers hides the signature
     student.train()
-    objective = Objective(student, caches[0], loss, layer_map).to(device)
-    index, heldout = CorpusIndex(caches, "train"), CorpusIndex(caches, "heldout")
+    objective.to(device)
+    index, heldout = CorpusIndex(sources, "train"), CorpusIndex(sources, "heldout")
     per_epoch = int(index.length.sum(dtype=np.int64))
-    training = _Training(student, objective, config, per_epoch * config.epochs)
-    history = History(metrics, languages, live)
+    training = _Training(student, objective, config, per_epoch * config.epochs, title)
+    history = History(metrics, languages, objective.terms_used, live)
     checkpoint = scratch / "checkpoint.safetensors"
     everything = {**training.modules, **{f"best_{name}": module for name, module in training.best.items()}}
     restored = load_checkpoint(checkpoint, everything, training.optimizer)
     if restored:
         training.state, history.train, history.heldout = restored["state"], restored["train"], restored["heldout"]
-        log.info("distil: continuing after step %d", training.state["step"])
+        log.info("%s: continuing after step %d", title, training.state["step"])
     window, wait, first = Window(languages), 0.0, training.state["tokens"]
     stopped = False
 
@@ -258,13 +182,12 @@ def train(
         history.add_train({"step": state["step"], "epoch": epoch, "tokens": state["tokens"], "learning_rate": rate,
                            **window.take()})  # fmt: skip
 
-    with Progress("distil", training.total_tokens, "tokens") as progress:
+    with Progress(title, training.total_tokens, "tokens") as progress:
         progress.add(training.state["tokens"])
-        for epoch, drawn in _after(index, config, seed, training.state["step"]):
-            asked = time.monotonic()
-            batch = index.load(drawn).to(device)
-            wait += time.monotonic() - asked
-            value, terms = training.step(batch, languages)
+        plan = _after(index, config, seed, training.state["step"])
+        for (epoch, drawn), batch, waited in ahead(plan, lambda item: index.load(item[1])):
+            wait += waited
+            value, terms = training.step(batch.to(device), languages)
             window.add(value, terms)
             training.state["tokens"] += drawn.tokens
             progress.add(drawn.tokens, f"loss {value:.3f}")
@@ -296,6 +219,7 @@ def train(
         training.state["best_heldout"],
         {
             "tokens_per_second": round(trained / max(seconds, 1e-9)),
+            "data_wait_seconds": round(wait, 1),
             "data_wait_share": round(wait / max(seconds, 1e-9), 4),
         },
     )

@@ -35,8 +35,10 @@ ALWAYS = string.ascii_letters + string.digits + string.punctuation + "â–"  # â–
 class VocabularyConfig(Params):
     """Section `vocabulary:` of params.yaml."""
 
-    keep: Literal["full", "coverage"]
+    keep: Literal["full", "coverage", "size"]
     coverage: float = Field(gt=0, le=1)
+    size: int = Field(ge=200, le=250_002)
+    floor: int = Field(ge=0)
 
 
 class Corpus(NamedTuple):
@@ -88,19 +90,21 @@ def build_vocabulary(texts: Mapping[str, Path], teacher: Path, config: Vocabular
         kept = np.arange(len(pieces))
     else:
         special = {*special_ids(tokenizer), *(token["id"] for token in files.spec["added_tokens"])}
-        kept = select(pieces, [text.counts for text in corpora.values()], special, config.coverage)
+        kept = select(pieces, [text.counts for text in corpora.values()], special, config)
     with atomic_folder(out) as folder:
         write_tokenizer_files(files, kept, folder)
         write_arrays(folder / "pieces.safetensors", {"teacher_ids": kept.astype(np.int32)})
         trimmed = load_tokenizer(folder)
+        languages = {name: _describe(text, kept, trimmed) for name, text in corpora.items()}
         manifest: dict[str, Any] = {
             "keep": config.keep,
-            "coverage": 1.0 if config.keep == "full" else config.coverage,
+            "coverage": min(entry["coverage"] for entry in languages.values()),
+            "floor": 0 if config.keep == "full" else config.floor,
             "pieces": len(kept),
             "teacher_pieces": len(pieces),
             "tokenizer_sha256": sha256_file(folder / TOKENIZER),
             "teacher_tokenizer_sha256": sha256_file(teacher / TOKENIZER),
-            "languages": {name: _describe(text, kept, trimmed) for name, text in corpora.items()},
+            "languages": languages,
         }
         write_json(folder / "manifest.json", manifest)
     log.info("vocabulary: %s of %s pieces kept", f"{len(kept):,}", f"{len(pieces):,}")
@@ -110,29 +114,87 @@ def build_vocabulary(texts: Mapping[str, Path], teacher: Path, config: Vocabular
     return manifest
 
 
-def select(pieces: list[str], counts: list[np.ndarray], special: set[int], coverage: float) -> np.ndarray:
+def select(
+    pieces: list[str], counts: list[np.ndarray], special: set[int], config: VocabularyConfig
+) -> np.ndarray:  # fmt: skip
     """Ids of the pieces to keep, ascending.
 
-    For each language its most frequent pieces up to `coverage` of its tokens; `special`; letters, digits and
-    punctuation of ASCII; and for every character of the texts the piece that is this character alone, so that whatever
-    the teacher can spell of them the kept pieces can spell too.
+    In any case `special`; letters, digits and punctuation of ASCII; for every character of the texts the piece that is
+    this character alone, so that whatever the teacher can spell of them the kept pieces can spell too; and each
+    language's `floor` most frequent pieces. Beside them for each language its most frequent pieces up to `coverage` of
+    its tokens, or as many as `size` leaves room for (`share_out`).
 
     Args:
         pieces: by id.
         counts: for each language (pieces,) how often each occurs.
         special: ids kept whatever their counts.
-        coverage: above 0, at most 1.
+        config: what to keep; not `full`.
+
+    Raises:
+        UserError: `size` has no room for what is kept in any case.
     """
-    kept = set(special)
+    kept = special | _spelling(pieces, counts, special)
+    spelling = len(kept)
     for count in counts:
-        kept.update(most_frequent(count, coverage).tolist())
+        order = _by_frequency(count)
+        kept.update(order[: min(config.floor, int(np.count_nonzero(count)))].tolist())
+    if config.keep == "size":
+        if len(kept) > config.size:
+            raise UserError(
+                f"params.yaml: vocabulary.size: expected at least {len(kept):,} pieces, {spelling:,} of them special "
+                f"or single characters and the others under vocabulary.floor {config.floor}, found {config.size:,}; "
+                "raise size or lower floor"
+            )
+        kept.update(share_out(counts, kept, config.size))
+    else:
+        for count in counts:
+            kept.update(most_frequent(count, config.coverage).tolist())
+    return np.array(sorted(kept))
+
+
+def _spelling(pieces: list[str], counts: list[np.ndarray], special: set[int]) -> set[int]:
+    """Ids without which a character of the texts could not be spelled."""
     seen = set(np.flatnonzero(sum(counts)).tolist()) - special
     alone = {piece: number for number, piece in enumerate(pieces) if len(piece) == 1}
     characters = set(ALWAYS).union(*(pieces[number] for number in seen))
-    kept.update(alone[character] for character in characters if character in alone)
+    kept = {alone[character] for character in characters if character in alone}
     # A character without a piece of its own lives in longer ones only.
-    kept.update(number for number in seen if any(character not in alone for character in pieces[number]))
-    return np.array(sorted(kept))
+    return kept | {number for number in seen if any(character not in alone for character in pieces[number])}
+
+
+def share_out(counts: list[np.ndarray], kept: set[int], size: int) -> set[int]:
+    """Pieces that fill `kept` up to `size`: the least covered language gets its most frequent missing piece, again and
+    again. Fewer when every piece that occurs is kept.
+
+    Equal shares of the pieces would be fair to no one: a language of long words needs more of them for the same text.
+
+    Args:
+        counts: for each language (pieces,) how often each occurs.
+        kept: ids that are kept already.
+        size: pieces in all.
+
+    Returns:
+        The new ids.
+    """
+    table = np.stack(counts) / np.array([max(1, count.sum()) for count in counts])[:, None]  # (languages, pieces)
+    queues = [iter(_by_frequency(count)[: np.count_nonzero(count)].tolist()) for count in counts]
+    covered = table[:, sorted(kept)].sum(axis=1)
+    added: set[int] = set()
+    waiting = set(range(len(counts)))
+    while waiting and len(kept) + len(added) < size:
+        language = min(waiting, key=lambda number: (covered[number], number))
+        piece = next((piece for piece in queues[language] if piece not in kept and piece not in added), None)
+        if piece is None:
+            waiting.discard(language)
+        else:
+            added.add(piece)
+            covered += table[:, piece]
+    return added
+
+
+def _by_frequency(count: np.ndarray) -> np.ndarray:
+    """All ids, the most frequent first; of two equally frequent ones the lower first."""
+    return np.argsort(-count, kind="stable")
 
 
 def most_frequent(count: np.ndarray, coverage: float) -> np.ndarray:
@@ -142,7 +204,7 @@ def most_frequent(count: np.ndarray, coverage: float) -> np.ndarray:
         count: (pieces,) how often each occurs.
         coverage: above 0, at most 1.
     """
-    order = np.argsort(-count, kind="stable")
+    order = _by_frequency(count)
     # As a fraction of whole tokens: in floating point 0.07 * 100 is more than 7.
     needed = ceil(Fraction(repr(coverage)) * int(count.sum()))
     return order[: int(np.searchsorted(np.cumsum(count[order]), needed)) + 1]
@@ -196,6 +258,7 @@ def _describe(text: Corpus, kept: np.ndarray, trimmed: Tokenizer) -> dict[str, A
     return {
         "coverage": round(int(text.counts[kept].sum()) / int(text.counts.sum()), 6),
         "pieces_seen": int(np.count_nonzero(text.counts)),
+        "pieces_kept": int(np.count_nonzero(text.counts[kept])),
         "pieces_per_word_teacher": round(sum(pieces for _, pieces in text.sample) / words, 4),
         "pieces_per_word": round(sum(map(len, encodings)) / words, 4),
     }

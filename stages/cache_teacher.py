@@ -39,7 +39,8 @@ def main() -> None:
         prune(scratch, {shard["sha256"] for split in splits for shard in split["shards"]})
         rate = round(work / progress.seconds)
     size, tokens = sum(split["bytes"] for split in splits), sum(split["tokens"] for split in splits)
-    cost.write(Path("metrics/cost/cache_teacher.json"), tokens_per_second=rate, bytes=size,
+    cost.write(Path("metrics/cost/cache_teacher.json"), tokens_per_second=rate,
+               data_wait_seconds=round(outputs.waited, 1), bytes=size,
                bytes_per_token=round(size / tokens, 1))  # fmt: skip
 
 

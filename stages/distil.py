@@ -5,12 +5,14 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from distil.distillation import distil_student, open_caches, stage_code, training_key
-from distil.files import atomic_folder, scratch_folder, write_json
+from distil.distillation import distil_student, open_caches
+from distil.files import atomic_folder, read_json, scratch_folder, write_json, write_text
+from distil.fingerprint import stage_code, training_key
 from distil.objective import LayerPair, LossConfig
 from distil.params import load_languages, load_list, load_params, load_seed, read_params
 from distil.runner import Cost, run
 from distil.student import StudentConfig
+from distil.student_card import short_card
 from distil.tracking import LiveRun
 from distil.train import TrainConfig
 
@@ -37,6 +39,8 @@ def main() -> None:
             caches, languages, student, loss, layer_map, train, seed, Path("models/teacher"), tokenizer, out, metrics,
             scratch, live.log,
         )  # fmt: skip
+        teacher = read_json(Path("models/teacher/manifest.json"), "teacher")
+        write_text(out / "README.md", short_card(languages, teacher, summary))
     write_json(metrics / "summary.json", {"key": key, **summary})
     cost.write(Path("metrics/cost/distil.json"), **outcome.cost)
     shutil.rmtree(scratch)

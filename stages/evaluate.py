@@ -1,11 +1,12 @@
-"""Stage evaluate: fine-tune one model on one task and score it language by language.
+"""Stage evaluate: score one fine-tuned model on one task language by language.
 
-Run as `python -m stages.evaluate MODEL TASK`, MODEL teacher or student.
+Run as `python -m stages.evaluate MODEL TASK`, MODEL teacher, student, student_plain or no_teacher.
 """
 
 from pathlib import Path
 
 from distil.evaluate import EvaluateConfig, evaluate
+from distil.finetuned import FinetunedModels
 from distil.params import load_languages, load_params
 from distil.runner import Cost, arguments, run
 from distil.scoring import score, write_scores
@@ -17,10 +18,13 @@ def main() -> None:
     cost, (model, name) = Cost(), arguments("MODEL", "TASK")
     config, languages = load_params("evaluate", EvaluateConfig), load_languages()
     task = read_task(Path("data/tasks") / name)
-    found = evaluate(Path("models") / model, model, task, languages, config)
-    scores = score(model, name, task.kind, task.labels, config.languages, found, config.bootstrap_resamples)
+    models = FinetunedModels(Path("models/finetuned") / model / name)
+    found, cut_off = evaluate(models, task, languages)
+    mode = models.manifest["languages_mode"]
+    scores = score(model, name, task.kind, task.labels, mode, found, config.bootstrap_resamples)
     write_scores(Path("metrics"), scores, found)
-    cost.write(Path(f"metrics/cost/evaluate-{model}-{name}.json"))
+    rows = sum(len(each.gold) for each in found.values()) * len(models.seeds)
+    cost.write(Path(f"metrics/cost/evaluate-{model}-{name}.json"), rows=rows, words_cut_off=cut_off)
 
 
 if __name__ == "__main__":

@@ -8,36 +8,34 @@ from distil.files import read_json
 from distil.params import read_params
 from distil.results import model_tags, read_curves, result_metrics, result_tags
 from distil.runner import run
+from distil.scored import MODELS, load_scoring, stage_of
 from distil.tracking import complete_run
 
 log = logging.getLogger("distil")
 
 METRICS = Path("metrics")
-MADE_BY = {
-    "majority": "baselines",
-    "tfidf": "baselines",
-    "teacher": "evaluate",
-    "student": "evaluate",
-}  # model -> stage
+# The same student may be scored, timed and exported again with other settings: tags, no part of what its run is.
+AFTERWARDS = ("finetune", "evaluate", "footprint", "card", "export")
 
 
 def main() -> None:
     """Collect what the other stages measured and hand it to MLflow."""
     params = read_params()
-    # The same student may be scored again with other settings, so these are not part of what its run is.
-    scoring = params.pop("evaluate")
+    rest = {section: params.pop(section, {}) for section in AFTERWARDS}
+    scored = load_scoring()
     summary = read_json(METRICS / "distil" / "summary.json", "distil")
     evaluations = [
-        read_json(METRICS / "evaluate" / model / f"{task}.json", stage)
-        for task in scoring["tasks"]
-        for model, stage in MADE_BY.items()
+        read_json(METRICS / "evaluate" / model / f"{task}.json", stage_of(model, task))
+        for task in scored.tasks
+        for model in MODELS
     ]
+    comparisons = [read_json(METRICS / "compare" / f"{task}.json", "compare") for task in scored.tasks]
     costs = {path.stem: read_json(path, path.stem) for path in sorted((METRICS / "cost").glob("*.json"))}
     if complete_run(
         summary["key"],
         params,
-        result_metrics(summary, evaluations, costs),
-        {**result_tags(summary), **flatten({"evaluate": scoring}), **model_tags(Path("dvc.lock"))},
+        result_metrics(summary, evaluations, comparisons, costs),
+        {**result_tags(summary), **flatten(rest), **model_tags(Path("dvc.lock"))},
         read_curves(METRICS / "distil"),
         [METRICS / "report.html", METRICS / "report.md", Path("params.yaml")],
     ):

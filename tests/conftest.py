@@ -23,3 +23,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_world(world: Path, tmp_path: Path) -> Path:
     """A copy of the toy world that a test may damage."""
     return Path(shutil.copytree(world, tmp_path / "world"))
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Toy models of every kind and models/onnx; read only."""
+    from tests.exported import make_exports
+
+    return make_exports(tmp_path_factory.mktemp("exports"))

@@ -8,16 +8,23 @@ import random
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import yaml
 
+from distil.compare import compare
 from distil.files import write_json, write_text
 from distil.report import cost_file, costed_stages
+from distil.scored import BASELINES, NAMES, TUNED
+from distil.scoring import Predictions, TagPredictions, score, write_scores
 
 ROOT = Path(__file__).parents[1]
 LABELS = ["positive", "neutral", "negative"]
+TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 LANGUAGES = ["kin", "swa", "hau", "ibo", "yor"]
-SKILL = {"majority": 0.0, "tfidf": 0.55, "teacher": 0.72, "student": 0.66}  # share of rows that a model knows
+# Share of rows that a model knows.
+SKILL = {"majority": 0.0, "tfidf": 0.55, "teacher": 0.72, "student": 0.66, "student_plain": 0.63, "no_teacher": 0.52}
 SHIFT = {"kin": -0.1, "swa": -0.06, "hau": 0.06, "ibo": 0.08, "yor": 0.0}
+RESAMPLES = 500
 
 
 def write_inputs(
@@ -25,6 +32,7 @@ def write_inputs(
     *,
     languages: list[str] | None = None,
     tasks: list[str] | None = None,
+    tagged: tuple[str, ...] = (),
     synthetic: bool = False,
     seeds: tuple[int, ...] = (1, 2, 3),
     rows: int = 120,
@@ -34,21 +42,33 @@ def write_inputs(
 ) -> dict:
     """Write everything that a report reads below `root`; returns the params.
 
-    `skill` overrides the share of rows a model knows, by model and language. `texts` come first in every test set.
+    `tagged` are the tasks of token classification. `skill` overrides the share of rows a model knows, by model and
+    language. `texts` come first in every test set.
     """
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     languages, tasks = languages or LANGUAGES, tasks or ["sentiment"]
     params["languages"] = languages
     block = params["tasks"].pop("sentiment")
     params["tasks"] = {task: copy.deepcopy(block) for task in tasks}
-    params["evaluate"] |= {"tasks": tasks, "seeds": list(seeds), "bootstrap_resamples": 500}
+    params["evaluate"] |= {"tasks": tasks, "seeds": list(seeds), "bootstrap_resamples": RESAMPLES}
     if not synthetic:
         params["teacher"]["source"] = params["corpus"]["source"] = "hub"
     write_text(root / "params.yaml", yaml.safe_dump(params, sort_keys=False, allow_unicode=True))
     write_models(root, languages, synthetic)
     write_distil(root, languages, synthetic, steps)
+    plain = {code: {"student_accuracy": 0.31, "student_nll": 3.92} for code in languages}
+    write_json(root / "metrics/no_teacher/summary.json", {"steps": 400, "tokens": 31_872_024, "heldout": plain})
+    write_footprint(root)
+    write_json(
+        root / "metrics/export.json",
+        {"fp32_bytes": 53_400_000, "int8_bytes": 14_100_000, "speedup_vs_teacher_fp32": 43.2,
+         "speedup_vs_teacher_fp32_all_threads": 39.4, "max_abs_logit_diff_fp32": 0.0000021,
+         "weighted_f1_drop_int8": {code: 0.0031 for code in languages}, "serving_peak_mb": 96.0},
+    )  # fmt: skip
     for task in tasks:
-        write_task(root, task, languages, synthetic, seeds, rows, skill or {}, texts or [])
+        write = write_tagged if task in tagged else write_texts
+        found, labels = write(root, task, languages, synthetic, seeds, rows, skill or {}, texts or [])
+        write_scored(root, task, labels, found)
     for at, stage in enumerate(costed_stages(tasks)):
         cost = {"seconds": 3.5 * (at + 1) ** 2, "peak_memory_mib": 310 + 173 * at, "machine": "x86_64, 2 CPU cores"}
         if stage in ("distil", "cache_teacher"):
@@ -127,77 +147,98 @@ def write_distil(root: Path, languages: list[str], synthetic: bool, steps: int) 
             rows.writerow([look * 10, 1 + 2 * fall, *(figure for each in figures for figure in each)])
 
 
-def write_task(
-    root: Path, task: str, languages: list[str], synthetic: bool, seeds: tuple[int, ...], rows: int,
-    skill: dict[str, dict[str, float]], texts: list[str],
-) -> None:  # fmt: skip
-    """Test texts, manifest, scores and predictions of a task; the scores are those of the predictions."""
-    chance = random.Random(7)
+def write_footprint(root: Path) -> None:
+    """metrics/footprint.json."""
+    speed = {"tokens": 16.0, "milliseconds": 61.2, "tokens_per_second": 1210.0, "texts_per_second": 75.6}
+    quick = {"tokens": 16.0, "milliseconds": 1.9, "tokens_per_second": 52_100.0, "texts_per_second": 3256.0}
+    sizes = {"empty_memory_mib": 402, "parameters": 1, "embedding_parameters": 1, "body_parameters": 0}
+    models = {
+        "teacher": {**sizes, "disk_bytes": 2_262_000_000, "peak_memory_mib": 2714, "short": speed, "long": speed},
+        "student": {**sizes, "disk_bytes": 57_200_000, "peak_memory_mib": 488, "short": quick, "long": quick},
+    }
+    write_json(
+        root / "metrics/footprint.json",
+        {"machine": "x86_64, 2 CPU cores", "threads": 1, "rounds": 7, "batch_size": 32,
+         "words": {"short": 10, "long": 80}, "models": models},
+    )  # fmt: skip
+
+
+def _manifest(root: Path, task: str, kind: str, labels: list[str], languages: list[str], synthetic: bool, rows: int):
     split = {"rows_read": rows + 9, "rows": rows, "dropped": {"empty": 2, "unknown_label": 7}}
     overlap = {"dev_in_train": 32, "test_in_train": 27, "test_in_dev": 8}
     write_json(
         root / f"data/tasks/{task}/manifest.json",
-        {"task": task, "kind": "text_classification", "labels": LABELS, "source": "sample", "synthetic": synthetic,
-         "normalised": True, "languages": {code: {"train": split, "dev": split, "test": split, "overlap": overlap}
-                                           for code in languages}},
+        {"task": task, "kind": kind, "labels": labels, "source": "sample", "synthetic": synthetic,
+         "normalised": kind == "text_classification",
+         "languages": {code: {"train": split, "dev": split, "test": split, "overlap": overlap} for code in languages}},
     )  # fmt: skip
+
+
+def _knows(model: str, code: str, skill: dict[str, dict[str, float]]) -> float:
+    usual = SKILL[model]
+    return skill.get(model, {}).get(code, usual + (SHIFT[code] if usual else 0))
+
+
+def _seeds(model: str, seeds: tuple[int, ...]) -> tuple[int, ...]:
+    return (0,) if model in BASELINES else seeds
+
+
+def write_texts(root, task, languages, synthetic, seeds, rows, skill, texts):
+    """Test texts and manifest of a text classification; returns its predictions by model and language."""
+    chance = random.Random(7)
+    _manifest(root, task, "text_classification", LABELS, languages, synthetic, rows)
     gold = {code: [chance.choices(LABELS, (3, 4, 3))[0] for _ in range(rows)] for code in languages}
     for code in languages:
         said = [*texts, *(f"umunsi mwiza cyane kuri twese nomero {row}" for row in range(len(texts), rows))]
         lines = [json.dumps({"text": text, "label": label}) for text, label in zip(said, gold[code], strict=True)]
         write_text(root / f"data/tasks/{task}/{code}/test.jsonl", "\n".join(lines) + "\n")
-    for model, usual in SKILL.items():
-        table, results = [], {}
-        own_seeds = seeds if model in ("teacher", "student") else (0,)
+    found = {model: {} for model in (*BASELINES, *TUNED)}
+    for model, by_language in found.items():
         for code in languages:
-            knows = skill.get(model, {}).get(code, usual + (SHIFT[code] if usual else 0))
-            by_seed = []
-            for seed in own_seeds:
-                guess = [label if chance.random() < knows else "neutral" if model == "majority"
-                         else chance.choice(LABELS) for label in gold[code]]  # fmt: skip
-                by_seed.append(guess)
-                table += [(seed, code, at, *pair) for at, pair in enumerate(zip(gold[code], guess, strict=True))]
-            results[code] = scores(gold[code], by_seed, own_seeds)
-        names = ("weighted_f1", "macro_f1", "accuracy")
-        mean = {name: sum(result[name] for result in results.values()) / len(results) for name in names}
-        write_json(
-            root / f"metrics/evaluate/{model}/{task}.json",
-            {"model": model, "task": task, "kind": "text_classification", "labels": LABELS, "metric": "weighted_f1",
-             "languages_mode": "joint", "languages": results, "mean": mean},
+            knows = _knows(model, code, skill)
+            said = {
+                seed: np.array([LABELS.index(label) if chance.random() < knows else 1 if model == "majority"
+                                else chance.randrange(3) for label in gold[code]])
+                for seed in _seeds(model, seeds)
+            }  # fmt: skip
+            right = np.array([LABELS.index(label) for label in gold[code]])
+            by_language[code] = Predictions(right, said, 3302, np.arange(rows) < 27)
+    return found, LABELS
+
+
+def write_tagged(root, task, languages, synthetic, seeds, rows, skill, texts):
+    """As `write_texts`, of a token classification; `texts` play no part."""
+    chance = random.Random(8)
+    _manifest(root, task, "token_classification", TAGS, languages, synthetic, rows)
+    gold = {}
+    for code in languages:
+        gold[code] = [[*chance.choice((["B-PER", "I-PER"], ["B-LOC"], ["O"])), "O", "O"] for _ in range(rows)]
+        lines = [
+            json.dumps({"tokens": [f"ijambo{at}" for at in range(len(tags))], "tags": tags}) for tags in gold[code]
+        ]
+        write_text(root / f"data/tasks/{task}/{code}/test.jsonl", "\n".join(lines) + "\n")
+    found = {model: {} for model in (*BASELINES, *TUNED)}
+    for model, by_language in found.items():
+        for code in languages:
+            knows = _knows(model, code, skill)
+            said = {
+                seed: [[tag if chance.random() < knows else chance.choice(TAGS) for tag in tags] for tags in gold[code]]
+                for seed in _seeds(model, seeds)
+            }
+            by_language[code] = TagPredictions(gold[code], said, 2100, np.zeros(rows, np.bool_))
+    return found, TAGS
+
+
+def write_scored(root: Path, task: str, labels: list[str], found: dict) -> None:
+    """Scores, predictions and comparisons, by the project's own code."""
+    kind = "token_classification" if labels == TAGS else "text_classification"
+    for model, by_language in found.items():
+        write_scores(
+            root / "metrics", score(model, task, kind, labels, "joint", by_language, RESAMPLES), by_language
         )  # fmt: skip
-        with _writer(root / f"metrics/predictions/{model}/{task}.csv") as out:
-            out.writerow(["seed", "language", "row", "gold", "predicted"])
-            out.writerows(table)
-
-
-def scores(gold: list[str], by_seed: list[list[str]], seeds: tuple[int, ...]) -> dict:
-    """The entry of one language in TASK.json."""
-    confusion = [[0] * len(LABELS) for _ in LABELS]
-    each = []
-    for seed, guess in zip(seeds, by_seed, strict=True):
-        for right, said in zip(gold, guess, strict=True):
-            confusion[LABELS.index(right)][LABELS.index(said)] += 1
-        each.append({"seed": seed} | _f1(gold, guess)[0])
-    names = ("weighted_f1", "macro_f1", "accuracy")
-    means = {name: sum(one[name] for one in each) / len(each) for name in names}
-    f1 = means["weighted_f1"]
-    return means | {
-        "n": len(gold), "n_train": 3302, "interval_95": [f1 - 0.05, f1 + 0.05],
-        "per_label": _f1(gold, by_seed[0])[1], "confusion": confusion, "seeds": each,
-    }  # fmt: skip
-
-
-def _f1(gold: list[str], guess: list[str]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    labels = {}
-    for label in LABELS:
-        found = sum(right == said == label for right, said in zip(gold, guess, strict=True))
-        predicted, n = guess.count(label), gold.count(label)
-        labels[label] = {"precision": found / max(predicted, 1), "recall": found / max(n, 1),
-                         "f1": 2 * found / max(predicted + n, 1), "n": n}  # fmt: skip
-    accuracy = sum(right == said for right, said in zip(gold, guess, strict=True)) / len(gold)
-    weighted = sum(score["f1"] * score["n"] for score in labels.values()) / len(gold)
-    macro = sum(score["f1"] for score in labels.values()) / len(labels)
-    return {"weighted_f1": weighted, "macro_f1": macro, "accuracy": accuracy}, labels
+    order = [model for model in NAMES if model in found]
+    by_language = {code: {model: found[model][code] for model in order} for code in next(iter(found.values()))}
+    write_json(root / f"metrics/compare/{task}.json", compare(task, kind, labels, by_language, RESAMPLES))
 
 
 @contextmanager

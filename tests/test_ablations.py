@@ -25,10 +25,9 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.setenv(f"GIT_{who}_{name}", "someone")
     subprocess.run(["git", "init", "-q", "."], check=True)
     subprocess.run(["git", "commit", "-q", "--allow-empty", "-m", "baseline"], check=True)
-    heldout = {code: {"kl": 1.25, "student_accuracy": 0.3} for code in ("kin", "swa")}
-    summary = {"student": {"parameters": 13_000_000}, "steps": 10, "tokens": 1000, "heldout": heldout}
-    Path("metrics/distil").mkdir(parents=True)
-    Path("metrics/distil/summary.json").write_text(json.dumps(summary))
+    Path("metrics").mkdir()
+    headline = {"size": {"million_parameters": 13.0}, "heldout": {"kl": 1.25}}
+    Path("metrics/headline.json").write_text(json.dumps(headline))
     for model, points in (("student", 0.6), ("student_plain", 0.55), ("tfidf", 0.65)):
         Path(f"metrics/evaluate/{model}").mkdir(parents=True)
         Path(f"metrics/evaluate/{model}/sentiment.json").write_text(json.dumps(scores(model, points)))
@@ -41,7 +40,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_record_reads_the_results_of_an_experiment_from_git(clone: Path) -> None:
     (found,) = ablations.record(SPEC)
-    assert found["name"] == "paper" and found["parameters"] == 13_000_000
+    assert found["name"] == "paper" and found["million_parameters"] == 13.0
     student = found["scores"]["sentiment"]["student"]
     assert student == {"mean": 0.6, "languages": {"kin": 0.6, "swa": 0.6}, "seeds": [1, 2]}
 

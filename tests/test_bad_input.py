@@ -20,6 +20,10 @@ from distil import tracking
 from distil.corpus import CorpusConfig
 from distil.errors import UserError
 from distil.evaluate import EvaluateConfig
+from distil.export import ExportConfig
+from distil.finetune import FinetuneConfig
+from distil.footprint import FootprintConfig
+from distil.model_card import CardConfig
 from distil.objective import LayerPair, LossConfig
 from distil.outputs import CacheConfig
 from distil.params import load_languages, load_list, load_params, load_seed
@@ -40,7 +44,7 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 READERS: dict[str, Callable[[], Any]] = {
     "languages": load_languages,
     "seed": load_seed,
-    "tasks": lambda: load_params("tasks.sentiment", TaskConfig),
+    "tasks": lambda: [load_params(f"tasks.{name}", TaskConfig) for name in PARAMS["tasks"]],
     "corpus": lambda: load_params("corpus", CorpusConfig),
     "teacher": lambda: load_params("teacher", TeacherConfig),
     "vocabulary": lambda: load_params("vocabulary", VocabularyConfig),
@@ -50,7 +54,11 @@ READERS: dict[str, Callable[[], Any]] = {
     "loss": lambda: load_params("loss", LossConfig),
     "layer_map": lambda: load_list("layer_map", LayerPair),
     "train": lambda: load_params("train", TrainConfig),
+    "finetune": lambda: load_params("finetune", FinetuneConfig),
+    "export": lambda: load_params("export", ExportConfig),
     "evaluate": lambda: load_params("evaluate", EvaluateConfig),
+    "footprint": lambda: load_params("footprint", FootprintConfig),
+    "card": lambda: load_params("card", CardConfig),
 }
 
 # Leaf -> values that its comment in params.yaml rules out. What only a model can tell (a layer that it does not have)
@@ -61,7 +69,8 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "tasks.sentiment.source": ["hub"],
     "tasks.sentiment.path": [""],
     "tasks.sentiment.pattern": ["{lang}.tsv", "/{lang}/{split}.tsv", ""],
-    "tasks.sentiment.kind": ["regression", "token_classification"],
+    "tasks.sentiment.verify": [3],
+    "tasks.sentiment.kind": ["regression"],
     "tasks.sentiment.text_column": [""],
     "tasks.sentiment.label_column": ["", "tweet"],
     "tasks.sentiment.labels": [["positive"], ["positive", "positive"], ["positive", ""], []],
@@ -69,6 +78,9 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "tasks.sentiment.max_train_rows": [-1],
     "tasks.sentiment.max_dev_rows": [-1],
     "tasks.sentiment.max_test_rows": [-1],
+    "tasks.sentiment.unlabelled_path": [""],
+    "tasks.sentiment.unlabelled": ["tweets.txt", "/{lang}.txt"],
+    "tasks.sentiment.max_unlabelled_rows": [-1],
     "corpus.source": ["web"],
     "corpus.path": [""],
     "corpus.pattern": ["text.txt", "/{lang}.txt"],
@@ -78,9 +90,14 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "corpus.split": [""],
     "corpus.revision": [""],
     "corpus.max_megabytes": [-1, float("inf")],
+    "corpus.max_words": [-1],
+    "corpus.max_lines": [-1],
     "corpus.min_characters": [0],
     "corpus.max_characters": [0, 9],
     "corpus.min_letter_ratio": [-0.1, 1.1],
+    "corpus.language_check": ["some", "both"],
+    "corpus.drop_near_duplicates": [2, "maybe"],
+    "corpus.workers": [-1, 1025],
     "teacher.source": ["url"],
     "teacher.path": [""],
     "teacher.id": [""],
@@ -93,8 +110,20 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "teacher.train.steps": [0],
     "teacher.train.batch_tokens": [0],
     "teacher.train.learning_rate": [0, 1, float("nan")],
+    "teacher.adapt.steps": [-1, 10],
+    "teacher.adapt.text": [""],
+    "teacher.adapt.batch_tokens": [0],
+    "teacher.adapt.max_length": [7, 513],
+    "teacher.adapt.learning_rate": [0, 1],
+    "teacher.adapt.warmup_fraction": [-0.1, 1],
+    "teacher.adapt.mask_rate": [0, 0.6],
+    "teacher.adapt.sampling_temperature": [0],
+    "teacher.adapt.heldout_fraction": [0, 0.6],
+    "teacher.adapt.checkpoint_every": [0],
     "vocabulary.keep": ["most"],
     "vocabulary.coverage": [0, 1.01],
+    "vocabulary.size": [199, 250_003],
+    "vocabulary.floor": [-1],
     "tokenize.max_length": [7, 513],
     "tokenize.min_length": [2, 129],
     "tokenize.max_tokens": [-1],
@@ -116,9 +145,15 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "student.intermediate_size": [0],
     "student.dropout": [-0.1, 0.6],
     "student.init": ["zero"],
+    "student.init_layers": [["last"], [1.5], [1, 2, 3]],
     "loss.alpha": [-0.1, 1.1],
     "loss.temperature": [0, -1, float("inf")],
+    "loss.attention": ["mae"],
     "loss.attention_projection": ["sum"],
+    "loss.relations": [-0.1, float("inf")],
+    "loss.relation_heads": [0],
+    "loss.hidden": [-0.1, float("inf")],
+    "loss.distillation": [-0.1, 0, float("inf")],
     "loss.masked_lm": [-0.1, float("inf")],
     "layer_map.0.student": ["last", 1.5],
     "layer_map.0.teacher": ["last", 1.5],
@@ -132,19 +167,37 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "train.patience": [-1],
     "train.checkpoint_every": [0],
     "train.sampling_temperature": [0],
+    "finetune.teacher.epochs": [0],
+    "finetune.teacher.learning_rate": [0, 1, float("nan")],
+    "finetune.student.epochs": [0],
+    "finetune.student.learning_rate": [0, 1, float("nan")],
+    "finetune.batch_size": [0],
+    "finetune.max_length": [7, 513],
+    "finetune.dropout": [-0.1, 0.6],
+    "finetune.warmup_fraction": [-0.1, 1],
+    "finetune.weight_decay": [-0.1, 1],
+    "finetune.task_distillation": [2],
+    "finetune.task_temperature": [0, -1, float("inf")],
+    "finetune.task_weight": [-0.1, 1.1],
+    "export.opset": [19, 22],
+    "export.per_channel": [2],
+    "export.speed_rows": [0, 10_001],
+    "export.repetitions": [0, 101],
     "evaluate.tasks": [[]],
     "evaluate.seeds": [[], [-1], [2**31]],
     "evaluate.languages": ["both"],
-    "evaluate.epochs": [0],
-    "evaluate.batch_size": [0],
-    "evaluate.max_length": [7, 513],
-    "evaluate.learning_rate.teacher": [0, 1],
-    "evaluate.learning_rate.student": [0, 1],
-    "evaluate.dropout": [-0.1, 0.6],
-    "evaluate.warmup_fraction": [-0.1, 1],
-    "evaluate.weight_decay": [-0.1, 1],
     "evaluate.bootstrap_resamples": [99],
+    "footprint.threads": [0, 257],
+    "footprint.rounds": [0],
+    "footprint.short_words": [0],
+    "footprint.long_words": [0],
+    "card.name": ["", "two words", "owner/name"],
+    "card.license": ["", "MIT", "my own"],
 }
+# The other task's block has the same keys.
+OUT_OF_RANGE |= {key.replace(".sentiment.", ".entities."): values for key, values in OUT_OF_RANGE.items()
+                 if key.startswith("tasks.")} | {"tasks.entities.label_column": ["", "tokens"],
+                                                 "tasks.entities.normalise": [True]}  # fmt: skip
 
 
 def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -245,11 +298,17 @@ def test_a_missing_section_is_refused_by_name(params: Path, section: str) -> Non
 OUTS = {
     "tasks": "data/tasks/sentiment", "corpus": "data/raw", "teacher": "models/teacher",
     "vocabulary": "models/tokenizer", "tokenize": "data/prepared", "cache_teacher": "data/teacher",
-    "distil": "models/student", "baselines": "metrics/evaluate", "evaluate": "metrics/evaluate",
+    "distil": "models/student", "no_teacher": "models/no_teacher", "baselines": "metrics/evaluate",
+    "finetune": "models/finetuned/student_plain/sentiment", "task_targets": "data/task_targets",
+    "evaluate": "metrics/evaluate", "export": "models/onnx", "compare": "metrics/compare",
+    "footprint": "metrics/footprint.json",
     "report": "metrics/report.html", "track": "mlflow.db",
 }  # fmt: skip
 LABELS = ["positive", "neutral", "negative"]
-ARGUMENTS = {"tasks": ["sentiment"], "baselines": ["sentiment"], "evaluate": ["student", "sentiment"]}
+ARGUMENTS = {
+    "tasks": ["sentiment"], "baselines": ["sentiment"], "finetune": ["student_plain", "sentiment"],
+    "task_targets": ["sentiment"], "evaluate": ["student", "sentiment"],
+}  # fmt: skip
 TOY = {
     "languages": toy.LANGUAGES,
     "teacher.source": "folder",
@@ -349,9 +408,9 @@ def test_a_params_yaml_that_cannot_be_read_is_said_by_every_stage(
 @pytest.mark.parametrize(
     ("languages", "words"),
     [
-        (["swa", "xyz"], ["unknown language code 'xyz'", "one of hau, ibo, kin, swa, yor", "distil/languages.py"]),
+        (["swa", "xyz"], ["unknown language code 'xyz'", "an ISO 639-3 code", "such as hau, ibo, kin, swa, yor"]),
         (["swa", "yor", "swa"], ["'swa' is given 2 times", "give it once"]),
-        ([], ["the list is empty", "at least one of"]),
+        ([], ["the list is empty", "give at least one, such as hau"]),
         ("swa", ["expected a list of ISO 639-3 codes, found 'swa'"]),
         ([False], ["expected a list of ISO 639-3 codes, found [False]"]),  # `- no` in YAML
     ],
@@ -408,7 +467,8 @@ def corpus_table_without_the_column(root: Path) -> None:
 
 
 def task_files(root: Path, header: str, row: str) -> None:
-    change(root / "params.yaml", {"tasks.sentiment.source": "files", "tasks.sentiment.path": "tables"})
+    change(root / "params.yaml", {"tasks.sentiment.source": "files", "tasks.sentiment.path": "tables",
+                                    "tasks.sentiment.unlabelled": ""})  # fmt: skip
     for language in toy.LANGUAGES:
         (root / "tables" / language).mkdir(parents=True)
         for split in ("train", "dev", "test"):
@@ -498,6 +558,35 @@ def no_layers_but_attention(root: Path) -> None:
     change(root / "params.yaml", {"layer_map": []})
 
 
+def relations_without_inputs(root: Path) -> None:
+    change(root / "params.yaml", {"loss.relations": 1.0})
+
+
+def hidden_without_inputs(root: Path) -> None:
+    change(root / "params.yaml", {"loss.hidden": 1.0})
+
+
+def no_such_layer_to_start_from(root: Path) -> None:
+    change(root / "params.yaml", {"student.init": "teacher", "student.init_layers": [9]})
+
+
+def too_small_a_vocabulary(root: Path) -> None:
+    change(root / "params.yaml", {"vocabulary.keep": "size", "vocabulary.size": 200, "vocabulary.floor": 10_000})
+    for language in toy.LANGUAGES:
+        text = root / f"data/raw/{language}.txt"
+        text.write_text(text.read_text(encoding="utf-8") + "ABCDEFGH", encoding="utf-8")
+    shutil.rmtree(root / "models/teacher")
+    toy.make_teacher(root, pieces=260)
+
+
+def no_text_to_adapt_to(root: Path) -> None:
+    change(root / "params.yaml", {"teacher.adapt.steps": 5, "teacher.adapt.max_length": 64})
+
+
+def no_teacher_config(root: Path) -> None:
+    (root / "models/teacher/config.json").unlink()
+
+
 def damaged_cache(root: Path) -> None:
     path = next((root / "data/teacher/yor").glob("train-*.safetensors"))
     path.unlink()  # a hard link to scratch
@@ -506,6 +595,24 @@ def damaged_cache(root: Path) -> None:
 
 def no_cached_language(root: Path) -> None:
     shutil.rmtree(root / "data/teacher/yor")
+
+
+def a_student(root: Path) -> None:
+    make_task(root)
+    shutil.copytree(root / "models/teacher", root / "models/student")
+    change(root / "params.yaml", {"finetune.max_length": 24})
+
+
+def longer_than_the_model(root: Path) -> None:
+    a_student(root)
+    change(root / "params.yaml", {"finetune.max_length": 100})
+
+
+def no_finite_weights(root: Path) -> None:
+    a_student(root)
+    weights = load_file(root / "models/student/model.safetensors")
+    weights["roberta.encoder.layer.0.output.dense.weight"][0, 0] = float("nan")
+    save_file(weights, root / "models/student/model.safetensors", metadata={"format": "pt"})
 
 
 def nothing(root: Path) -> None:
@@ -557,10 +664,34 @@ CASES = [
      ["params.yaml: layer_map: teacher layer 1: expected one of the cached layers [3]",
       "cache_teacher.attention_layers"]),
     ("distil", no_layers_but_attention, ["params.yaml: loss.alpha: 0.5 asks for attention, but layer_map is empty"]),
+    ("distil", relations_without_inputs,
+     ["params.yaml: loss.relations: 1.0 asks for relations, which need", "keeps attention as mean",
+      "set cache_teacher.attention to inputs"]),
+    ("distil", hidden_without_inputs,
+     ["params.yaml: loss.hidden: 1.0 asks for hidden, which need", "keeps attention as mean",
+      "set cache_teacher.attention to inputs"]),
+    ("distil", no_such_layer_to_start_from,
+     ["params.yaml: student.init_layers: expected a layer from 1 to 3", "found 9"]),
+    ("vocabulary", too_small_a_vocabulary,
+     ["params.yaml: vocabulary.size: expected at least", "vocabulary.floor 10000, found 200", "raise size or lower"]),
+    ("teacher", no_text_to_adapt_to,
+     ["distil/lexicons/swa.txt: no such file", "teacher.adapt.text of params.yaml to data/raw"]),
+    ("no_teacher", other_tokenizer,
+     ["data/prepared/swa/manifest.json: tokenizer_sha256: expected", "found", "run `dvc repro tokenize`"]),
+    ("no_teacher", no_teacher_config, ["models/teacher/config.json: no such file; run `dvc repro teacher`"]),
     ("baselines", nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"]),
-    ("evaluate", nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"]),
-    ("report", nothing,
-     ["metrics/evaluate/majority/sentiment.json: no such file; run `dvc repro baselines@sentiment`"]),
+    *((stage, nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"])
+      for stage in ("finetune", "task_targets", "evaluate", "compare", "export")),
+    ("finetune", make_task, ["models/student/tokenizer.json: no such file", "run `dvc repro distil`"]),
+    ("finetune", longer_than_the_model, ["params.yaml: finetune.max_length: expected at most 64", "found 100"]),
+    ("finetune", no_finite_weights,
+     ["fine-tune student_plain on sentiment, swa yor, seed 1: step 1: the loss is nan", "on 6 rows of swa, yor",
+      "learning_rate in finetune:"]),
+    ("task_targets", make_task,
+     ["models/finetuned/teacher/sentiment/manifest.json: no such file; run `dvc repro finetune_teacher@sentiment`"]),
+    ("evaluate", make_task,
+     ["models/finetuned/student/sentiment/manifest.json: no such file; run `dvc repro finetune_student@sentiment`"]),
+    ("report", nothing, ["metrics/distil/summary.json: no such file; run `dvc repro distil`"]),
     ("track", nothing, ["metrics/distil/summary.json: no such file; run `dvc repro distil`"]),
 ]  # fmt: skip
 
@@ -694,18 +825,20 @@ def test_a_tokenizer_that_is_not_the_teachers_is_refused(
 def test_a_model_that_cannot_be_fine_tuned_is_said(
     root: Path, refused: Callable[..., str], damage: Callable[[Path], None]
 ) -> None:
-    make_task(root)
-    damage(root / "models/teacher")
-    message = refused(root, "evaluate", "teacher", "sentiment")
-    assert says(message, "error: models/teacher: the model does not load (", "run `dvc repro --force teacher`")
+    a_student(root)
+    damage(root / "models/student")
+    message = refused(root, "finetune")
+    assert says(message, "error: models/student", "run `dvc repro", "distil`")
 
 
-def test_a_student_that_is_not_there_is_said(root: Path, refused: Callable[..., str]) -> None:
+def test_a_model_of_another_name_is_refused(root: Path, refused: Callable[..., str]) -> None:
     make_task(root)
-    assert says(refused(root, "evaluate"), "models/student/", "no such file", "run `dvc repro distil`")
+    message = refused(root, "finetune", "pupil", "sentiment")
+    assert says(message, "expected one of teacher, student, student_plain, no_teacher as MODEL, found pupil")
 
 
 @pytest.mark.parametrize(("stage", "usage"), [("tasks", "the name of one task"), ("baselines", "TASK"),
+                                              ("finetune", "MODEL TASK"), ("task_targets", "TASK"),
                                               ("evaluate", "MODEL TASK")])  # fmt: skip
 def test_a_stage_says_which_arguments_it_takes(root: Path, refused: Callable[..., str], stage: str, usage: str) -> None:
     assert says(refused(root, stage, "one", "two", "three"), f"stages.{stage}: expected", usage, "found", "three")

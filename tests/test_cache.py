@@ -3,13 +3,14 @@
 import json
 import shutil
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from distil.bits import unpack_rows
+from distil.bits import bits_for, unpack_rows
 from distil.cache import LogitFormat, TeacherCache, pack_logits, quantise_rows
 from distil.caching import prune
 from distil.errors import UserError
@@ -35,7 +36,7 @@ def plain_teacher(world: Path, shard: Shard, sequence: int, variant: int):
     return text, found.logits[0, text.masked_position].log_softmax(-1), found.attentions
 
 
-@pytest.mark.parametrize("form", ["full", "sampled", "top_k"])
+@pytest.mark.parametrize("form", ["full", "hidden", "sampled", "top_k"])
 def test_cached_distributions_are_the_teachers(world: Path, tmp_path: Path, form: str) -> None:
     config = toy.CACHE.model_copy(update={"logits": form, "entries": 150, "sampling_temperature": 1.0})
     root = shutil.copytree(world, tmp_path / "w")
@@ -270,25 +271,41 @@ def test_a_new_language_computes_its_own_part_only(own_world: Path, monkeypatch:
 def test_a_full_disk_leaves_no_half_written_shard_and_the_next_try_goes_on(
     own_world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distil import files
-
     before = {path: sha256_file(path) for path in (own_world / "data/teacher").rglob("*.*")}
     shutil.rmtree(own_world / "data/teacher")
     shutil.rmtree(own_world / "scratch")
-    written = []
+    opened_for_writing: list[Path] = []
+    original = Path.open
 
-    def full(path: Path, data: bytes) -> int:
-        written.append(path)
-        with path.open("wb") as stream:
-            if len(written) == 3 and path.name.startswith("."):
-                stream.write(data[: len(data) // 2])
-                raise OSError(28, "No space left on device", str(path))
-            return stream.write(data)
+    class Full:
+        """The third shard finds the disk full in its middle."""
+
+        def __init__(self, stream: BinaryIO) -> None:
+            self.stream, self.pieces = stream, 0
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *args: object) -> None:
+            self.stream.close()
+
+        def write(self, piece) -> int:
+            self.pieces += 1
+            if self.pieces == 4:
+                raise OSError(28, "No space left on device")
+            return self.stream.write(piece)
+
+    def full(path: Path, mode: str = "r", *args, **kwargs):
+        stream = original(path, mode, *args, **kwargs)
+        if mode == "wb":
+            opened_for_writing.append(path)
+        return Full(stream) if len(opened_for_writing) == 3 and mode == "wb" else stream
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.Path, "write_bytes", full)
-        with pytest.raises(OSError, match="No space left"):
+        patch.setattr(Path, "open", full)
+        with pytest.raises(OSError, match=r"No space left on device: '.*scratch/\w+\.safetensors'"):
             toy.make_cache(own_world)
+    assert len(opened_for_writing) == 3
     assert not list((own_world / "scratch").glob("*.tmp"))
     shutil.rmtree(own_world / "data/teacher")
     toy.make_cache(own_world)
@@ -314,3 +331,20 @@ def test_identifiers_of_the_full_vocabulary_survive_the_cache() -> None:
     arrays = pack_logits(ids, np.log([[0.5, 0.3, 0.2]]), np.zeros(1), form)
     assert arrays["logit_ids"].shape == (1, 7)  # 3 * 18 bits
     np.testing.assert_array_equal(unpack_rows(arrays["logit_ids"], 3, form.id_bits), ids)
+
+
+def test_a_narrower_packing_of_identifiers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distil.cache.bits_for", lambda pieces: bits_for(pieces) - 1)
+    form = LogitFormat("sampled", 3, 250_002, 1.0)
+    with pytest.raises(ValueError, match="do not fit into 17 bits"):
+        pack_logits(np.array([[250_001, 131_072, 5]]), np.log([[0.5, 0.3, 0.2]]), np.zeros(1), form)
+
+
+def test_the_decoder_of_hidden_states_is_stored_once_and_checked(world: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(world, tmp_path / "w")
+    toy.make_cache(root, toy.CACHE.model_copy(update={"logits": "hidden"}), folder="data/other")
+    assert [path.parent.name for path in (root / "data/other").rglob("decoder.safetensors")] == ["other"]
+    opened(root, "data/other").verify()
+    damage(root / "data/other/decoder.safetensors", "flip")
+    with pytest.raises(UserError, match=r"decoder\.safetensors.*dvc repro --force cache_teacher"):
+        opened(root, "data/other").verify()

@@ -5,11 +5,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from distil.charts import MAX_POINTS, DotRow, dot_chart, line_chart, size_chart, spread, thin
+from distil.charts import MAX_POINTS, STYLES, DotRow, Mark, dot_chart, line_chart, size_chart, spread, thin
 
 ROWS = [
-    DotRow("Hausa <&>", {"student": 92.0, "tfidf": 99.0}, (88.0, 96.5), "92.0 %"),
-    DotRow("Igbo", {"student": 103.0, "tfidf": 90.0}, None, "103.0 %"),
+    DotRow("Hausa <&>", {"student": Mark(92.0, (88.0, 96.5)), "tfidf": Mark(99.0)}, "92.0 %"),
+    DotRow("Igbo", {"student": Mark(103.0), "tfidf": Mark(90.0)}, "103.0 %", total=True),
 ]
 CURVES = {
     "all": [(0.0, 10.0), (10.0, 5.0), (20.0, 4.0)],
@@ -93,6 +93,21 @@ def test_dots_lie_in_the_order_of_their_values():
     assert student < tfidf  # Hausa: 92 and 99
 
 
+def test_intervals_of_two_series_lie_below_each_other_and_their_dots_on_them():
+    marks = {"no_teacher": Mark(3.0, (1.0, 5.0)), "tfidf": Mark(2.0, (-1.0, 6.0))}
+    chart = dot_chart("two", "t", "d", [DotRow("a", marks)], (0, "level"), {"tfidf": "over it"})
+    dots_at = [float(y) for y in re.findall(r'<use href="#two-m[0-9a-f]+" x="[\d.]+" y="([\d.]+)"', chart)]
+    assert len(set(dots_at)) >= 2 and ">over it<" in chart
+
+
+def test_a_legend_that_is_too_long_for_one_line_takes_two():
+    marks = {series: Mark(1.0) for series in STYLES}
+    wide = dot_chart("a", "t", "d", [DotRow("a", marks)], None, dict.fromkeys(STYLES, "a rather long name"))
+    narrow = dot_chart("a", "t", "d", [DotRow("a", marks)])
+    heights = [float(re.search(r'viewBox="0 0 400 ([\d.]+)"', chart)[1]) for chart in (wide, narrow)]
+    assert heights[0] == heights[1] + 18
+
+
 def test_a_curve_name_stands_at_the_height_of_its_end():
     chart = lines(curves={"low": [(0.0, 1.0), (9.0, 1.0)], "high": [(0.0, 1.0), (9.0, 5.0)]})
     names = {name: float(y) for y, name in re.findall(r'y="([\d.]+)"[^>]*>(low|high)<', chart)}
@@ -109,7 +124,7 @@ def test_a_wide_range_is_drawn_on_a_logarithmic_scale_and_says_so():
 
 def test_one_point_and_equal_values_can_be_drawn():
     assert "<use" in lines(curves={"a": [(5.0, 2.0)]})
-    assert "<svg" in dot_chart("d", "t", "d", [DotRow("a", {"student": 50.0}, None, "50")])
+    assert "<svg" in dot_chart("d", "t", "d", [DotRow("a", {"student": Mark(50.0)}, "50")])
 
 
 def test_more_languages_than_colours_are_told_apart_by_dashes():

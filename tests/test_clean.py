@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distil.clean import Seen, clean_line, fault, letter_ratio, without_links
+from distil.clean import clean_line, fault, letter_ratio, without_links
 from distil.overlap import HeldOut, fold, fold_key
 
 BOUNDS = (1, 100, 0.6)
@@ -110,20 +110,6 @@ def test_the_quick_look_at_letters_never_changes_the_verdict(line):
 )
 def test_links_accounts_and_hashtags_give_way_to_a_space(line, rest):
     assert " ".join(without_links(line).split()) == " ".join(rest.split())
-
-
-def test_a_repeat_is_seen_whatever_its_case():
-    seen = Seen()
-    assert seen.add("Habari ya asubuhi")
-    assert not seen.add("HABARI YA ASUBUHI")
-    assert seen.add("Habari za asubuhi")
-
-
-def test_ten_thousand_lines_are_told_apart_in_32_bytes_each():
-    seen = Seen()
-    assert all(seen.add(f"line {number}") for number in range(10_000))
-    assert not any(seen.add(f"LINE {number}") for number in range(10_000))
-    assert len(seen._slots) * seen._slots.itemsize <= 32 * 10_000 * 2  # at most half empty after doubling
 
 
 EVALUATION = [

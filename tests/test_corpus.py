@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 import distil.corpus
+import distil.sources
 import stages.corpus
 from distil.corpus import CorpusConfig, write_corpus
 from distil.errors import UserError
@@ -13,8 +14,9 @@ from distil.params import parse_params
 
 BLOCK = {
     "source": "files", "path": "text", "pattern": "{lang}.txt", "text_column": "text", "dataset": "org/data",
-    "config": "{fineweb2}", "split": "train", "revision": "main", "max_megabytes": 0, "min_characters": 5,
-    "max_characters": 100, "min_letter_ratio": 0.6,
+    "config": "{fineweb2}", "split": "train", "revision": "main", "max_megabytes": 0, "max_words": 0, "max_lines": 0,
+    "min_characters": 5, "max_characters": 100, "min_letter_ratio": 0.6, "language_check": "none",
+    "drop_near_duplicates": False, "workers": 1,
 }  # fmt: skip
 
 
@@ -73,6 +75,7 @@ def test_every_line_is_kept_or_counted_under_its_reason(root):
         "lines": 2,
         "words": 5,
         "bytes": 36,  # 21 + 15
+        "language_checked": False,
         "dropped": {
             "empty": 1,
             "too_short": 1,
@@ -154,7 +157,8 @@ def test_the_same_input_gives_the_same_bytes(root):
     assert {path.name: path.read_bytes() for path in (root / "data/raw").iterdir()} == first
 
 
-def test_memory_does_not_grow_with_the_text(root):
+def test_memory_does_not_grow_with_the_text(root, monkeypatch):
+    monkeypatch.setattr(distil.sources, "BLOCK_BYTES", 2**14)
     config = CorpusConfig(**BLOCK | {"max_characters": 1000})
 
     def peak(lines):
@@ -168,9 +172,68 @@ def test_memory_does_not_grow_with_the_text(root):
 
     peak(10)  # what is imported and built once is not counted
     small, large = peak(500), peak(10_000)
-    # 9,500 lines more are 3 MB of text. Their hashes take 8 bytes in a table at least a quarter full, beside the old
-    # one while it grows: 48 bytes a line.
-    assert large - small < 48 * 9500
+    # 9,500 lines more are 3 MB of text; their hashes take 8 bytes each, and up to twice that while arrays are joined.
+    assert large - small < 24 * 9500
+
+
+def test_lines_and_words_are_capped_as_bytes_are(root):
+    lines = [f"umurongo wa mbere {letter * 2}" for letter in "abcd"]
+    entry, kept = build(root, "\n".join(lines), max_lines=3)
+    assert (kept.splitlines(), entry["dropped"]) == (lines[:3], {"over_cap": 1})
+    entry, kept = build(root, "\n".join(lines), max_words=11)  # four words a line
+    assert (kept.splitlines(), entry["dropped"]) == (lines[:2], {"over_cap": 2})
+    entry, kept = build(root, "ab\n" + "\n".join(lines) + "\nab", max_lines=1)
+    assert entry["dropped"] == {"too_short": 1, "over_cap": 4}
+
+
+def test_the_text_is_the_same_whatever_the_size_of_blocks_and_the_number_of_workers(root, monkeypatch):
+    text = "".join(
+        f"umurongo wa {number % 900:x} ni {'abc'[number % 3] * 3}\r\n{'ab' if number % 5 else 'Ndagukunda cyane'}\n"
+        for number in range(3000)
+    )
+    whole = build(root, text, max_lines=800)
+    assert set(whole[0]["dropped"]) == {"duplicate", "held_out", "over_cap", "too_short"}
+    monkeypatch.setattr(distil.sources, "BLOCK_BYTES", 4096)
+    assert build(root, text, max_lines=800) == whole
+    assert build(root, text, max_lines=800, workers=2) == whole
+
+
+MIXED = (
+    "Umwana arakina hanze kandi arishimye cyane\n"
+    "The children are playing outside and they are very happy today\n"
+    "Watoto wanacheza nje na wamefurahi sana leo asubuhi\n"
+    "12 km\n"
+)
+
+
+def test_lines_of_another_language_are_dropped_only_when_that_is_asked_for(root):
+    entry, kept = build(root, MIXED, min_letter_ratio=0)
+    assert (entry["lines"], entry["language_checked"]) == (4, False)
+    entry, kept = build(root, MIXED, min_letter_ratio=0, language_check="all")
+    assert kept.splitlines() == [MIXED.splitlines()[0], "12 km"]  # of the last one nobody can be sure
+    assert (entry["dropped"], entry["language_checked"]) == ({"other_language": 2}, True)
+
+
+def test_lines_of_a_language_that_the_check_does_not_know_are_kept_and_that_is_said(root, caplog):
+    (root / "text/nqo.txt").write_text(MIXED)
+    config = CorpusConfig(**BLOCK | {"language_check": "known"})
+    (root / "text/kin.txt").write_text(MIXED)
+    found = write_corpus(config, ["kin", "nqo"], root / "data/tasks", root / "data/raw")["languages"]
+    assert (found["kin"]["lines"], found["nqo"]["lines"]) == (1, 3)
+    assert (found["kin"]["language_checked"], found["nqo"]["language_checked"]) == (True, False)
+    assert "NOT CHECKED, as the language check does not know them: nqo" in caplog.text
+    with pytest.raises(UserError, match="corpus.language_check: the language check does not know nqo"):
+        config = CorpusConfig(**BLOCK | {"language_check": "all"})
+        write_corpus(config, ["kin", "nqo"], root / "data/tasks", root / "data/raw")
+
+
+def test_near_duplicates_are_dropped_only_when_that_is_asked_for(root):
+    line = "Umwana arakina hanze kandi arishimye cyane kuko uyu munsi ari umunsi mukuru w'amavuko ye"
+    near = [line, line.replace("'", " ").upper() + "!", line.replace("mukuru", "mukru"), "Inkuru nshya y'uyu munsi"]
+    assert build(root, "\n".join(near))[0]["lines"] == 4
+    entry, kept = build(root, "\n".join(near), drop_near_duplicates=True)
+    assert kept.splitlines() == [near[0], near[3]]
+    assert entry["dropped"] == {"near_duplicate": 2}
 
 
 def test_without_tasks_the_evaluation_texts_cannot_be_taken_out(root):
@@ -194,13 +257,13 @@ def test_the_sample_is_cleaned_like_any_text_and_said_to_be_synthetic(root, monk
 def test_a_hub_data_set_is_read_up_to_the_cap_and_no_further(root, monkeypatch):
     read = []
 
-    def hub_texts(dataset, config, split, commit, column, dropped):
+    def hub_blocks(dataset, config, split, commit, column, dropped):
         for number in range(1000):
             read.append(number)
-            yield f"{config} {commit} interuro {'abcdefghij'[number % 10] * 2}"
+            yield f"{config} {commit} interuro {'abcdefghij'[number % 10] * 2}\n".encode()
 
     monkeypatch.setattr(distil.corpus, "hub_commit", lambda dataset, revision: "0abc")
-    monkeypatch.setattr(distil.corpus, "hub_texts", hub_texts)
+    monkeypatch.setattr(distil.corpus, "hub_blocks", hub_blocks)
     entry, kept = build(root, None, source="hub", max_megabytes=60e-6)
     # "kin_Latn 0abc interuro aa" is 26 bytes with its LF: two fit in 60
     assert kept == "kin_Latn 0abc interuro aa\nkin_Latn 0abc interuro bb\n"
@@ -224,6 +287,11 @@ def test_a_hub_data_set_is_read_up_to_the_cap_and_no_further(root, monkeypatch):
         ("revision", ""),
         ("max_megabytes", -1),
         ("max_megabytes", float("inf")),
+        ("max_words", -1),
+        ("max_lines", -1),
+        ("language_check", "some"),
+        ("drop_near_duplicates", 2),
+        ("workers", -1),
         ("min_characters", 0),
         ("max_characters", 4),  # below min_characters
         ("max_characters", 100_001),

@@ -26,9 +26,15 @@ ROOT = Path(__file__).parent.parent
 LANGUAGES = ["swa", "yor"]
 STAGES = {
     "tasks@sentiment", "corpus", "teacher", "vocabulary", "tokenize", "cache_teacher", "distil", "baselines@sentiment",
-    "evaluate@teacher-sentiment", "evaluate@student-sentiment", "report", "track",
+    "tasks@entities", "no_teacher", "finetune_teacher@sentiment", "task_targets@sentiment",
+    *(f"finetune_{model}@sentiment" for model in ("student", "student_plain", "no_teacher")),
+    *(f"evaluate@{model}-sentiment" for model in ("teacher", "student", "student_plain", "no_teacher")),
+    "compare", "footprint", "export", "report", "track",
 }  # fmt: skip
-AFTER_DISTIL = {"distil", "evaluate@student-sentiment", "report", "track"}
+STUDENTS = {stage for model in ("student", "student_plain")
+            for stage in (f"finetune_{model}@sentiment", f"evaluate@{model}-sentiment")}  # fmt: skip
+MEASURED = {"compare", "footprint", "export"}
+AFTER_DISTIL = {"distil", *STUDENTS, *MEASURED, "report", "track"}
 TOY: dict[str, Any] = {
     "languages": LANGUAGES,
     "tasks.sentiment.max_train_rows": 60,
@@ -49,14 +55,18 @@ TOY: dict[str, Any] = {
     "train.epochs": 1,
     "train.batch_tokens": 512,
     "train.evaluate_every": 10,
-    "evaluate.epochs": 1,
+    "tasks.sentiment.max_unlabelled_rows": 20,
+    "finetune.teacher.epochs": 1,
+    "finetune.student.epochs": 1,
     "evaluate.bootstrap_resamples": 100,
+    "footprint.rounds": 1,
 }
 PROMISED = [
-    "metrics/report.html", "metrics/report.md", "metrics/model_card.md", "metrics/distil/summary.json",
-    "metrics/distil/train.csv", "metrics/distil/heldout.csv", "models/student/config.json",
+    "metrics/report.html", "metrics/report.md", "metrics/model_card.md", "metrics/headline.json",
+    "metrics/footprint.json", "metrics/compare/sentiment.json", "metrics/distil/summary.json",
+    "metrics/distil/train.csv", "metrics/distil/heldout.csv", "models/student/README.md", "models/student/config.json",
     "models/student/model.safetensors", "models/student/tokenizer.json",
-    *(f"metrics/{file}" for model in ("majority", "tfidf", "teacher", "student")
+    *(f"metrics/{file}" for model in ("majority", "tfidf", "teacher", "student", "student_plain", "no_teacher")
       for file in (f"evaluate/{model}/sentiment.json", f"predictions/{model}/sentiment.csv")),
 ]  # fmt: skip
 QUEUE_SECONDS = 300.0
@@ -192,8 +202,9 @@ def test_another_alpha_runs_from_distil_on_and_the_first_alpha_again_trains_noth
     students = repository.query("select value from tags where key = 'distil.key'")
 
     output = repository.run("dvc", "exp", "run", "-n", "back", "-S", "loss.alpha=0.5")
-    assert set(cached(output)) == {"distil", "evaluate@student-sentiment"}
-    assert set(ran(output)) == {"report", "track"}
+    tuned = {f"finetune_{model}@sentiment" for model in ("student", "student_plain")}
+    assert set(cached(output)) == {"distil", *tuned}
+    assert set(ran(output)) == AFTER_DISTIL - {"distil"} - tuned
     assert repository.query("select value from tags where key = 'distil.key'") == students
     assert repository.query("select count(*) from runs") == [(len(students),)]
     assert len(set(students)) == len(students)

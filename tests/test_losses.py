@@ -6,7 +6,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from distil.losses import attention_mse, combine_heads, logit_kd, masked_lm, masked_mean
+from distil.losses import (
+    attention_kl,
+    attention_mse,
+    combine_heads,
+    hidden_mse,
+    logit_kd,
+    masked_lm,
+    masked_mean,
+    relation_kl,
+)
 from distil.targets import sample_entries, top_entries, weigh_entries
 
 
@@ -116,6 +125,121 @@ def test_padding_does_not_change_attention_loss() -> None:
 def test_attention_mse_refuses_other_shapes() -> None:
     with pytest.raises(ValueError, match="student"):
         attention_mse(torch.zeros(1, 2, 3), torch.zeros(1, 1, 3), torch.tensor([3]))
+
+
+def test_attention_kl_by_hand() -> None:
+    # Teacher (0.75, 0.25), student (0.5, 0.5): 0.75 ln 1.5 + 0.25 ln 0.5 = 0.130812
+    student, teacher = torch.tensor([[[0.5, 0.5]]]), torch.tensor([[[0.75, 0.25]]])
+    assert attention_kl(student, teacher).item() == pytest.approx(0.130812, abs=1e-6)
+    # Two heads, the second alike: the mean is half of it. A teacher's row stored as 0.9 times itself is the same row.
+    both = attention_kl(torch.cat([student, teacher], 1), torch.cat([0.9 * teacher, teacher], 1))
+    assert both.item() == pytest.approx(0.130812 / 2, abs=1e-6)
+
+
+def test_attention_kl_agrees_with_torch_and_is_zero_at_equality() -> None:
+    generator = torch.Generator().manual_seed(7)
+    student, teacher = (torch.randn(5, 3, 6, generator=generator).softmax(-1) for _ in range(2))
+    plain = F.kl_div(student.log(), teacher, reduction="none").sum(-1).mean(-1)
+    torch.testing.assert_close(attention_kl(student, teacher), plain)
+    torch.testing.assert_close(attention_kl(teacher, teacher), torch.zeros(5), atol=1e-6, rtol=0)
+
+
+def test_padding_does_not_change_attention_kl_and_a_student_at_zero_has_a_finite_gradient() -> None:
+    student, teacher = torch.tensor([[[0.5, 0.5]]]), torch.tensor([[[0.75, 0.25]]])
+    padded = F.pad(student, (0, 3)).requires_grad_()
+    loss = attention_kl(padded, F.pad(teacher, (0, 3)))
+    torch.testing.assert_close(loss, attention_kl(student, teacher))
+    blind = torch.tensor([[[1.0, 0.0]]], requires_grad=True)  # no attention where the teacher has some
+    (loss.sum() + attention_kl(blind, teacher).sum()).backward()
+    for tensor in (padded, blind):
+        assert tensor.grad is not None and torch.isfinite(tensor.grad).all()
+
+
+def test_attention_kl_refuses_other_shapes() -> None:
+    with pytest.raises(ValueError, match="student"):
+        attention_kl(torch.zeros(1, 2, 3), torch.zeros(1, 1, 3))
+
+
+def test_relation_kl_by_hand() -> None:
+    # Teacher's vectors (1, 0) and (0, 1), one relation head of width 2: products 1 and 0, scaled 0.707107; a token's
+    # relation is softmax(0.707107, 0) = (0.669762, 0.330238). The student's vectors are 0: (0.5, 0.5).
+    # 0.669762 ln 1.339523 + 0.330238 ln 0.660477 = 0.195798 - 0.136993 = 0.058805 for either token.
+    teacher, mask = torch.eye(2)[None], torch.ones(1, 2, dtype=torch.bool)
+    found = relation_kl(torch.zeros(1, 2, 4), teacher, 1, mask)
+    torch.testing.assert_close(found, torch.full((1, 2), 0.058805), atol=1e-5, rtol=0)
+    # Two heads of width 1: products 1, 0 for token 0 in head 0 and nothing in head 1, unscaled:
+    # softmax(1, 0) = (0.731059, 0.268941): 0.731059 ln 1.462117 + 0.268941 ln 0.537883 = 0.110944; the mean is half.
+    found = relation_kl(torch.zeros(1, 2, 4), teacher, 2, mask)
+    torch.testing.assert_close(found, torch.full((1, 2), 0.110944 / 2), atol=1e-5, rtol=0)
+
+
+def test_relation_kl_agrees_with_a_loop_over_sequences_heads_and_tokens() -> None:
+    generator = torch.Generator().manual_seed(8)
+    student, teacher = torch.randn(2, 5, 8, generator=generator), torch.randn(2, 5, 12, generator=generator)
+    lengths, heads = (5, 3), 4
+    mask = torch.arange(5) < torch.tensor(lengths)[:, None]
+    found = relation_kl(student, teacher, heads, mask)
+
+    def relation(vectors: torch.Tensor, head: int, token: int) -> torch.Tensor:
+        size = vectors.shape[1] // heads
+        part = vectors[:, head * size : (head + 1) * size]
+        return (part @ part[token] / math.sqrt(size)).softmax(-1)
+
+    for number, length in enumerate(lengths):
+        for token in range(length):
+            plain = 0.0
+            for head in range(heads):
+                target = relation(teacher[number, :length], head, token)
+                own = relation(student[number, :length], head, token)
+                plain += float((target * (target / own).log()).sum()) / heads
+            assert found[number, token].item() == pytest.approx(plain, abs=1e-5)
+        assert found[number, length:].tolist() == [0.0] * (5 - length)
+
+
+def test_relation_kl_is_zero_at_equality_also_across_widths_and_heads() -> None:
+    vectors = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(9))
+    mask = torch.ones(2, 4, dtype=torch.bool)
+    torch.testing.assert_close(relation_kl(vectors, vectors, 3, mask), torch.zeros(2, 4), atol=1e-6, rtol=0)
+    # A student of twice the width whose products are sqrt(2) times the teacher's has the teacher's relations.
+    wide = torch.cat([vectors, torch.zeros_like(vectors)], dim=2) * 2**0.25
+    torch.testing.assert_close(relation_kl(wide, vectors, 1, mask), torch.zeros(2, 4), atol=1e-6, rtol=0)
+
+
+def test_padding_does_not_change_relations_and_gradients_are_finite() -> None:
+    generator = torch.Generator().manual_seed(10)
+    student, teacher = torch.randn(1, 3, 4, generator=generator), torch.randn(1, 3, 4, generator=generator)
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    padded = F.pad(student, (0, 0, 0, 2), value=50.0).requires_grad_()
+    found = relation_kl(padded, F.pad(teacher, (0, 0, 0, 2), value=-9.0), 2, F.pad(mask, (0, 2)))
+    torch.testing.assert_close(found[:, :3], relation_kl(student, teacher, 2, mask))
+    found.sum().backward()
+    assert padded.grad is not None and torch.isfinite(padded.grad).all()
+    assert padded.grad[:, 3:].abs().max() == 0
+
+
+def test_hidden_mse_by_hand() -> None:
+    # Normalised, (1, 3) is (-1, 1) and (5, 1) is (1, -1): ((-2)² + 2²) / 2 = 4. (2, 6) is (-1, 1) again: 0.
+    states = torch.tensor([[1.0, 3.0], [1.0, 3.0]])
+    found = hidden_mse(states, torch.tensor([[5.0, 1.0], [2.0, 6.0]]))
+    torch.testing.assert_close(found, torch.tensor([4.0, 0.0]), atol=1e-4, rtol=0)
+
+
+def test_hidden_mse_is_two_less_two_correlations_and_its_gradient_is_finite() -> None:
+    generator = torch.Generator().manual_seed(11)
+    student, teacher = torch.randn(6, 20, generator=generator), torch.randn(6, 20, generator=generator)
+    rows = [torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(student, teacher, strict=True)]
+    torch.testing.assert_close(hidden_mse(student, teacher), 2 - 2 * torch.stack(rows), atol=1e-4, rtol=1e-4)
+    flat = torch.ones(1, 20, requires_grad=True)  # of no variance
+    hidden_mse(flat, teacher[:1]).sum().backward()
+    assert flat.grad is not None and torch.isfinite(flat.grad).all()
+    with pytest.raises(ValueError, match="student"):
+        hidden_mse(student, teacher[:, :10])
+
+
+def test_hidden_mse_of_a_token_does_not_depend_on_others() -> None:
+    generator = torch.Generator().manual_seed(12)
+    student, teacher = torch.randn(6, 8, generator=generator), torch.randn(6, 8, generator=generator)
+    torch.testing.assert_close(hidden_mse(student[:2], teacher[:2]), hidden_mse(student, teacher)[:2])
 
 
 def test_zero_weights_combine_heads_to_their_mean_and_rows_stay_distributions() -> None:

@@ -1,8 +1,24 @@
+import random
+import warnings
+
 import numpy as np
 import pytest
+import seqeval.metrics
 from sklearn import metrics as sklearn_metrics
 
-from distil.metrics import accuracy, bootstrap_interval, confusion_matrix, label_scores, macro_f1, weighted_f1
+from distil.metrics import (
+    accuracy,
+    confusion_matrix,
+    entities,
+    entity_counts,
+    entity_scores,
+    label_scores,
+    macro_f1,
+    weighted_f1,
+)
+
+TAGS = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-DATE", "I-DATE"]
+KINDS = ["PER", "ORG", "LOC", "DATE"]
 
 
 def test_scores_by_hand() -> None:
@@ -21,6 +37,7 @@ def test_scores_agree_with_scikit_learn(seed: int) -> None:
     gold = rng.integers(0, labels, int(rng.integers(1, 60)))
     predicted = np.where(rng.random(len(gold)) < 0.6, gold, rng.integers(0, max(1, labels - 1), len(gold)))
     confusion, every = confusion_matrix(gold, predicted, labels), list(range(labels))
+    np.testing.assert_array_equal(confusion, sklearn_metrics.confusion_matrix(gold, predicted, labels=every))
     for average, found in (("weighted", weighted_f1(confusion)), ("macro", macro_f1(confusion))):
         expected = sklearn_metrics.f1_score(gold, predicted, labels=every, average=average, zero_division=0)
         assert found == pytest.approx(expected, abs=1e-9)
@@ -29,22 +46,47 @@ def test_scores_agree_with_scikit_learn(seed: int) -> None:
     np.testing.assert_allclose(np.array(label_scores(confusion)), np.array(expected), atol=1e-9)
 
 
-def test_the_interval_agrees_with_drawing_rows_one_by_one() -> None:
-    rng = np.random.default_rng(0)
-    gold = rng.integers(0, 3, 300)
-    predicted = np.where(rng.random((2, 300)) < 0.7, gold, rng.integers(0, 3, (2, 300)))
-    low, high = bootstrap_interval(gold, predicted, 3, 4000, np.random.default_rng(1))
-    plain = []
-    for _ in range(2000):
-        rows = rng.integers(0, 300, 300)
-        plain.append(np.mean([weighted_f1(confusion_matrix(gold[rows], p[rows], 3)) for p in predicted]))
-    expected = np.percentile(plain, [2.5, 97.5])
-    assert (low, high) == pytest.approx(tuple(expected), abs=0.006)
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        ("B-PER I-PER O", {("PER", 0, 2)}),
+        ("B-PER B-PER", {("PER", 0, 1), ("PER", 1, 2)}),
+        ("B-PER I-ORG", {("PER", 0, 1), ("ORG", 1, 2)}),  # another type begins another entity
+        ("O I-LOC I-LOC", {("LOC", 1, 3)}),  # an I- after O begins one
+        ("S-PER B-ORG I-ORG E-ORG E-ORG", {("PER", 0, 1), ("ORG", 1, 4), ("ORG", 4, 5)}),
+        ("", set()),
+    ],
+)
+def test_entities_by_hand(tags: str, found: set[tuple[str, int, int]]) -> None:
+    assert entities(tags.split()) == found
 
 
-def test_ten_thousand_resamples_of_five_thousand_rows_need_no_list_of_rows() -> None:
-    rng = np.random.default_rng(0)
-    gold = rng.integers(0, 3, 5000)
-    predicted = np.where(rng.random((3, 5000)) < 0.7, gold, rng.integers(0, 3, (3, 5000)))
-    low, high = bootstrap_interval(gold, predicted, 3, 10_000, rng)
-    assert 0.7 < low < high < 0.9
+def test_entity_f1_by_hand() -> None:
+    # gold: PER 0-2, LOC 3-4; predicted: PER 0-2, LOC 2-4: one of two found, one of two right, F1 1/2
+    counts = entity_counts([["B-PER", "I-PER", "O", "B-LOC"]], [["B-PER", "I-PER", "B-LOC", "I-LOC"]], ["PER", "LOC"])
+    assert counts.tolist() == [[[1, 1, 1], [0, 1, 1]]]
+    assert entity_scores(counts.sum(axis=(0, 1))).f1 == 0.5
+
+
+def sentences(chance: random.Random, tags: list[str]) -> tuple[list[list[str]], list[list[str]]]:
+    gold = [[chance.choice(tags) for _ in range(chance.randint(1, 12))] for _ in range(chance.randint(1, 30))]
+    said = [[tag if chance.random() < 0.7 else chance.choice(tags) for tag in row] for row in gold]
+    return gold, said
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("tags", [TAGS, [*TAGS, "E-PER", "S-PER", "E-LOC", "S-LOC"]], ids=["IOB", "IOBES"])
+def test_entity_scores_agree_with_seqeval(seed: int, tags: list[str]) -> None:
+    gold, said = sentences(random.Random(seed), tags)
+    counts = entity_counts(gold, said, KINDS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a type that does not occur has no score; seqeval gives 0 as we do
+        report = seqeval.metrics.classification_report(gold, said, output_dict=True, zero_division=0)
+        expected = [getattr(seqeval.metrics, f"{name}_score")(gold, said) for name in ("precision", "recall", "f1")]
+    micro = entity_scores(counts.sum(axis=(0, 1)))
+    np.testing.assert_allclose([micro.precision, micro.recall, micro.f1], expected, atol=1e-9)
+    by_kind = entity_scores(counts.sum(axis=0))
+    for at, kind in enumerate(KINDS):
+        entry = report.get(kind, {"precision": 0, "recall": 0, "f1-score": 0, "support": 0})
+        ours = [by_kind.precision[at], by_kind.recall[at], by_kind.f1[at], by_kind.support[at]]
+        np.testing.assert_allclose(ours, [float(entry[name]) for name in entry], atol=1e-9)

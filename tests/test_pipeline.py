@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from distil.finetune_task import STARTS
+
 ROOT = Path(__file__).parent.parent
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -21,6 +23,11 @@ NO_STAGE = {"preset"}  # a command for people
 def stages() -> dict[str, dict[str, Any]]:
     """Each stage's block; of `foreach` the part under `do`."""
     return {name: block.get("do", block) for name, block in PIPELINE["stages"].items()}
+
+
+def entry(stage: str) -> Path:
+    """The file that a stage runs: its own, or that of its kind (finetune_student runs stages/finetune.py)."""
+    return ROOT / "stages" / f"{stages()[stage]['cmd'].split()[2].removeprefix('stages.')}.py"
 
 
 def file_of(module: str) -> Path | None:
@@ -60,20 +67,36 @@ def closure(path: Path) -> set[str]:
 @pytest.mark.parametrize("stage", stages())
 def test_deps_are_exactly_what_is_imported(stage: str) -> None:
     named = {dep for dep in stages()[stage]["deps"] if dep.endswith(".py")}
-    assert named == closure(ROOT / "stages" / f"{stage}.py")
+    assert named == closure(entry(stage))
 
 
-def test_one_stage_for_each_file_and_one_file_for_each_stage() -> None:
+def test_every_file_is_run_by_a_stage_and_a_stage_is_named_for_its_file() -> None:
     files = {path.stem for path in (ROOT / "stages").glob("*.py")}
-    assert files - NO_STAGE == set(stages())
+    assert files - NO_STAGE == {entry(stage).stem for stage in stages()}
+    for stage in stages():
+        name, arguments = entry(stage).stem, stages()[stage]["cmd"].split()[3:]
+        assert stage == name or stage == f"{name}_{arguments[0]}"
 
 
 @pytest.mark.parametrize("stage", stages())
 def test_every_stage_has_prose_and_runs_as_a_module(stage: str) -> None:
     block = stages()[stage]
     assert len(block["desc"].split()) >= 8 and block["desc"].strip().endswith(".")
-    assert block["cmd"].split()[:3] == ["python", "-m", f"stages.{stage}"]
+    assert block["cmd"].split()[:3] == ["python", "-m", f"stages.{entry(stage).stem}"]
     assert not any(Path(dep) in (Path("distil"), Path("stages")) for dep in block["deps"])
+
+
+def test_one_small_file_holds_what_dvc_compares() -> None:
+    """Whatever stands under `metrics:` is a column of `dvc exp show`; whatever under `plots:` a picture of its own."""
+    shown = {name: block["metrics"] for name, block in stages().items() if "metrics" in block}
+    assert shown == {"report": [{"metrics/headline.json": {"cache": False}}]}
+    assert not any("plots" in block for block in stages().values())
+
+
+def test_what_takes_minutes_is_kept_for_an_earlier_setting() -> None:
+    """DVC saves no run of a stage that has a plain out with `cache: false`, and would compute it again."""
+    cheap = {name for name, block in stages().items() if any(isinstance(out, dict) for out in block.get("outs", []))}
+    assert cheap == {"baselines", "evaluate", "compare", "footprint", "export", "report"}
 
 
 def sections_read(path: Path) -> set[str]:
@@ -94,21 +117,44 @@ def sections_read(path: Path) -> set[str]:
 @pytest.mark.parametrize("stage", stages())
 def test_a_stage_declares_every_section_that_it_reads(stage: str) -> None:
     declared = {param.split(".")[0] for param in stages()[stage]["params"]}
-    assert sections_read(ROOT / "stages" / f"{stage}.py") <= declared
+    assert sections_read(entry(stage)) <= declared
     assert declared <= set(PARAMS)
 
 
 def test_nothing_before_distil_depends_on_how_the_student_is_trained_or_scored() -> None:
     for stage in ("tasks", "corpus", "teacher", "vocabulary", "tokenize", "cache_teacher"):
         declared = {param.split(".")[0] for param in stages()[stage]["params"]}
-        assert not declared & {"student", "loss", "train", "layer_map", "evaluate"}, stage
+        assert not declared & {"student", "loss", "train", "layer_map", "finetune", "evaluate"}, stage
 
 
-def test_the_teachers_scores_do_not_depend_on_the_student() -> None:
-    block = stages()["evaluate"]
-    assert "models/${item.model}" in block["deps"]
-    assert "evaluate.learning_rate.${item.model}" in block["params"]
-    assert not any("student" in dep for dep in block["deps"])
+@pytest.mark.parametrize("stage", ["finetune_teacher", "task_targets"])
+def test_nothing_of_the_student_reaches_the_fine_tuned_teacher(stage: str) -> None:
+    block = stages()[stage]
+    assert not any("student" in name for name in [*block["deps"], *block["params"]])
+    assert not {"finetune", "student", "loss", "train"} & {param for param in block["params"]}
+
+
+def test_only_the_student_learns_from_the_teachers_distributions() -> None:
+    taught = {stage for stage, block in stages().items() if any("task_targets/" in dep for dep in block["deps"])}
+    assert taught == {"finetune_student"}
+    assert {stage for stage, block in stages().items() if "finetune.task_weight" in block["params"]} == taught
+
+
+def test_every_key_of_finetune_is_a_param_of_the_stage_that_it_changes() -> None:
+    keys = {f"finetune.{key}" for key in PARAMS["finetune"]}
+    assert keys - {"finetune.teacher"} <= set(stages()["finetune_student"]["params"])
+    for stage in ("finetune_student_plain", "finetune_no_teacher"):
+        assert keys - set(stages()[stage]["params"]) == {
+            "finetune.teacher", "finetune.task_distillation", "finetune.task_temperature", "finetune.task_weight",
+        }  # fmt: skip
+
+
+def test_a_model_is_fine_tuned_from_where_the_code_says() -> None:
+    for model, (start, made_by) in STARTS.items():
+        assert start.as_posix() in stages()[f"finetune_{model}"]["deps"]
+        # The folder of `no_teacher` comes from a stage of that name.
+        assert made_by in stages() or model == "no_teacher"
+    assert set(PIPELINE["stages"]["evaluate"]["matrix"]["model"]) == set(STARTS)
 
 
 def test_every_key_of_params_yaml_stands_under_a_comment() -> None:
@@ -127,4 +173,4 @@ def test_every_key_of_params_yaml_stands_under_a_comment() -> None:
 def test_params_yaml_is_written_in_block_style() -> None:
     lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()
     values = [line.split(":", 1)[1].strip() for line in lines if ":" in line and not line.strip().startswith("#")]
-    assert not [value for value in values if value.startswith(("[", "{"))]
+    assert not [value for value in values if value.startswith(("[", "{")) and value != "[]"]

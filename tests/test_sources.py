@@ -1,8 +1,6 @@
 import gzip
 import json
-import sys
 from collections import Counter
-from types import ModuleType, SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,14 +8,15 @@ import pytest
 import zstandard
 
 from distil.errors import UserError
-from distil.sources import find_files, hub_commit, hub_texts, read_rows, read_texts
+from distil.sources import find_files, read_blocks, read_rows
 
 ROWS = [("Muraho neza", "positive"), ('He said "no', "neutral")]
 
 
 def texts(path, column="text"):
     dropped = Counter()
-    return list(read_texts(path, column, dropped)), dropped
+    text = b"".join(read_blocks(path, column, dropped)).decode(errors="surrogateescape")
+    return text.split("\n")[:-1], dropped
 
 
 def rows(path, columns=("tweet", "label")):
@@ -121,7 +120,7 @@ def test_a_text_of_several_lines_comes_as_several_texts(tmp_path):
 
 
 def test_bytes_that_are_not_utf8_come_through_as_surrogates(tmp_path):
-    assert texts(write(tmp_path / "t.txt", b"caf\xe9\nok\n"))[0] == ["caf\udce9\n", "ok\n"]
+    assert texts(write(tmp_path / "t.txt", b"caf\xe9\nok\n"))[0] == ["caf\udce9", "ok"]
     assert rows(write(tmp_path / "t.tsv", b"tweet\tlabel\ncaf\xe9\tx\n"))[0] == [("caf\udce9", "x")]
     assert rows(write(tmp_path / "t.jsonl", b'{"tweet": "\\ud800", "label": "x"}\n'))[0] == [("\ud800", "x")]
 
@@ -161,6 +160,15 @@ def test_files_are_found_by_pattern_in_the_order_of_their_names(tmp_path):
     assert names == ["a_kin.txt.gz", "b_kin.txt", "deep/er/c_kin.txt"]
 
 
+def test_a_folder_that_the_pattern_names_stands_for_its_readable_files(tmp_path):
+    for name in ("kin/b.txt.zst", "kin/deep/a.parquet", "kin/README.md", "kin/.hidden.txt", "swa/a.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / name, "")
+    for pattern in ("{lang}", "{lang}*", "*in/**"):  # the last one matches the folder and each folder in it
+        names = [path.relative_to(tmp_path).as_posix() for path in find(tmp_path, pattern)]
+        assert names == ["kin/b.txt.zst", "kin/deep/a.parquet"]
+
+
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
@@ -184,60 +192,3 @@ def test_a_missing_folder_says_from_where_it_was_looked_for(tmp_path, monkeypatc
     assert str(tmp_path) in str(error.value)
     with pytest.raises(UserError, match="found a file"):
         find(write(tmp_path / "kin.txt", ""), "{lang}.txt")
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    """A hub with two rows, and what it was asked for."""
-    asked = []
-
-    def load_dataset(*args, **kwargs):
-        asked.append((args, kwargs))
-        if args[1] == "missing":
-            raise ValueError("BuilderConfig 'missing' not found.\nAvailable: kin_Latn")
-        return iter([{"text": "one\ntwo", "id": 1}, {"text": None, "id": 2}])
-
-    monkeypatch.setitem(sys.modules, "datasets", ModuleType("datasets"))
-    monkeypatch.setattr(sys.modules["datasets"], "load_dataset", load_dataset, raising=False)
-    exceptions = ModuleType("datasets.exceptions")
-    exceptions.DatasetsError = type("DatasetsError", (Exception,), {})
-    monkeypatch.setitem(sys.modules, "datasets.exceptions", exceptions)
-    return asked
-
-
-def test_a_hub_data_set_is_streamed_at_the_commit_asked_for(hub):
-    dropped = Counter()
-    assert list(hub_texts("org/data", "kin_Latn", "train", "0abc", "text", dropped)) == ["one", "two"]
-    assert dropped == Counter(no_text=1)
-    assert hub == [(("org/data", "kin_Latn"), {"split": "train", "revision": "0abc", "streaming": True})]
-
-
-def test_what_a_hub_data_set_lacks_is_told_in_one_sentence(hub):
-    with pytest.raises(UserError, match="org/data: expected a column `body`, found text, id"):
-        list(hub_texts("org/data", "kin_Latn", "train", "0abc", "body", Counter()))
-    with pytest.raises(UserError, match="org/data at 0abc: the hub gave no data .BuilderConfig 'missing' not found.."):
-        list(hub_texts("org/data", "missing", "train", "0abc", "text", Counter()))
-
-
-def test_a_branch_of_a_hub_data_set_is_resolved_to_its_commit(hub, monkeypatch):
-    import huggingface_hub
-
-    def api():
-        return SimpleNamespace(dataset_info=lambda name, revision: SimpleNamespace(sha=f"{name}-{revision}-sha"))
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", api)
-    assert hub_commit("org/data", "main") == "org/data-main-sha"
-
-
-def test_a_hub_that_cannot_be_reached_is_told_in_one_sentence(hub, monkeypatch):
-    import huggingface_hub
-    from huggingface_hub.errors import HTTPError  # what "connection refused" is an instance of
-
-    def dataset_info(name, revision):
-        raise HTTPError("Connection refused")
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: SimpleNamespace(dataset_info=dataset_info))
-    with pytest.raises(
-        UserError, match="org/data at main: the hub gave no data .Connection refused.; .*`source: files`"
-    ):
-        hub_commit("org/data", "main")

@@ -17,9 +17,10 @@ from distil.tasks.normalise import normalise
 from distil.tasks.write import draw, write_task
 
 TEXT = {
-    "source": "files", "path": "in", "pattern": "{lang}/{split}.tsv", "kind": "text_classification",
+    "source": "files", "path": "in", "pattern": "{lang}/{split}.tsv", "verify": "", "kind": "text_classification",
     "text_column": "tweet", "label_column": "label", "labels": ["positive", "neutral", "negative"], "normalise": False,
-    "max_train_rows": 0, "max_dev_rows": 0, "max_test_rows": 0,
+    "max_train_rows": 0, "max_dev_rows": 0, "max_test_rows": 0, "unlabelled_path": "in", "unlabelled": "",
+    "max_unlabelled_rows": 0,
 }  # fmt: skip
 TOKENS = TEXT | {
     "kind": "token_classification", "pattern": "{lang}/{split}.txt", "labels": ["O", "B-PER", "I-PER"],
@@ -238,6 +239,12 @@ def test_the_sample_gives_synthetic_rows(root, monkeypatch):
     assert task.rows("kin", "train") == [TextRow("ni byiza", "positive")]
 
 
+def test_a_task_without_labels_has_no_languages_and_holds_nothing_out(root):
+    manifest, task = build(root, TEXT | {"source": "none"}, {})
+    assert (manifest["origin"], task.languages) == ("no labelled data", [])
+    assert list(held_out_texts(root / "data/tasks", "kin")) == []
+
+
 def test_held_out_texts_are_those_of_dev_and_test_of_every_task(root):
     head = "tweet\tlabel\n"
     splits = {"train": OK, "dev": head + "dev text\tneutral\n", "test": head + "test text\tneutral\n"}
@@ -282,13 +289,12 @@ def test_a_language_that_a_task_lacks_is_named(root):
 @pytest.mark.parametrize(
     ("block", "key", "value"),
     [
-        (TEXT, "source", "url"),
+        (TEXT, "source", "hub"),
         (TEXT, "path", ""),
         (TEXT, "pattern", "{lang}.tsv"),
         (TEXT, "pattern", "{split}.tsv"),
         (TEXT, "pattern", "/abs/{lang}/{split}.tsv"),
         (TEXT, "kind", "regression"),
-        (TEXT | {"source": "sample"}, "kind", "token_classification"),
         (TEXT, "text_column", ""),
         (TEXT, "label_column", "tweet"),
         (TEXT, "labels", []),

@@ -10,6 +10,7 @@ import pytest
 from distil import tracking
 from distil.curves import curve_points
 from distil.results import model_tags, read_curves, result_metrics, result_tags
+from distil.scored import MODELS
 from distil.tracking import LiveRun, complete_run
 
 KEY = "0123456789abcdef" * 4
@@ -90,6 +91,13 @@ def evaluation(model, kin, swa):
             "mean": mean}  # fmt: skip
 
 
+COMPARED = {"task": "mood", "differences": [
+    {"model": "student", "baseline": "tfidf", "mean": {"difference": 0.1, "p": 0.04},
+     "languages": {"kin": {"difference": 0.2, "p": 0.01}, "swa": {"difference": 0.0, "p": 1.0}}},
+    {"model": "teacher", "baseline": "tfidf", "mean": {"difference": 0.3, "p": 0.04}, "languages": {}},
+]}  # fmt: skip
+
+
 def test_results_are_flat_names_that_mlflow_accepts():
     summary = {
         "key": KEY, "steps": 40, "stopped_early": True, "student": {"parameters": 7},
@@ -97,7 +105,9 @@ def test_results_are_flat_names_that_mlflow_accepts():
         "heldout": {"kin": {"kl": 0.5, "teacher_accuracy": None}},
     }  # fmt: skip
     costs = {"evaluate@student-mood": {"seconds": 3.5, "machine": "x86_64"}}
-    metrics = result_metrics(summary, [evaluation("teacher", 0.8, 0.5), evaluation("student", 0.6, 0.5)], costs)
+    metrics = result_metrics(
+        summary, [evaluation("teacher", 0.8, 0.5), evaluation("student", 0.6, 0.5)], [COMPARED], costs
+    )  # fmt: skip
     assert metrics["distil/steps"] == 40 and metrics["student/parameters"] == 7 and metrics["heldout/kin/kl"] == 0.5
     assert metrics["eval/student/mood/kin/weighted_f1"] == 0.6
     assert metrics["eval/student/mood/swa/interval_95_low"] == pytest.approx(0.4)
@@ -105,13 +115,14 @@ def test_results_are_flat_names_that_mlflow_accepts():
     assert metrics["retention/mood/kin"] == pytest.approx(0.75)
     assert metrics["retention/mood/lowest"] == pytest.approx(0.75)
     assert metrics["retention/mood/mean"] == pytest.approx(0.55 / 0.65)
+    assert metrics["gain/mood/tfidf/kin"] == 0.2 and metrics["gain/mood/tfidf/mean"] == 0.1
     assert metrics["cost/evaluate_student-mood/seconds"] == 3.5
     assert not [name for name in metrics if "confusion" in name or "machine" in name or "accuracy" in name]
     assert result_tags(summary) == {"distil.stopped_early": True, "teacher.id": "a/b", "teacher.synthetic": False}
 
 
 def test_a_teacher_that_scores_nothing_has_no_retention():
-    names = result_metrics({}, [evaluation("teacher", 0.0, 0.5), evaluation("student", 0.6, 0.5)], {})
+    names = result_metrics({}, [evaluation("teacher", 0.0, 0.5), evaluation("student", 0.6, 0.5)], [], {})
     assert "retention/mood/kin" not in names and names["retention/mood/lowest"] == 1.0
 
 
@@ -267,11 +278,16 @@ def test_the_track_stage_completes_the_run_from_the_files_of_the_other_stages(pl
         (place / path).parent.mkdir(parents=True, exist_ok=True)
         (place / path).write_text(text)
 
-    write("params.yaml", "loss:\n  alpha: 0.5\nevaluate:\n  tasks:\n    - mood\n  epochs: 4\n")
+    write(
+        "params.yaml",
+        "loss:\n  alpha: 0.5\nfinetune:\n  batch_size: 9\nfootprint:\n  threads: 1\n"
+        "evaluate:\n  tasks:\n    - mood\n  seeds:\n    - 4\n  bootstrap_resamples: 100\n",
+    )
     write("metrics/distil/summary.json", json.dumps({"key": KEY, "steps": 20, "teacher": {"id": "a/b"}}))
     write("metrics/distil/train.csv", "step,loss\n20,1.5\n")
-    for model in ("majority", "tfidf", "teacher", "student"):
+    for model in MODELS:
         write(f"metrics/evaluate/{model}/mood.json", json.dumps(evaluation(model, 0.8, 0.5)))
+    write("metrics/compare/mood.json", json.dumps({"task": "mood", "differences": [], "retention": {}}))
     write("metrics/cost/distil.json", '{"seconds": 9.5}')
     write("metrics/report.html", "<p>")
     write("metrics/report.md", "report")
@@ -280,8 +296,8 @@ def test_the_track_stage_completes_the_run_from_the_files_of_the_other_stages(pl
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (run,) = runs(store)
-    assert run.data.params == {"loss.alpha": "0.5"} and run.data.tags["evaluate.epochs"] == "4"
-    assert run.data.metrics["retention/mood/mean"] == 1.0 and run.data.metrics["cost/distil/seconds"] == 9.5
+    assert run.data.params == {"loss.alpha": "0.5"} and run.data.tags["finetune.batch_size"] == "9"
+    assert run.data.metrics["cost/distil/seconds"] == 9.5
     assert run.data.tags["distil.complete"] == "true" and run.data.tags["teacher.id"] == "a/b"
     assert history(store, "train/loss") == [(20, 1.5)]
     assert "MLflow: the run of student 01234567 is complete" in done.stderr and "INFO mlflow" not in done.stderr

@@ -11,15 +11,19 @@ import torch
 
 from distil.batches import CorpusIndex
 from distil.cache import TeacherCache
-from distil.distillation import distil_student, training_key
+from distil.distillation import distil_student
 from distil.errors import UserError
 from distil.files import read_json, sha256_file, write_json
+from distil.fingerprint import training_key
 from distil.objective import LayerPair, LossConfig
 from distil.prepared import Prepared
 from distil.train import TrainConfig
 from tests import toy
 
-LOSS = LossConfig(alpha=0.5, temperature=2.0, attention_projection="learned", masked_lm=0.0)
+LOSS = LossConfig(
+    alpha=0.5, temperature=2.0, attention="mse", attention_projection="learned", relations=0.0, relation_heads=2,
+    hidden=0.0, distillation=1.0, masked_lm=0.0,
+)  # fmt: skip
 TRAIN = TrainConfig(
     epochs=6, batch_tokens=512, learning_rate=0.01, warmup_fraction=0.1, weight_decay=0.01, max_grad_norm=1.0,
     evaluate_every=10, patience=0, checkpoint_every=10, sampling_temperature=1.0,
@@ -120,7 +124,7 @@ def test_alpha_decides_what_is_learned(world: Path, tmp_path: Path) -> None:
         summary, _ = distil(world, tmp_path / str(alpha), LOSS.model_copy(update={"alpha": alpha}), short)
         found[alpha] = summary["heldout"]["swa"]
     assert found[1.0]["kl"] < found[0.0]["kl"]
-    assert found[1.0]["attention"] == 0.0  # not even computed
+    assert "attention" not in found[1.0]  # not even computed
     assert found[0.0]["attention"] > 0.0
 
 
@@ -187,7 +191,8 @@ def test_a_tokenizer_that_is_not_the_caches_is_refused(own_world: Path, tmp_path
 
 
 def test_a_student_that_starts_from_its_teacher_keeps_the_geometry_of_its_words(world: Path, tmp_path: Path) -> None:
-    from distil.student import build_student, start_from_teacher
+    from distil.initialise import start_from_teacher
+    from distil.student import build_student
     from distil.teacher import load_masked_lm
     from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
 
@@ -237,6 +242,56 @@ def test_a_high_sampling_temperature_evens_languages_out(own_world: Path) -> Non
     assert share(1.0) < 0.25
     assert share(1000.0) == pytest.approx(0.5, abs=0.03)
     assert share(1.0) < share(2.0) < share(1000.0)
+    tokens = np.bincount(index.language, weights=index.length)
+    for temperature in (1.0, 2.0, 5.0):  # in proportion to tokens ** (1 / temperature)
+        expected = tokens[1] ** (1 / temperature) / (tokens ** (1 / temperature)).sum()
+        assert share(temperature) == pytest.approx(expected, abs=0.02)
+
+
+def test_a_language_that_is_drawn_again_in_an_epoch_comes_with_its_other_masks(own_world: Path) -> None:
+    raw = own_world / "data/raw/yor.txt"
+    raw.write_text("".join(raw.read_text(encoding="utf-8").splitlines(keepends=True)[:60]), encoding="utf-8")
+    for folder in ("data/prepared", "data/teacher"):
+        shutil.rmtree(own_world / folder)
+    toy.make_prepared(own_world)
+    toy.make_cache(own_world)
+    index = CorpusIndex(caches(own_world), "train")
+    drawn: dict[int, list[int]] = {}
+    for batch in index.plan_epoch(0, 512, 1000.0, 1):
+        for sequence, variant in zip(batch.sequences.tolist(), batch.variants.tolist(), strict=True):
+            drawn.setdefault(sequence, []).append(variant)
+    twice = [variants for variants in drawn.values() if len(variants) > 1]
+    assert twice and all(set(variants) == {0, 1} for variants in twice)
+
+
+def test_every_term_is_logged_for_each_language(world: Path, tmp_path: Path) -> None:
+    loss = LOSS.model_copy(update={"masked_lm": 0.5, "attention": "kl"})
+    summary, _ = distil(world, tmp_path, loss, TRAIN.model_copy(update={"epochs": 1}))
+    terms = ["logit_kd", "attention", "masked_lm"]
+    columns = [*terms, *(f"{language}.{term}" for language in toy.LANGUAGES for term in terms)]
+    for row in rows(tmp_path / "metrics/train.csv"):
+        assert list(row) == ["step", "epoch", "tokens", "learning_rate", "loss", *columns]
+        assert all(row[column] for column in columns)
+        for term in terms:  # the whole is a mean of the languages, each by its number of places
+            low, high = sorted(float(row[f"{language}.{term}"]) for language in toy.LANGUAGES)
+            assert low <= float(row[term]) <= high
+    heldout = rows(tmp_path / "metrics/heldout.csv")[-1]
+    for language in toy.LANGUAGES:
+        assert {f"{language}.{name}" for name in ("kl", "nll", "accuracy", "attention")} <= heldout.keys()
+        figures = summary["heldout"][language]
+        assert figures["loss"] == pytest.approx(
+            0.5 * figures["logit_kd"] + 0.5 * figures["attention"] + 0.5 * figures["masked_lm"], abs=1e-5
+        )
+
+
+def test_a_student_learns_from_true_pieces_alone_when_the_teacher_counts_for_nothing(
+    world: Path, tmp_path: Path
+) -> None:
+    loss = LOSS.model_copy(update={"masked_lm": 1.0, "distillation": 0.0})
+    summary, _ = distil(world, tmp_path, loss, TRAIN.model_copy(update={"epochs": 2}), layer_map=[])
+    figures = summary["heldout"]["swa"]
+    assert figures["loss"] == figures["student_nll"] and figures["kl"] > 0  # the cache is there, so KL is measured
+    assert "attention" not in figures and "logit_kd" not in figures
 
 
 def test_a_batch_across_languages_and_shards_holds_each_sequence_as_it_is_alone(world: Path) -> None:

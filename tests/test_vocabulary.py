@@ -18,7 +18,7 @@ from distil import trimming
 from distil.errors import UserError
 from distil.files import sha256_file, write_arrays
 from distil.tokenizer_files import read_tokenizer_files, write_tokenizer_files
-from distil.trimming import Sample, VocabularyConfig, build_vocabulary, most_frequent, select
+from distil.trimming import Sample, VocabularyConfig, build_vocabulary, most_frequent, select, share_out
 from distil.vocabulary import load_tokenizer, read_manifest, special_ids, teacher_ids
 from stages import vocabulary as stage
 
@@ -36,6 +36,10 @@ HELDOUT = [
     "Ụmụ akwụkwọ nọ n'ụlọ (3).",
     "Ẹ̀kọ́ dára – ṣé ọmọ ni?",
 ]
+
+
+def vocabulary_config(keep, coverage=1.0, size=300, floor=0):
+    return VocabularyConfig(keep=keep, coverage=coverage, size=size, floor=floor)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +92,7 @@ def teacher(texts, tmp_path_factory):
 def trimmed(texts, teacher, tmp_path_factory):
     """models/tokenizer at coverage 0.8."""
     out = tmp_path_factory.mktemp("models") / "tokenizer"
-    build_vocabulary(texts, teacher, VocabularyConfig(keep="coverage", coverage=0.8), out)
+    build_vocabulary(texts, teacher, vocabulary_config("coverage", 0.8), out)
     return out
 
 
@@ -136,7 +140,7 @@ def test_most_frequent_counts_in_whole_tokens():
 def test_select_unites_languages_and_adds_special_pieces_and_characters():
     pieces = ["<s>", "▁", "▁ab", "cd", "c", "d", "ɗ", "Z", "xẑ", "▁ɗ", "dc", "好"]
     counts = [np.array([0, 0, 9, 1, 0, 0, 0, 0, 1, 0, 0, 0]), np.array([0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 1, 0])]
-    kept = select(pieces, counts, {0}, 0.8)
+    kept = select(pieces, counts, {0}, vocabulary_config("coverage", 0.8))
     # By frequency ▁ab and ▁ɗ; then <s>; ▁, c, d and Z of ASCII; ɗ as it occurs; xẑ as ẑ has no other piece.
     # Not kept: cd and dc, too rare; 好, not in the texts.
     assert [pieces[number] for number in kept] == ["<s>", "▁", "▁ab", "c", "d", "ɗ", "Z", "xẑ", "▁ɗ"]
@@ -144,7 +148,7 @@ def test_select_unites_languages_and_adds_special_pieces_and_characters():
 
 @pytest.mark.parametrize("coverage", [0.6, 0.9, 0.99, 1.0])
 def test_coverage_is_reached_in_every_language_also_the_smallest(coverage, texts, teacher, tmp_path):
-    manifest = build_vocabulary(texts, teacher, VocabularyConfig(keep="coverage", coverage=coverage), tmp_path / "out")
+    manifest = build_vocabulary(texts, teacher, vocabulary_config("coverage", coverage), tmp_path / "out")
     kept, full = set(teacher_ids(tmp_path / "out").tolist()), load_tokenizer(teacher)
     assert manifest["pieces"] == len(kept) < manifest["teacher_pieces"]
     for language, path in texts.items():
@@ -156,9 +160,64 @@ def test_coverage_is_reached_in_every_language_also_the_smallest(coverage, texts
 
 
 def test_more_coverage_keeps_more_pieces(texts, teacher, tmp_path):
-    configs = [VocabularyConfig(keep="coverage", coverage=coverage) for coverage in (0.5, 0.8, 1.0)]
+    configs = [vocabulary_config("coverage", coverage) for coverage in (0.5, 0.8, 1.0)]
     sizes = [build_vocabulary(texts, teacher, config, tmp_path / "out")["pieces"] for config in configs]
     assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_share_out_gives_the_least_covered_language_its_next_piece():
+    # Shares by piece: one language 50, 30, 20 % of pieces 0, 1, 2; the other 40 % of piece 2 and 20 % of 3, 4, 5.
+    counts = [np.array([50, 30, 20, 0, 0, 0]), np.array([0, 0, 40, 20, 20, 20])]
+    # Nothing is covered: the first language takes piece 0 (50 %). The second takes 2 (40 %; the first is at 70 %), then
+    # 3 (60 %), then 4 (80 %). Now the first is behind, at 70 %, and takes 1.
+    for size, expected in ((1, {0}), (2, {0, 2}), (3, {0, 2, 3}), (4, {0, 2, 3, 4}), (5, {0, 1, 2, 3, 4})):
+        assert share_out(counts, set(), size) == expected
+    assert share_out(counts, {2}, 2) == {0}  # piece 2 is kept already: the first is at 20 %, the second at 40 %
+    assert share_out(counts, set(), 100) == {0, 1, 2, 3, 4, 5}  # no more than occur
+
+
+@pytest.mark.parametrize("floor", [0, 20])
+def test_size_is_kept_to_the_piece_and_shared_fairly(floor, texts, teacher, tmp_path):
+    out = tmp_path / "out"
+    manifest = build_vocabulary(texts, teacher, vocabulary_config("size", size=260, floor=floor), out)
+    assert manifest["pieces"] == 260 == len(teacher_ids(out)) and manifest["floor"] == floor
+    shares = [entry["coverage"] for entry in manifest["languages"].values()]
+    assert manifest["coverage"] == min(shares) > 0.5
+    assert max(shares) - min(shares) < 0.2 or floor
+
+
+@pytest.mark.parametrize("keep", ["size", "coverage"])
+def test_a_floor_keeps_the_first_pieces_of_every_language(keep, texts, teacher, tmp_path):
+    floor, full = 50, load_tokenizer(teacher)
+    config = vocabulary_config(keep, coverage=0.3, size=340, floor=floor)
+    manifest = build_vocabulary(texts, teacher, config, tmp_path / "out")
+    kept = set(teacher_ids(tmp_path / "out").tolist())
+    for language, path in texts.items():
+        counts = np.zeros(full.get_vocab_size(), np.int64)
+        np.add.at(counts, [number for line in _lines(path) for number in _ids(full, line)], 1)
+        first = np.argsort(-counts, kind="stable")[: min(floor, np.count_nonzero(counts))]
+        assert kept.issuperset(first.tolist())
+        assert manifest["languages"][language]["pieces_kept"] >= len(first) > 20
+
+
+def test_a_trimmed_size_segments_alike_in_all_three_readers_and_gives_the_text_back(texts, teacher, tmp_path):
+    from transformers import AutoTokenizer
+
+    out = tmp_path / "out"
+    build_vocabulary(texts, teacher, vocabulary_config("size", size=260, floor=20), out)
+    fast, loaded = load_tokenizer(out), AutoTokenizer.from_pretrained(out)
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(out / "sentencepiece.bpe.model"))
+    for line in [*_all_lines(texts)[::7], *HELDOUT]:
+        assert processor.encode(line, out_type=str) == fast.encode(line, add_special_tokens=False).tokens
+        assert loaded(line, add_special_tokens=False)["input_ids"] == _ids(fast, line)
+        assert fast.decode(_ids(fast, line)) == line or line in HELDOUT
+    assert special_ids(fast) == (0, 1, 2, 3, 259)
+
+
+def test_a_size_without_room_for_what_must_be_kept_is_refused(texts, teacher, tmp_path):
+    with pytest.raises(UserError, match=r"vocabulary\.size: expected at least \d+ pieces, .*floor 300, found 200; "):
+        build_vocabulary(texts, teacher, vocabulary_config("size", size=200, floor=300), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_pieces_per_word_are_those_of_the_texts(texts, teacher, trimmed):
@@ -193,7 +252,7 @@ def test_full_keeps_every_file_byte_for_byte(texts, teacher, tmp_path):
                             "mask": "<mask>"}.items()
     }  # fmt: skip
     (plain / "tokenizer_config.json").write_text(json.dumps(config))
-    manifest = build_vocabulary(texts, plain, VocabularyConfig(keep="full", coverage=0.5), tmp_path / "out")
+    manifest = build_vocabulary(texts, plain, vocabulary_config("full", 0.5), tmp_path / "out")
     for path in plain.iterdir():
         assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
     assert teacher_ids(tmp_path / "out").tolist() == list(range(manifest["teacher_pieces"]))
@@ -298,7 +357,7 @@ def test_ids_are_renumbered_wherever_tokenizer_json_names_them(kind, texts, brok
 
     _edit(broken / "tokenizer.json", special_last)
     out = tmp_path / "out"
-    build_vocabulary(texts, broken, VocabularyConfig(keep="coverage", coverage=1.0), out)
+    build_vocabulary(texts, broken, vocabulary_config("coverage", 1.0), out)
     full, small, old = (
         Tokenizer.from_file(str(broken / "tokenizer.json")),
         Tokenizer.from_file(str(out / "tokenizer.json")),
@@ -315,7 +374,7 @@ def test_a_folder_without_tokenizer_config_gets_one(texts, broken, tmp_path):
     from transformers import AutoTokenizer
 
     (broken / "tokenizer_config.json").unlink()
-    build_vocabulary(texts, broken, VocabularyConfig(keep="full", coverage=1.0), tmp_path / "out")
+    build_vocabulary(texts, broken, vocabulary_config("full", 1.0), tmp_path / "out")
     loaded = AutoTokenizer.from_pretrained(tmp_path / "out")
     assert loaded.mask_token_id == special_ids(load_tokenizer(broken)).mask
 
@@ -323,7 +382,7 @@ def test_a_folder_without_tokenizer_config_gets_one(texts, broken, tmp_path):
 def test_truncation_in_the_teachers_tokenizer_does_not_shorten_the_count(texts, teacher, broken, tmp_path):
     _edit(broken / "tokenizer.json", lambda spec: spec.update(
         truncation={"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0}))  # fmt: skip
-    config = VocabularyConfig(keep="coverage", coverage=0.9)
+    config = vocabulary_config("coverage", 0.9)
     manifests = [build_vocabulary(texts, folder, config, tmp_path / "out") for folder in (teacher, broken)]
     assert manifests[0]["languages"] == manifests[1]["languages"]
 
@@ -333,7 +392,7 @@ def test_truncation_in_the_teachers_tokenizer_does_not_shorten_the_count(texts, 
 
 def test_the_same_input_gives_the_same_bytes(texts, teacher, trimmed, tmp_path):
     reverse = dict(reversed(texts.items()))
-    build_vocabulary(reverse, teacher, VocabularyConfig(keep="coverage", coverage=0.8), tmp_path / "out")
+    build_vocabulary(reverse, teacher, vocabulary_config("coverage", 0.8), tmp_path / "out")
     names = sorted(path.name for path in trimmed.iterdir())
     assert names == sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["manifest.json", "pieces.safetensors", "sentencepiece.bpe.model", "tokenizer.json",
@@ -344,7 +403,7 @@ def test_the_same_input_gives_the_same_bytes(texts, teacher, trimmed, tmp_path):
 
 def test_unused_coverage_does_not_show_when_all_is_kept(texts, teacher, tmp_path):
     manifests = [
-        build_vocabulary(texts, teacher, VocabularyConfig(keep="full", coverage=coverage), tmp_path / "out")
+        build_vocabulary(texts, teacher, vocabulary_config("full", coverage), tmp_path / "out")
         for coverage in (0.5, 0.9)
     ]
     assert manifests[0] == manifests[1]
@@ -354,14 +413,15 @@ def test_a_failed_run_leaves_the_folder_as_it_was(texts, teacher, trimmed, tmp_p
     out = Path(shutil.copytree(trimmed, tmp_path / "out"))
     monkeypatch.setattr(trimming, "write_arrays", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        build_vocabulary(texts, teacher, VocabularyConfig(keep="full", coverage=1.0), out)
+        build_vocabulary(texts, teacher, vocabulary_config("full", 1.0), out)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert read_manifest(out) == read_manifest(trimmed)
 
 
 def test_the_stage_reads_params_and_writes_folder_and_cost(texts, teacher, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text("languages: [kin, yor]\nvocabulary: {keep: coverage, coverage: 0.9}\n")
+    section = "{keep: coverage, coverage: 0.9, size: 300, floor: 0}"
+    Path("params.yaml").write_text(f"languages: [kin, yor]\nvocabulary: {section}\n")
     Path("data/raw").mkdir(parents=True)
     for language in ("kin", "yor"):
         shutil.copy(texts[language], "data/raw")
@@ -378,12 +438,12 @@ def test_the_stage_reads_params_and_writes_folder_and_cost(texts, teacher, tmp_p
 @pytest.mark.parametrize("coverage", [0, -0.1, 1.01, float("nan"), "all"])
 def test_a_coverage_that_is_no_share_is_refused(coverage):
     with pytest.raises(ValidationError, match="coverage"):
-        VocabularyConfig(keep="coverage", coverage=coverage)
+        vocabulary_config("coverage", coverage)
 
 
 def test_another_rule_is_refused():
     with pytest.raises(ValidationError, match="keep"):
-        VocabularyConfig(keep="most", coverage=1)
+        vocabulary_config("most", 1)
 
 
 def _drop_mask(folder):
@@ -461,7 +521,7 @@ def test_a_teacher_at_fault_is_refused_in_one_sentence(fault, keep, texts, broke
     damage, message = FAULTS[fault]
     damage(broken)
     with pytest.raises(UserError, match=message) as error:
-        build_vocabulary(texts, broken, VocabularyConfig(keep=keep, coverage=0.9), tmp_path / "out")
+        build_vocabulary(texts, broken, vocabulary_config(keep, 0.9), tmp_path / "out")
     assert str(broken) in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
 
@@ -470,12 +530,12 @@ def test_a_teacher_at_fault_is_refused_in_one_sentence(fault, keep, texts, broke
 def test_a_language_without_text_is_named(content, texts, teacher, tmp_path):
     (tmp_path / "hau.txt").write_bytes(content)
     with pytest.raises(UserError, match=r"hau\.txt: hau: expected text, found none in \d lines"):
-        build_vocabulary(texts | {"hau": tmp_path / "hau.txt"}, teacher, VocabularyConfig(keep="full", coverage=1),
+        build_vocabulary(texts | {"hau": tmp_path / "hau.txt"}, teacher, vocabulary_config("full", 1),
                          tmp_path / "out")  # fmt: skip
 
 
 def test_text_that_is_missing_or_not_utf8_is_named(texts, teacher, tmp_path):
-    config = VocabularyConfig(keep="full", coverage=1)
+    config = vocabulary_config("full", 1)
     with pytest.raises(UserError, match=r"none\.txt: no such file; run `dvc repro corpus`"):
         build_vocabulary({"hau": tmp_path / "none.txt"}, teacher, config, tmp_path / "out")
     (tmp_path / "hau.txt").write_bytes(b"mutum\xff\n")

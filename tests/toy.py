@@ -26,7 +26,13 @@ CACHE = CacheConfig(
     attention="mean", attention_rows=1.0, batch_tokens=512,
 )  # fmt: skip
 SHAPE = StudentConfig(
-    hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, dropout=0.1, init="random"
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=32,
+    dropout=0.1,
+    init="random",
+    init_layers=(),
 )
 
 
@@ -45,16 +51,22 @@ def make_text(root: Path, count: int = 260) -> None:
         path.write_text("".join(f"{line}\n" for line in sentences(count, number)), encoding="utf-8")
 
 
-def make_teacher(root: Path, heads: int = 4, seed: int = 0) -> None:
+def make_teacher(root: Path, heads: int = 4, seed: int = 0, pieces: int = 200) -> None:
     """models/teacher: random weights, a real tokenizer."""
     out = root / "models/teacher"
     out.mkdir(parents=True)
     lines = [line for language in LANGUAGES
              for line in (root / "data/raw" / f"{language}.txt").read_text(encoding="utf-8").splitlines()]  # fmt: skip
-    tokenizer = train_tokenizer(lines, 200, out)
+    tokenizer = train_tokenizer(lines, pieces, out)
     torch.manual_seed(seed)
     shape = StudentConfig(
-        hidden_size=32, num_hidden_layers=3, num_attention_heads=heads, intermediate_size=48, dropout=0.0, init="random"
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=heads,
+        intermediate_size=48,
+        dropout=0.0,
+        init="random",
+        init_layers=(),
     )
     model = build_student(shape, special_ids(tokenizer), tokenizer.get_vocab_size(), 66)
     with torch.no_grad():  # distributions worth learning: far from uniform
@@ -62,8 +74,8 @@ def make_teacher(root: Path, heads: int = 4, seed: int = 0) -> None:
             parameter.mul_(4)
     model.save_pretrained(out)
     write_json(out / "manifest.json", {
-        "id": "toy", "revision": "1", "synthetic": True, "weights_sha256": sha256_file(out / "model.safetensors"),
-        "max_position_embeddings": 66, **describe(model),
+        "source": "folder", "id": "toy", "revision": "1", "synthetic": True,
+        "weights_sha256": sha256_file(out / "model.safetensors"), "max_position_embeddings": 66, **describe(model),
     })  # fmt: skip
 
 
@@ -72,7 +84,9 @@ def make_vocabulary(root: Path) -> None:
     texts = {language: root / "data/raw" / f"{language}.txt" for language in LANGUAGES}
     out = root / "models/tokenizer"
     out.mkdir(parents=True, exist_ok=True)
-    build_vocabulary(texts, root / "models/teacher", VocabularyConfig(keep="full", coverage=1.0), out)
+    build_vocabulary(
+        texts, root / "models/teacher", VocabularyConfig(keep="full", coverage=1.0, size=200, floor=0), out
+    )
 
 
 def make_prepared(root: Path, config: TokenizeConfig = TOKENIZE, seed: int = 1) -> None:

@@ -15,9 +15,10 @@ _UNKNOWN_LABELS_TOLD = 8
 class TaskConfig(Params):
     """A block of `tasks:` in params.yaml, which says what each key means."""
 
-    source: Literal["sample", "files"]
+    source: Literal["sample", "files", "url", "none"]
     path: str = Field(min_length=1)
     pattern: str
+    verify: str
     kind: Kind
     text_column: str = Field(min_length=1)
     label_column: str = Field(min_length=1)
@@ -26,6 +27,9 @@ class TaskConfig(Params):
     max_train_rows: int = Field(ge=0, le=10**9)
     max_dev_rows: int = Field(ge=0, le=10**9)
     max_test_rows: int = Field(ge=0, le=10**9)
+    unlabelled_path: str = Field(min_length=1)
+    unlabelled: str
+    max_unlabelled_rows: int = Field(ge=0, le=10**9)
 
     @field_validator("pattern")
     @classmethod
@@ -34,12 +38,12 @@ class TaskConfig(Params):
             raise ValueError("expected a relative path with {lang} and {split} in it")
         return pattern
 
-    @field_validator("kind")
+    @field_validator("unlabelled")
     @classmethod
-    def _sample_has_kind(cls, kind: Kind, info: ValidationInfo) -> Kind:
-        if info.data.get("source") == "sample" and kind != "text_classification":
-            raise ValueError("the sample has text_classification only")
-        return kind
+    def _has_place_or_none(cls, pattern: str) -> str:
+        if pattern and ("{lang}" not in pattern or PurePath(pattern).is_absolute()):
+            raise ValueError("expected a relative path with {lang} in it, or nothing")
+        return pattern
 
     @field_validator("label_column")
     @classmethod

@@ -56,11 +56,23 @@ class Task(NamedTuple):
         """As `rows`, of a token classification."""
         return [TokenRow(row["tokens"], row["tags"]) for row in self._read(language, split, ("tokens", "tags"))]
 
+    def unlabelled_texts(self, language: str) -> list[str]:
+        """The texts without a label, of a text classification; none where the task has none."""
+        return [row["text"] for row in self._read_unlabelled(language, "text")]
+
+    def unlabelled_tokens(self, language: str) -> list[list[str]]:
+        """The sentences without tags, of a token classification; none where the task has none."""
+        return [row["tokens"] for row in self._read_unlabelled(language, "tokens")]
+
+    def _read_unlabelled(self, language: str, key: str) -> Iterator[dict[str, Any]]:
+        if "unlabelled" in self.manifest["languages"].get(language, {}):
+            yield from self._read(language, "unlabelled", (key,))
+
     def texts(self, language: str, split: str) -> list[str]:
         """The text of each row, whatever the kind; tokens are joined by spaces."""
         return [row.text if isinstance(row, TextRow) else " ".join(row.tokens) for row in self.rows(language, split)]
 
-    def _read(self, language: str, split: str, keys: tuple[str, str]) -> Iterator[dict[str, Any]]:
+    def _read(self, language: str, split: str, keys: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         path = self.folder / language / f"{split}.jsonl"
         repair = f"run `dvc repro --force tasks@{self.name}`"
         if language not in self.languages:
@@ -72,7 +84,7 @@ class Task(NamedTuple):
                 for found, line in enumerate(stream, 1):  # noqa: B007
                     row = json.loads(line)
                     if not isinstance(row, dict) or set(row) != set(keys):
-                        raise ValueError(f"row {found} has not the keys {keys[0]} and {keys[1]}")
+                        raise ValueError(f"row {found} has not the keys {' and '.join(keys)}")
                     yield row
         except FileNotFoundError:
             raise UserError(f"{path}: no such file; {repair}") from None

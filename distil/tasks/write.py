@@ -4,18 +4,22 @@ import json
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from distil.download import fetch
 from distil.errors import UserError
 from distil.files import atomic_folder, write_json
 from distil.overlap import fold_key
 from distil.sample import labelled_rows, read_lexicon
+from distil.sample_entities import tagged_rows
 from distil.sources import find_files
 from distil.tasks import text_classification, token_classification
 from distil.tasks.config import Account, TaskConfig
+from distil.tasks.pins import check_files, pinned, read_pins
 from distil.tasks.read import SPLITS, Row, TextRow
+from distil.tasks.unlabelled import unlabelled_rows
 
 log = logging.getLogger("distil")
 
@@ -43,14 +47,15 @@ def write_task(name: str, config: TaskConfig, languages: list[str], seed: int, o
         "kind": config.kind,
         "labels": config.labels,
         "source": config.source,
+        "origin": _origin(config),
         "synthetic": config.source == "sample",
         "normalised": config.normalise,
         "languages": {},
     }
     with atomic_folder(out) as folder:
-        for language in languages:
+        for language in languages if config.source != "none" else []:
             entry: dict[str, Any] = {}
-            keys: dict[str, list[str]] = {}
+            texts: dict[str, list[str]] = {}
             for split in SPLITS:
                 account = Account(config.labels)
                 found = list(_open_split(name, config, language, split, account))
@@ -60,17 +65,17 @@ def write_task(name: str, config: TaskConfig, languages: list[str], seed: int, o
                     account.dropped["over_max_rows"] = len(found) - len(rows)
                 _check_something_left(rows, account, f"task {name}: {language}: {split}")
                 _write_rows(folder / language / f"{split}.jsonl", rows)
-                keys[split] = [fold_key(row.text if isinstance(row, TextRow) else " ".join(row.tokens)) for row in rows]
-                entry[split] = {
-                    "rows_read": len(rows) + account.dropped.total(),
-                    "rows": len(rows),
-                    "dropped": dict(sorted(account.dropped.items())),
-                }
-                log.info(
-                    "task %s: %s: %s: %d rows of %d kept; dropped: %s",
-                    name, language, split, len(rows), entry[split]["rows_read"], _counts(account.dropped),
-                )  # fmt: skip
-            entry["overlap"] = count_overlap(keys)
+                texts[split] = [row.text if isinstance(row, TextRow) else " ".join(row.tokens) for row in rows]
+                entry[split] = _counted(rows, account, f"task {name}: {language}: {split}")
+            entry["overlap"] = count_overlap({split: list(map(fold_key, each)) for split, each in texts.items()})
+            if config.unlabelled:
+                account = Account(config.labels)
+                found_without = list(unlabelled_rows(name, config, language, texts, account))
+                without = draw(found_without, config.max_unlabelled_rows, f"{seed}-{language}-unlabelled")
+                if len(without) < len(found_without):
+                    account.dropped["over_max_rows"] = len(found_without) - len(without)
+                _write_rows(folder / language / "unlabelled.jsonl", without)
+                entry["unlabelled"] = _counted(without, account, f"task {name}: {language}: unlabelled")
             manifest["languages"][language] = entry
         write_json(folder / "manifest.json", manifest)
     return manifest
@@ -99,16 +104,49 @@ def count_overlap(keys: dict[str, list[str]]) -> dict[str, int]:
     }
 
 
+def _counted(rows: Sequence[tuple], account: Account, where: str) -> dict[str, Any]:
+    """What became of the rows of a file, for the manifest and the log."""
+    read = len(rows) + account.dropped.total()
+    log.info("%s: %d rows of %d kept; dropped: %s", where, len(rows), read, _counts(account.dropped))
+    return {"rows_read": read, "rows": len(rows), "dropped": dict(sorted(account.dropped.items()))}
+
+
 def _open_split(name: str, config: TaskConfig, language: str, split: str, account: Account) -> Iterator[Row]:
     """The usable rows of a split; `account` counts the others as they go by."""
     if config.source == "sample":
-        rows = labelled_rows(read_lexicon(Path(config.path), language))[split]
-        yield from text_classification.usable(rows, config, account)
+        lexicon = read_lexicon(Path(config.path), language)
+        if config.kind == "text_classification":
+            yield from text_classification.usable(labelled_rows(lexicon)[split], config, account)
+        else:
+            yield from token_classification.usable(tagged_rows(lexicon)[split], account)
         return
     kind = text_classification if config.kind == "text_classification" else token_classification
-    fills, where = {"lang": language, "split": split}, f"params.yaml: tasks.{name}"
-    for path in find_files(config.path, config.pattern, fills, kind.FORMATS, where):
+    for path in _files(name, config, language, split, kind.FORMATS):
         yield from kind.read_file(path, config, account)
+
+
+def _origin(config: TaskConfig) -> str:
+    """Where the rows are from, for the manifest."""
+    if config.source == "url":
+        pins = read_pins(Path(config.path))
+        return f"{pins.name}, {pins.repository} at {pins.commit}, {pins.licence}"
+    if config.source == "none":
+        return "no labelled data"
+    return config.path if config.source == "sample" else f"{config.path}/{config.pattern}"
+
+
+def _files(name: str, config: TaskConfig, language: str, split: str, formats: Sequence[str]) -> list[Path]:
+    """The files of a split, fetched or checked where the block says so."""
+    fills, where = {"lang": language, "split": split}, f"params.yaml: tasks.{name}"
+    if config.source == "url":
+        path = Path(config.path)
+        file = config.pattern.replace("{lang}", language).replace("{split}", split)
+        return [fetch(pinned(read_pins(path), path, file, where))]
+    files = find_files(config.path, config.pattern, fills, formats, where)
+    if config.verify:
+        path = Path(config.verify)
+        check_files(read_pins(path), path, Path(config.path), files, where)
+    return files
 
 
 def _check_something_left(rows: list[Row], account: Account, where: str) -> None:
@@ -121,7 +159,7 @@ def _check_something_left(rows: list[Row], account: Account, where: str) -> None
         )
 
 
-def _write_rows(path: Path, rows: Iterable[Row]) -> None:
+def _write_rows(path: Path, rows: Iterable[Any]) -> None:
     path.parent.mkdir(exist_ok=True)
     with path.open("w", encoding="utf-8", newline="\n") as stream:
         stream.writelines(json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in rows)

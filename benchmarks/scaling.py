@@ -1,0 +1,97 @@
+"""How the time of tokenising, caching and training grows from 0.1 to 10 million tokens.
+
+    python -m benchmarks.scaling [--quick] [--tokenizer DIR] [--text DIR]
+
+A small random teacher and student (2 layers of 64), as growth is the question and not height. The text is that of one
+language, repeated with a word of its own for each copy where it is too short. `exponent` is the slope of log(seconds)
+over log(tokens), 1 is a straight line; --quick goes to 0.4 million. The last line is one JSON object.
+"""
+
+import tempfile
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.cache_speed import CONFIG, LOSS
+from benchmarks.machine import finish, machine
+from benchmarks.material import parser
+from benchmarks.memory import BYTES_A_TOKEN, repeated
+from benchmarks.steps import from_cache
+from distil.batches import CorpusIndex, ahead
+from distil.cache import TeacherCache
+from distil.caching import cache_language
+from distil.objective import LayerPair, Objective
+from distil.outputs import TeacherOutputs
+from distil.prepare import TokenizeConfig, prepare_language
+from distil.prepared import Prepared
+from distil.progress import Progress
+from distil.student import StudentConfig, build_student
+from distil.vocabulary import load_tokenizer, special_ids
+
+LANGUAGE = "swa"
+SHAPE = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256, "dropout": 0.0,
+         "init": "random"}  # fmt: skip
+
+
+def main() -> None:
+    """Print one JSON object."""
+    options = parser(__doc__.splitlines()[0]).parse_args()
+    torch.set_num_threads(options.threads)
+    sizes = [100_000, 200_000, 400_000] if options.quick else [100_000, 300_000, 1_000_000, 3_000_000, 10_000_000]
+    seconds: dict[str, list[float]] = {}
+    tokens = []
+    for number, size in enumerate([20_000, *sizes]):  # the first one warms up
+        with tempfile.TemporaryDirectory() as name:
+            count, found = measure(options, size, Path(name))
+        if number:
+            tokens.append(count)
+            for stage, value in found.items():
+                seconds.setdefault(stage, []).append(round(value, 2))
+    finish({
+        "tokens": tokens,
+        "seconds": seconds,
+        "exponent": {stage: round(float(np.polyfit(np.log(tokens), np.log(found), 1)[0]), 3)
+                     for stage, found in seconds.items()},
+        "tokens_per_second": {stage: [round(count / value) for count, value in zip(tokens, found, strict=True)]
+                              for stage, found in seconds.items()},
+        "machine": machine(options.threads),
+    })  # fmt: skip
+
+
+def measure(options: Namespace, size: int, folder: Path) -> tuple[int, dict[str, float]]:
+    """Tokens there are and seconds of each stage."""
+    repeated(options.text / f"{LANGUAGE}.txt", folder / "text.txt", size * BYTES_A_TOKEN)
+    config = TokenizeConfig(max_length=128, min_length=5, max_tokens=size, heldout_fraction=0.05, mask_rate=0.15,
+                            mask_variants=1, shard_tokens=500_000)  # fmt: skip
+    marks = [time.perf_counter()]
+    prepare_language(LANGUAGE, folder / "text.txt", options.tokenizer, config, 1, folder / "prepared")
+    marks.append(time.perf_counter())
+    special, text = special_ids(load_tokenizer(options.tokenizer)), Prepared(folder / "prepared")
+    pieces, shape = text.manifest["pieces"], StudentConfig.model_validate(SHAPE)
+    torch.manual_seed(1)
+    teacher, student = (build_student(shape, special, pieces, 514).eval() for _ in range(2))
+    outputs = TeacherOutputs(teacher, np.arange(pieces), CONFIG, 1)
+    identity: dict[str, Any] = {"teacher": {"num_hidden_layers": 2, "max_position_embeddings": 514}}
+    (folder / "scratch").mkdir()
+    with Progress("cache", size, "tokens") as progress:
+        start = time.perf_counter()
+        cache_language(text, outputs, identity, folder / "cache", folder / "scratch", progress)
+        marks.append(marks[-1] + time.perf_counter() - start)
+    start = time.perf_counter()
+    cache = TeacherCache(folder / "cache", text)
+    index = CorpusIndex([cache], "train")
+    step = from_cache(student, Objective(student, cache, LOSS, [LayerPair(student=-1, teacher=-1)]))
+    for _, batch, _ in ahead(index.plan_epoch(0, 4096, 1.0, 1), index.load):
+        step(batch)
+    marks.append(marks[-1] + time.perf_counter() - start)
+    spent = np.diff(marks)
+    count = sum(split["tokens"] for split in text.manifest["splits"].values())
+    return count, dict(zip(("tokenize", "cache_teacher", "distil, one epoch"), map(float, spent), strict=True))
+
+
+if __name__ == "__main__":
+    main()

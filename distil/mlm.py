@@ -1,0 +1,210 @@
+"""Masked-LM training of a whole XLM-R model on text in memory: the sample's teacher, and a teacher adapted to its text.
+
+Masks are drawn anew at every step. Everything that a step draws follows from the seed and the step's number, so that a
+run continued from a checkpoint is the run that was not killed.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import XLMRobertaForMaskedLM
+
+from distil.checkpoint import load_checkpoint, save_checkpoint
+from distil.errors import UserError
+from distil.masking import draw_masks
+from distil.progress import Progress
+from distil.teacher import MaskedHead
+from distil.vocabulary import SpecialIds
+
+LINES_AT_ONCE = 2000
+NO_DECAY = ("bias", "LayerNorm", "layer_norm")
+
+
+class Sequences(NamedTuple):
+    """Texts of one language as ids, one after another; N sequences, each from <s> to </s>."""
+
+    ids: np.ndarray  # (tokens,) int32
+    offsets: np.ndarray  # (N + 1,) int64, where each begins
+
+    def take(self, numbers: np.ndarray) -> list[np.ndarray]:
+        """The ids of some sequences."""
+        return [self.ids[self.offsets[number] : self.offsets[number + 1]] for number in numbers]
+
+
+class Schedule(NamedTuple):
+    """How a model is trained."""
+
+    steps: int
+    batch_tokens: int  # in a step, about
+    learning_rate: float  # peak, after the warm-up; then linear to zero
+    warmup_fraction: float  # of the steps
+    mask_rate: float
+    sampling_temperature: float  # languages are drawn in proportion to tokens ** (1 / this)
+
+
+def encode(lines: Sequence[str], tokenizer: Tokenizer, special: SpecialIds, max_length: int) -> Sequences:
+    """Lines as sequences of at most `max_length` tokens; the rest of a longer line is left out, an empty one too."""
+    parts, lengths = [np.zeros(0, np.int32)], [0]
+    for start in range(0, len(lines), LINES_AT_ONCE):
+        batch = list(lines[start : start + LINES_AT_ONCE])
+        for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+            if encoding.ids:
+                ids = np.array([special.bos, *encoding.ids[: max_length - 2], special.eos], np.int32)
+                parts.append(ids)
+                lengths.append(len(ids))
+    return Sequences(np.concatenate(parts), np.cumsum(lengths))
+
+
+class MaskedBatch(NamedTuple):
+    """Some sequences, masked."""
+
+    input_ids: torch.Tensor  # (B, T) int64
+    mask: torch.Tensor  # (B, T) bool, true at tokens
+    row: torch.Tensor  # (P,) int64
+    column: torch.Tensor  # (P,) int64
+    gold: torch.Tensor  # (P,) int64
+
+
+def mask_batch(
+    chosen: list[np.ndarray], rate: float, special: SpecialIds, pieces: int, rng: np.random.Generator
+) -> MaskedBatch:
+    """Pad sequences and mask them (masking.draw_masks)."""
+    lengths = np.array([len(ids) for ids in chosen])
+    flat = np.concatenate(chosen).astype(np.int64)
+    candidates = np.setdiff1d(np.arange(pieces), np.array(special))
+    masks = draw_masks(flat, np.concatenate([[0], np.cumsum(lengths)]), rate, 1, special.mask, candidates, rng)
+    row = np.repeat(np.arange(len(chosen)), np.diff(masks.offsets[0]))
+    column = masks.positions.astype(np.int64)
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    input_ids = np.full(mask.shape, special.pad)
+    input_ids[mask] = flat
+    gold = input_ids[row, column]
+    input_ids[row, column] = masks.inputs
+    return MaskedBatch(*(torch.from_numpy(array) for array in (input_ids, mask, row, column, gold)))
+
+
+def train_masked_lm(
+    model: XLMRobertaForMaskedLM,
+    texts: Mapping[str, Sequences],
+    special: SpecialIds,
+    schedule: Schedule,
+    seed: int,
+    title: str,
+    scratch: Path | None = None,
+    checkpoint_every: int = 0,
+) -> int:
+    """Train `model` in place; returns the tokens read.
+
+    Args:
+        model: with its first weights.
+        texts: training text by language.
+        special: ids of the special pieces.
+        schedule: optimisation.
+        seed: decides batches, masks and dropout.
+        title: names the work in messages.
+        scratch: folder of the checkpoint, for this very training only; None keeps none.
+        checkpoint_every: steps between two checkpoints.
+
+    Raises:
+        UserError: the loss is not finite.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device)  # type: ignore[arg-type]  # transformers hides the signature
+    model.train()
+    torch.manual_seed(seed)
+    head, optimizer = MaskedHead(model), _optimizer(model, schedule.learning_rate)
+    draw = _Draw(list(texts.values()), schedule)
+    state: dict[str, Any] = {"step": 0, "tokens": 0}
+    checkpoint = scratch / "checkpoint.safetensors" if scratch else None
+    if checkpoint:
+        state = load_checkpoint(checkpoint, {"model": model}, optimizer) or state
+    with Progress(title, schedule.steps, "steps") as progress:
+        progress.add(state["step"])
+        while state["step"] < schedule.steps:
+            step = state["step"]
+            rng = np.random.default_rng([seed, step])
+            chosen = draw(rng)
+            batch = mask_batch(chosen, schedule.mask_rate, special, model.config.vocab_size, rng)
+            for group in optimizer.param_groups:
+                group["lr"] = schedule.learning_rate * _share(step, schedule)
+            loss = _losses(model, head, batch, device).mean()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            value = float(loss.detach())
+            if not np.isfinite(value):
+                raise UserError(f"{title}: step {step + 1}: the loss is {value}; try a lower learning rate")
+            optimizer.step()
+            state = {"step": step + 1, "tokens": state["tokens"] + sum(map(len, chosen))}
+            progress.add(1, f"loss {value:.3f}")
+            if checkpoint and state["step"] % checkpoint_every == 0 and state["step"] < schedule.steps:
+                save_checkpoint(checkpoint, {"model": model}, optimizer, state)
+    model.cpu().eval()
+    return state["tokens"]
+
+
+@torch.no_grad()
+def measure_masked_lm(
+    model: XLMRobertaForMaskedLM, text: Sequences, special: SpecialIds, batch_tokens: int, rate: float, seed: int
+) -> tuple[float, int]:
+    """Mean cross-entropy at masked positions in nats, and their number; the same masks for the same arguments."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device).eval()  # type: ignore[arg-type]
+    head, rng, total, positions = MaskedHead(model), np.random.default_rng(seed), 0.0, 0
+    order = np.argsort(np.diff(text.offsets), kind="stable")
+    rows = max(1, batch_tokens // int(np.diff(text.offsets).max()))
+    for start in range(0, len(order), rows):
+        batch = mask_batch(text.take(order[start : start + rows]), rate, special, model.config.vocab_size, rng)
+        losses = _losses(model, head, batch, device)
+        total += float(losses.double().sum())
+        positions += len(losses)
+    model.cpu()
+    return total / positions, positions
+
+
+class _Draw:
+    """Draws the sequences of a step: a language by its share of the tokens, then any of its sequences."""
+
+    def __init__(self, texts: list[Sequences], schedule: Schedule) -> None:
+        tokens = np.array([len(text.ids) for text in texts], np.float64)
+        weights = tokens ** (1.0 / schedule.sampling_temperature)
+        lengths = tokens / np.array([len(text.offsets) - 1 for text in texts])
+        # `weights` are shares of tokens; a language of short sequences needs more of them.
+        self._shares = weights / lengths / (weights / lengths).sum()
+        self._rows = max(1, int(schedule.batch_tokens / float(self._shares @ lengths)))
+        self._texts = texts
+
+    def __call__(self, rng: np.random.Generator) -> list[np.ndarray]:
+        counts = rng.multinomial(self._rows, self._shares)
+        return [
+            sequence
+            for text, count in zip(self._texts, counts, strict=True)
+            for sequence in text.take(rng.integers(0, len(text.offsets) - 1, count))
+        ]
+
+
+def _losses(model: XLMRobertaForMaskedLM, head: MaskedHead, batch: MaskedBatch, device: torch.device) -> torch.Tensor:
+    """(P,) nats."""
+    input_ids, mask, row, column, gold = (tensor.to(device) for tensor in batch)
+    hidden = model.roberta(input_ids, attention_mask=mask).last_hidden_state
+    return nn.functional.cross_entropy(head.logits(hidden[row, column]), gold, reduction="none")
+
+
+def _optimizer(model: XLMRobertaForMaskedLM, learning_rate: float) -> torch.optim.Optimizer:
+    named = list(model.named_parameters())
+    plain = [parameter for name, parameter in named if any(part in name for part in NO_DECAY)]
+    decayed = [parameter for name, parameter in named if not any(part in name for part in NO_DECAY)]
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+
+
+def _share(step: int, schedule: Schedule) -> float:
+    """Of the peak: a linear rise, then linear to zero, never zero."""
+    warm = schedule.warmup_fraction * schedule.steps
+    rise = (step + 1) / warm if warm else 1.0
+    return min(rise, (schedule.steps - step) / (schedule.steps - warm), 1.0)

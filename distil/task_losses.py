@@ -1,0 +1,50 @@
+"""What a classifier is taught: pure functions on tensors. U units (texts or words), C labels."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def soft_label_kd(student_logits: Tensor, teacher_log_probs: Tensor, temperature: float) -> Tensor:
+    """KL(teacher ‖ student) at temperature T, times T² (Hinton et al. 2015, section 2).
+
+    Args:
+        student_logits: (U, C) unnormalised scores, T not yet applied.
+        teacher_log_probs: (U, C) log-probabilities at temperature 1; they may be those of an averaged ensemble.
+        temperature: T > 0, dimensionless.
+
+    Returns:
+        (U,) nats, float32.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if student_logits.shape != teacher_log_probs.shape:
+        raise ValueError(f"student {tuple(student_logits.shape)}, teacher {tuple(teacher_log_probs.shape)}")
+    teacher = (teacher_log_probs.float() / temperature).log_softmax(dim=-1)
+    student = (student_logits.float() / temperature).log_softmax(dim=-1)
+    return (teacher.exp() * (teacher - student)).sum(dim=-1) * temperature**2
+
+
+def task_distillation(
+    student_logits: Tensor, gold: Tensor, teacher_log_probs: Tensor, temperature: float, weight: float
+) -> Tensor:
+    """(1 - weight) * cross-entropy on the gold label + weight * `soft_label_kd`, each where there is one.
+
+    Args:
+        student_logits: (U, C) unnormalised scores.
+        gold: (U,) int64 labels, negative where none is known.
+        teacher_log_probs: (U, C) log-probabilities, nan where there are none.
+        temperature: T > 0, dimensionless.
+        weight: of the teacher's part, 0 to 1.
+
+    Returns:
+        (U,) nats, float32.
+    """
+    labelled = gold >= 0
+    cross = functional.cross_entropy(student_logits.float(), gold.clamp(min=0), reduction="none")
+    taught = ~teacher_log_probs.isnan().any(dim=-1)
+    targets = torch.where(taught[:, None], teacher_log_probs, torch.zeros_like(teacher_log_probs))
+    kd = soft_label_kd(student_logits, targets, temperature)
+    zero = torch.zeros_like(cross)
+    return (1 - weight) * torch.where(labelled, cross, zero) + weight * torch.where(taught, kd, zero)

@@ -1,0 +1,73 @@
+"""Text of a task's kind without labels, in the task's own shape: what a fine-tuned teacher may label."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from distil.clean import clean_line
+from distil.overlap import HeldOut, fold_key
+from distil.sample import corpus_sentences, read_lexicon
+from distil.sources import TABLE_FORMATS, TEXT_FORMATS, find_files, read_blocks
+from distil.tasks.config import Account, TaskConfig
+from distil.tasks.normalise import normalise
+from distil.tasks.words import into_tokens
+
+
+class UnlabelledText(NamedTuple):
+    """A text."""
+
+    text: str
+
+
+class UnlabelledTokens(NamedTuple):
+    """A sentence in tokens."""
+
+    tokens: list[str]
+
+
+def unlabelled_rows(
+    name: str, config: TaskConfig, language: str, texts: dict[str, list[str]], account: Account
+) -> Iterator[UnlabelledText | UnlabelledTokens]:
+    """The usable texts of a language, each once, without those of the task's own splits.
+
+    Args:
+        name: of the task.
+        config: its block of `tasks:`.
+        language: code.
+        texts: split -> the text of each of its rows.
+        account: counts `not_utf8`, `empty`, `empty_after_normalising`, `held_out` (it gives away a dev or test text),
+            `in_train`, `duplicate` and what reading the file counts.
+    """
+    held_out = HeldOut([*texts["dev"], *texts["test"]])
+    train = frozenset(map(fold_key, texts["train"]))
+    seen = set(train)
+    for text in _texts(name, config, language, account):
+        line = clean_line(text)
+        if not line:
+            account.drop("not_utf8" if line is None else "empty")
+            continue
+        if config.normalise:
+            line = normalise(line)
+        key = fold_key(line)
+        if not line:
+            account.drop("empty_after_normalising")
+        elif key in train:
+            account.drop("in_train")
+        elif key in seen:
+            account.drop("duplicate")
+        elif line in held_out:
+            account.drop("held_out")
+        else:
+            seen.add(key)
+            yield UnlabelledText(line) if config.kind == "text_classification" else UnlabelledTokens(into_tokens(line))
+
+
+def _texts(name: str, config: TaskConfig, language: str, account: Account) -> Iterable[str]:
+    if config.source == "sample":
+        yield from corpus_sentences(read_lexicon(Path(config.unlabelled_path), language))
+        return
+    where = f"params.yaml: tasks.{name}: unlabelled"
+    formats = (*TEXT_FORMATS, *TABLE_FORMATS)
+    for path in find_files(config.unlabelled_path, config.unlabelled, {"lang": language}, formats, where):
+        for block in read_blocks(path, config.text_column, account.dropped):
+            yield from block.decode("utf-8", "surrogateescape").removesuffix("\n").split("\n")

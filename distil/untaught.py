@@ -1,0 +1,34 @@
+"""Prepared text without teacher outputs, in the place of a cache: for a training that knows the true pieces only."""
+
+import numpy as np
+
+from distil.cache import AttentionBatch
+from distil.prepared import Prepared, Shard
+
+
+class TextOnly:
+    """The text of one language, open for reading; stands where a `cache.TeacherCache` could."""
+
+    attention_form = "none"
+
+    def __init__(self, prepared: Prepared) -> None:
+        """`prepared`: the language's text."""
+        self.prepared = prepared
+        self.layers: list[int] = []
+
+    def open(self, split: str, number: int) -> tuple[Shard, "NoTargets"]:
+        """Shard `number` of a split."""
+        return self.prepared.open(self.prepared.shards(split)[number]), NoTargets()
+
+
+class NoTargets:
+    """Stands where a `cache.CachedShard` could: nothing is kept of any position."""
+
+    def logits(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """No entries at masked positions (P,): ids (P, 0), log-probabilities (P, 0), log_scales (P,) of 0."""
+        nothing = np.zeros((len(rows), 0), np.float32)
+        return nothing.astype(np.int64), nothing, np.zeros(len(rows), np.float32)
+
+    def attention(self, sequences: np.ndarray, variants: np.ndarray) -> AttentionBatch:
+        """Never asked for: there are no layers."""
+        raise NotImplementedError

@@ -1,0 +1,31 @@
+"""Stage export: the student's fine-tuned models and its masked LM -> ONNX in float32 and in 8 bits, measured."""
+
+from pathlib import Path
+
+from distil.export import ExportConfig, ScoredTasks, export, find_sources
+from distil.files import write_json
+from distil.params import load_languages, load_params
+from distil.parity import compare, cost, summary
+from distil.runner import Cost, run
+from distil.tasks import read_task
+
+
+def main() -> None:
+    """Write models/onnx and metrics/export.json."""
+    spent = Cost()
+    config, languages = load_params("export", ExportConfig), load_languages()
+    names, out = load_params("evaluate", ScoredTasks).tasks, Path("models/onnx")
+    tasks = {name: read_task(Path("data/tasks") / name) for name in names}
+    sources = find_sources(Path("models/finetuned/student"), Path("models/student"), names, languages)
+    models = {}
+    for source in sources:
+        export(source, config, out / source.name)
+        models[source.name] = compare(source, out / source.name, tasks[source.task or names[0]], config)
+    first = [source for source in sources if source.task == names[0]]
+    costs = cost(first[0], out / first[0].name, tasks[names[0]], Path("models/teacher"), config)
+    write_json(Path("metrics/export.json"), summary(models, [source.name for source in first], costs))
+    spent.write(Path("metrics/cost/export.json"))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,21 @@
+"""Stage footprint: what teacher and student cost whoever runs them -> metrics/footprint.json."""
+
+from pathlib import Path
+
+from distil.files import write_json
+from distil.footprint import FootprintConfig, measure
+from distil.params import load_languages, load_params
+from distil.runner import Cost, machine, run
+
+
+def main() -> None:
+    """Measure models/teacher and models/student in turn on text of data/raw."""
+    cost, config = Cost(), load_params("footprint", FootprintConfig)
+    files = {code: Path(f"data/raw/{code}.txt") for code in load_languages()}
+    found = measure({name: Path("models") / name for name in ("teacher", "student")}, files, config)
+    write_json(Path("metrics/footprint.json"), {"machine": machine(), **found})
+    cost.write(Path("metrics/cost/footprint.json"))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,39 @@
+"""Stage no_teacher: the student's shape trained on the same text without a teacher; what one is worth."""
+
+import shutil
+from pathlib import Path
+
+from filelock import FileLock
+
+from distil.files import atomic_folder, scratch_folder, write_json
+from distil.fingerprint import stage_code, training_key
+from distil.no_teacher import open_texts, train_without_teacher
+from distil.params import load_languages, load_params, load_seed
+from distil.runner import Cost, run
+from distil.student import StudentConfig
+from distil.train import TrainConfig
+
+
+def main() -> None:
+    """Write models/no_teacher and metrics/no_teacher."""
+    cost = Cost()
+    languages, seed = load_languages(), load_seed()
+    # What plays no part is set to one value, so that it does not decide where a killed run continues.
+    shape = load_params("student", StudentConfig).model_copy(update={"init": "random", "init_layers": ()})
+    config = load_params("train", TrainConfig).model_copy(update={"patience": 0})
+    tokenizer, metrics = Path("models/tokenizer"), Path("metrics/no_teacher")
+    texts = open_texts(languages, Path("data/prepared"), tokenizer)
+    chosen = {"languages": languages, "seed": seed, "student": shape.model_dump(), "train": config.model_dump()}
+    key = training_key(chosen, texts, tokenizer, stage_code("no_teacher"))
+    scratch = scratch_folder("no_teacher", key)
+    with FileLock(scratch / "lock"), atomic_folder(Path("models/no_teacher")) as out:
+        summary, outcome = train_without_teacher(
+            texts, languages, shape, config, seed, Path("models/teacher/config.json"), tokenizer, out, metrics, scratch
+        )
+    write_json(metrics / "summary.json", {"key": key, **summary})
+    cost.write(Path("metrics/cost/no_teacher.json"), **outcome.cost)
+    shutil.rmtree(scratch)
+
+
+if __name__ == "__main__":
+    run(main)

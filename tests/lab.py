@@ -1,0 +1,96 @@
+"""A folder to fine-tune in: the toy world's teacher, also as the student, and two small tasks that can be learned."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from distil.evaluate import EvaluateConfig
+from distil.finetune import FinetuneConfig
+from distil.finetune_task import finetune_task
+from distil.finetuned import FinetunedModels
+from distil.task_targets import Targets
+from distil.tasks import Task, read_task
+from distil.tasks.config import TaskConfig
+from distil.tasks.write import write_task
+from distil.teach import teach
+from tests import toy
+
+ROOT = Path(__file__).parent.parent
+CONFIG = FinetuneConfig.model_validate({
+    "teacher": {"epochs": 4, "learning_rate": 0.002}, "student": {"epochs": 4, "learning_rate": 0.002},
+    "batch_size": 8, "max_length": 40, "dropout": 0.1, "warmup_fraction": 0.1, "weight_decay": 0.01,
+    "task_distillation": True, "task_temperature": 2.0, "task_weight": 0.5,
+})  # fmt: skip
+SCORING = EvaluateConfig.model_validate(
+    {"tasks": ["words"], "seeds": [1], "languages": "joint", "bootstrap_resamples": 200}
+)
+TASK: dict[str, Any] = {
+    "source": "files", "verify": "", "normalise": False, "max_train_rows": 0, "max_dev_rows": 0, "max_test_rows": 0,
+    "max_unlabelled_rows": 20, "unlabelled": "{lang}/unlabelled.txt", "text_column": "text", "label_column": "label",
+}  # fmt: skip
+LABELS = {"words": ["good", "bad"], "names": ["O", "B-PER", "I-PER"]}
+SPLITS = {"train": (0, 96), "dev": (96, 116), "test": (116, 146)}
+
+
+def make_lab(root: Path, world: Path) -> Path:
+    """Models and tasks below `root`, and the code behind links."""
+    for name in ("distil", "stages", "dvc.yaml"):
+        (root / name).symlink_to(ROOT / name)
+    for model in ("teacher", "student"):
+        shutil.copytree(world / "models/teacher", root / "models" / model)
+    for number, language in enumerate(toy.LANGUAGES):
+        lines = toy.sentences(170, 20 + number)
+        _write_words(root / "in/words" / language, lines)
+        _write_names(root / "in/names" / language, lines)
+    for name, kind in (("words", "text_classification"), ("names", "token_classification")):
+        path = str(root / "in" / name)
+        pattern = "{lang}/{split}.tsv" if name == "words" else "{lang}/{split}.txt"
+        config = TaskConfig(path=path, unlabelled_path=path, pattern=pattern, kind=kind, labels=LABELS[name], **TASK)
+        write_task(name, config, toy.LANGUAGES, 1, root / "data/tasks" / name)
+    return root
+
+
+def _write_words(folder: Path, lines: list[str]) -> None:
+    """The first word tells the label."""
+    folder.mkdir(parents=True)
+    rows = [f"{('zuri', 'baya')[i % 2]} {line}" for i, line in enumerate(lines)]
+    for split, (start, stop) in SPLITS.items():
+        labelled = [f"{row}\t{LABELS['words'][i % 2]}" for i, row in enumerate(rows)][start:stop]
+        (folder / f"{split}.tsv").write_text("\n".join(["text\tlabel", *labelled]) + "\n", encoding="utf-8")
+    (folder / "unlabelled.txt").write_text("\n".join(rows[146:]) + "\n", encoding="utf-8")
+
+
+def _write_names(folder: Path, lines: list[str]) -> None:
+    """After `bwana` come a name of two words."""
+    folder.mkdir(parents=True)
+    sentences = [[*line.split()[:2], "bwana", "Juma", "Otieno", *line.split()[2:3]] for line in lines]
+    for split, (start, stop) in SPLITS.items():
+        tagged = [[(word, {"Juma": "B-PER", "Otieno": "I-PER"}.get(word, "O")) for word in words]
+                  for words in sentences[start:stop]]  # fmt: skip
+        text = "\n".join("".join(f"{word} {tag}\n" for word, tag in words) for words in tagged)
+        (folder / f"{split}.txt").write_text(text, encoding="utf-8")
+    (folder / "unlabelled.txt").write_text("\n".join(map(" ".join, sentences[146:])) + "\n", encoding="utf-8")
+
+
+def task_of(name: str) -> Task:
+    """A task of the lab, which is the working directory."""
+    return read_task(Path("data/tasks") / name)
+
+
+def tuned(
+    model: str, name: str, seeds: tuple[int, ...] = (1,), mode: str = "joint", out: str = "models/finetuned",
+    config: FinetuneConfig = CONFIG,
+) -> FinetunedModels:  # fmt: skip
+    """Fine-tune in the lab as the stage does; `student` needs what `taught` writes."""
+    task, folder = task_of(name), Path(out) / model / name
+    taught = model == "student" and config.task_distillation
+    targets = Targets(Path("data/task_targets") / name, task) if taught else None
+    finetune_task(model, task, toy.LANGUAGES, mode, list(seeds), config, targets, folder, Path("scratch"))
+    return FinetunedModels(folder)
+
+
+def taught(name: str) -> Path:
+    """The distributions of the fine-tuned teacher of the lab."""
+    out = Path("data/task_targets") / name
+    teach(FinetunedModels(Path("models/finetuned/teacher") / name), task_of(name), toy.LANGUAGES, out)
+    return out

@@ -1,0 +1,119 @@
+"""The student without a teacher: the same shape, text, masks and batches, and nothing of the teacher."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from distil.batches import CorpusIndex
+from distil.errors import UserError
+from distil.files import read_json, sha256_file, write_json
+from distil.no_teacher import open_texts, train_without_teacher
+from tests import toy
+from tests.test_train import TRAIN, caches, distil, rows
+
+ROOT = Path(__file__).parent.parent
+
+
+def untaught(world: Path, out: Path, config: Any = TRAIN):
+    for name in ("student", "metrics", "scratch"):
+        (out / name).mkdir(parents=True, exist_ok=True)
+    texts = open_texts(toy.LANGUAGES, world / "data/prepared", world / "models/tokenizer")
+    return train_without_teacher(
+        texts, toy.LANGUAGES, toy.SHAPE, config, 1, world / "models/teacher/config.json", world / "models/tokenizer",
+        out / "student", out / "metrics", out / "scratch",
+    )  # fmt: skip
+
+
+def test_it_learns_the_text_and_keeps_its_best_weights(world: Path, tmp_path: Path) -> None:
+    summary, outcome = untaught(world, tmp_path, TRAIN.model_copy(update={"patience": 1}))
+    heldout = rows(tmp_path / "metrics/heldout.csv")
+    assert float(heldout[0]["loss"]) > summary["heldout"]["swa"]["loss"]
+    best = min(heldout, key=lambda row: float(row["loss"]))
+    assert int(best["step"]) == summary["best_step"] == outcome.best_step
+    assert summary["steps"] == int(heldout[-1]["step"]) and not outcome.stopped_early  # patience plays no part
+    for language in toy.LANGUAGES:
+        figures = summary["heldout"][language]
+        assert figures["loss"] == figures["student_nll"] == pytest.approx(figures["masked_lm"])
+        assert float(best[f"{language}.nll"]) == figures["student_nll"]
+        assert "kl" not in figures and "teacher_accuracy" not in figures
+    last = rows(tmp_path / "metrics/train.csv")[-1]
+    assert float(last["loss"]) == pytest.approx(float(last["masked_lm"]), rel=0.02)  # a mean of steps, one of places
+    assert {"swa.masked_lm", "yor.masked_lm"} <= last.keys() and "logit_kd" not in last
+
+
+def test_it_sees_the_batches_and_masks_of_the_student_with_a_teacher(world: Path) -> None:
+    texts = open_texts(toy.LANGUAGES, world / "data/prepared", world / "models/tokenizer")
+    with_teacher, without = CorpusIndex(caches(world), "train"), CorpusIndex(texts, "train")
+    plans = [list(index.plan_epoch(1, 512, 2.0, 7)) for index in (with_teacher, without)]
+    assert len(plans[0]) == len(plans[1])
+    for one, other in zip(*plans, strict=True):
+        taught, alone = with_teacher.load(one), without.load(other)
+        for field in ("input_ids", "mask", "masked_sequence", "masked_position", "gold", "languages"):
+            assert torch.equal(getattr(taught, field), getattr(alone, field)), field
+        assert alone.kept.ids.shape == (len(alone.gold), 0) and len(alone.attention) == 0
+
+
+def test_it_has_the_shape_of_the_student_with_a_teacher_and_loads_with_transformers(
+    world: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    short = TRAIN.model_copy(update={"epochs": 1})
+    taught, alone = distil(world, tmp_path / "a", config=short)[0], untaught(world, tmp_path / "b", short)[0]
+    assert taught["student"] == alone["student"]
+    model = AutoModelForMaskedLM.from_pretrained(tmp_path / "b/student")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "b/student")
+    assert model(**tokenizer("aeị <mask>", return_tensors="pt")).logits.shape[-1] == len(tokenizer)
+
+
+def test_it_needs_no_cache_and_no_teachers_weights(own_world: Path, tmp_path: Path) -> None:
+    shutil.rmtree(own_world / "data/teacher")
+    (own_world / "models/teacher/model.safetensors").unlink()
+    summary, _ = untaught(own_world, tmp_path, TRAIN.model_copy(update={"epochs": 1}))
+    assert np.isfinite(summary["heldout"]["swa"]["loss"])
+
+
+def test_a_killed_run_goes_on_and_ends_bit_for_bit_as_an_uninterrupted_one(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distil import train
+
+    untaught(world, tmp_path / "whole")
+    original, looks = train.measure, []
+
+    def killed(*args: Any) -> Any:
+        looks.append(1)
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    monkeypatch.setattr(train, "measure", killed)
+    with pytest.raises(KeyboardInterrupt):
+        untaught(world, tmp_path / "killed")
+    assert (tmp_path / "killed/scratch/checkpoint.safetensors").is_file()
+    untaught(world, tmp_path / "killed")
+    for name in ("student/model.safetensors", "metrics/train.csv", "metrics/heldout.csv"):
+        assert sha256_file(tmp_path / "whole" / name) == sha256_file(tmp_path / "killed" / name), name
+
+
+def test_text_of_another_tokenizer_and_a_config_without_positions_are_refused(own_world: Path, tmp_path: Path) -> None:
+    config = own_world / "models/teacher/config.json"
+    write_json(config, {name: value for name, value in read_json(config, "teacher").items() if "position" not in name})
+    with pytest.raises(UserError, match=r"config\.json: expected max_position_embeddings, found none"):
+        untaught(own_world, tmp_path)
+    path = own_world / "models/tokenizer/tokenizer.json"
+    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match="tokenizer_sha256: expected"):
+        untaught(own_world, tmp_path)
+
+
+def test_no_change_of_loss_layers_or_cache_reruns_it() -> None:
+    block = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["no_teacher"]
+    assert not {param.split(".")[0] for param in block["params"]} & {"loss", "layer_map", "cache_teacher", "teacher"}
+    assert not {"student.init", "student.init_layers", "train.patience"} & set(block["params"])
+    assert not {"data/teacher", "models/teacher"} & set(block["deps"])
