@@ -37,10 +37,38 @@ class Ranks(NamedTuple):
             tensor.detach().copy_(flat[start : start + tensor.numel()].view_as(tensor))
             start += tensor.numel()
 
+    def sums(self, numbers: Sequence[float]) -> list[float]:
+        """The sum of each number over all processes."""
+        if self.world == 1:
+            return list(numbers)
+        total = torch.tensor(numbers, dtype=torch.float64, device=rank_device())
+        self.sum_([total])
+        return [float(number) for number in total]
+
+    def of_main(self, number: float) -> float:
+        """What the main process has there, so that all decide alike."""
+        return self.sums([number if self.is_main else 0.0])[0]
+
     def wait(self) -> None:
         """Until all processes are here."""
         if self.world > 1:
             torch.distributed.barrier()
+
+
+class Share:
+    """Deals pieces of work out to the processes in turn, without a word between them."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks, self._dealt = ranks, 0
+
+    def takes_next(self) -> bool:
+        """Whether the next piece is this process's."""
+        mine = self._dealt % self._ranks.world == self._ranks.rank
+        self._dealt += 1
+        return mine
+
+
+ALONE = Ranks()
 
 
 def launched() -> bool:
