@@ -25,7 +25,8 @@ def main():
     ranks = join()
     share, other = torch.full((2,), float(ranks.rank + 1)), torch.tensor(float(ranks.rank))
     ranks.sum_([share, other])
-    print("sums", share.tolist(), float(other), flush=True)
+    sys.stdout.write(f"sums {share.tolist()} {float(other)}\n")
+    sys.stdout.flush()
     what = sys.argv[1]
     if what == "fault":
         raise UserError("toy: expected a, found b")
