@@ -6,6 +6,7 @@ new language or more text computes only what is missing.
 
 import logging
 import os
+import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from distil.files import read_json, sha256_file, sha256_json, write_arrays, writ
 from distil.outputs import TeacherOutputs
 from distil.prepared import Prepared
 from distil.progress import Progress
+from distil.ranks import Ranks, Share
 
 log = logging.getLogger("distil")
 
@@ -27,7 +29,13 @@ MAX_SHARD_BYTES = 256_000_000
 
 
 def cache_language(
-    prepared: Prepared, outputs: TeacherOutputs, identity: dict[str, Any], out: Path, scratch: Path, progress: Progress
+    prepared: Prepared,
+    outputs: TeacherOutputs,
+    identity: dict[str, Any],
+    out: Path,
+    scratch: Path,
+    progress: Progress,
+    share: Share | None = None,
 ) -> dict[str, Any]:
     """Write the cache of one language to `out`; shards found finished in `scratch` are taken from there.
 
@@ -38,9 +46,11 @@ def cache_language(
         out: the language's folder.
         scratch: where finished shards are kept.
         progress: counts tokens.
+        share: which shards this process takes, None for all; with less than all, `out` is not whole, but `scratch` is
+            once every process has taken its own.
 
     Returns:
-        The manifest.
+        The manifest, of the shards taken.
     """
     config = outputs.config
     manifest: dict[str, Any] = {
@@ -71,6 +81,8 @@ def cache_language(
             files: list[Future[dict[str, Any]]] = []
             for entry in entries:
                 _check_size(entry, prepared, outputs, form, split)
+                if share and not share.takes_next():
+                    continue
                 finished = scratch / f"{sha256_json({**key, 'prepared_sha256': entry['sha256']})[:32]}.safetensors"
                 arrays = None
                 if not _is_finished(finished):
@@ -93,6 +105,18 @@ def cache_language(
             }
     write_json(out / "manifest.json", manifest)
     return manifest
+
+
+def fill(
+    texts: list[Prepared], outputs: TeacherOutputs, identity: dict[str, Any], scratch: Path, progress: Progress,
+    ranks: Ranks,
+) -> None:  # fmt: skip
+    """Each process computes its share of the shards of `texts`; afterwards all of them lie finished in `scratch`."""
+    share = Share(ranks)
+    with tempfile.TemporaryDirectory(dir=scratch) as unused:
+        for number, text in enumerate(texts):
+            cache_language(text, outputs, identity, Path(unused) / str(number), scratch, progress, share)
+    ranks.wait()
 
 
 def _write(entry: dict[str, Any], arrays: dict[str, np.ndarray] | None, finished: Path, target: Path) -> dict[str, Any]:

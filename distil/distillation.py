@@ -14,6 +14,7 @@ from distil.files import read_json, sha256_file
 from distil.initialise import Text, start_from_teacher
 from distil.objective import LayerPair, LossConfig, Objective
 from distil.prepared import Prepared, masked_input
+from distil.ranks import ALONE, Ranks
 from distil.student import StudentConfig, build_student, describe, save_student
 from distil.teacher import load_masked_lm
 from distil.train import Outcome, TrainConfig, train
@@ -66,8 +67,9 @@ def distil_student(
     metrics: Path,
     scratch: Path,
     live: Callable[[int, dict[str, float]], None],
+    ranks: Ranks = ALONE,
 ) -> tuple[dict[str, Any], Outcome]:
-    """Train a student and write it to `out`, a Hugging Face folder with its tokenizer.
+    """Train a student and write it to `out`, a Hugging Face folder with its tokenizer; of several processes one writes.
 
     Returns:
         The summary (docs/design.md, metrics/distil/summary.json, without its key) and what the training came to.
@@ -101,8 +103,9 @@ def distil_student(
         start_from_teacher(model, source, pieces_kept, student.init_layers, text)
         del source
     objective = Objective(model, caches[0], loss, layer_map)
-    outcome = train(model, objective, caches, languages, config, seed, metrics, scratch, live, "distil")
-    save_student(model, tokenizer, out)
+    outcome = train(model, objective, caches, languages, config, seed, metrics, scratch, live, "distil", ranks)
+    if ranks.is_main:
+        save_student(model, tokenizer, out)
     splits = [split for cache in caches for split in cache.manifest["splits"].values()]
     size, tokens = sum(split["bytes"] for split in splits), sum(split["tokens"] for split in splits)
     form = caches[0].logit_format("train")

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from distil.files import write_text
 from distil.objective import Term
+from distil.ranks import Ranks
 
 # Figures of `heldout.measure` by their names in heldout.csv, where they have others.
 HELDOUT_NAMES = {"student_accuracy": "accuracy", "student_nll": "nll"}
@@ -60,8 +61,8 @@ def _write_csv(path: Path, fields: list[str], rows: list[dict[str, Any]]) -> Non
 class Window:
     """Sums over the steps of one row of train.csv."""
 
-    def __init__(self, languages: list[str]) -> None:
-        self._languages = languages
+    def __init__(self, languages: list[str], terms: Sequence[str]) -> None:
+        self._languages, self._terms = languages, terms
         self._sums: dict[str, list[float]] = {}
 
     def add(self, loss: float, terms: dict[str, Term]) -> None:
@@ -82,8 +83,14 @@ class Window:
         entry[0] += total
         entry[1] += count
 
-    def take(self) -> dict[str, float]:
-        """Means since the last take."""
+    def take(self, ranks: Ranks) -> dict[str, float]:
+        """Means since the last take, over all processes."""
+        if ranks.world > 1:
+            names = ["loss", *self._terms]
+            names += [f"{language}.{term}" for language in self._languages for term in self._terms]
+            flat = ranks.sums([number for name in names for number in self._sums.get(name, (0.0, 0))])
+            pairs = zip(names, zip(flat[::2], flat[1::2], strict=True), strict=True)
+            self._sums = {name: [total, int(count)] for name, (total, count) in pairs if count}
         means = {name: round(total / count, 6) for name, (total, count) in self._sums.items()}
         self._sums = {}
         return means

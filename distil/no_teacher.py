@@ -12,6 +12,7 @@ from distil.errors import UserError
 from distil.files import read_json
 from distil.objective import WITHOUT_TEACHER, Objective
 from distil.prepared import Prepared
+from distil.ranks import ALONE, Ranks
 from distil.student import StudentConfig, build_student, describe, save_student
 from distil.train import Outcome, TrainConfig, train
 from distil.untaught import TextOnly
@@ -37,6 +38,7 @@ def train_without_teacher(
     out: Path,
     metrics: Path,
     scratch: Path,
+    ranks: Ranks = ALONE,
 ) -> tuple[dict[str, Any], Outcome]:
     """Train it by masked-LM cross-entropy and write it to `out`, a Hugging Face folder with its tokenizer.
 
@@ -53,6 +55,7 @@ def train_without_teacher(
         out: an empty folder.
         metrics: folder of train.csv and heldout.csv.
         scratch: folder of the checkpoint.
+        ranks: the processes that train together; the main one alone writes.
 
     Returns:
         The summary (docs/design.md, metrics/no_teacher/summary.json, without its key) and what the training came to.
@@ -66,9 +69,20 @@ def train_without_teacher(
     objective = Objective(model, None, WITHOUT_TEACHER, [])
     patient = config.model_copy(update={"patience": 0})
     outcome = train(
-        model, objective, texts, languages, patient, seed, metrics, scratch, lambda step, figures: None, "no_teacher"
+        model,
+        objective,
+        texts,
+        languages,
+        patient,
+        seed,
+        metrics,
+        scratch,
+        lambda step, figures: None,
+        "no_teacher",
+        ranks,
     )
-    save_student(model, tokenizer, out)
+    if ranks.is_main:
+        save_student(model, tokenizer, out)
     summary = {
         "steps": outcome.steps,
         "epochs": config.epochs,

@@ -237,10 +237,20 @@ class Objective(nn.Module):
             for name in self._vectors
         }
 
-    def total(self, terms: dict[str, Term]) -> Tensor:
-        """The scalar that is minimised."""
-        weighted = [weight * masked_mean(terms[name].values) for name, weight in self.weights.items() if weight > 0]
-        return torch.stack(weighted).sum()
+    def total(self, terms: dict[str, Term], counts: dict[str, float] | None = None) -> Tensor:
+        """The scalar that is minimised, or with `counts` this process's part of it.
+
+        Args:
+            terms: from `terms`; a part of the batch's where several processes share it, {} where it has none.
+            counts: elements of each term in the whole batch; None where `terms` is all of it.
+        """
+        weighted = [
+            weight * (masked_mean(terms[name].values) if counts is None
+                      else terms[name].values.sum() / max(counts[name], 1))
+            for name, weight in self.weights.items()
+            if weight > 0 and name in terms
+        ]  # fmt: skip
+        return torch.stack(weighted).sum() if weighted else torch.zeros((), device=self._student[0].device)
 
     def look(self, means: dict[str, float]) -> float:
         """The same from the means of the terms."""

@@ -16,6 +16,7 @@ from distil.errors import UserError
 from distil.memory import give_back_freed_memory
 from distil.params import Params
 from distil.prepared import Shard, masked_input
+from distil.ranks import rank_device
 from distil.targets import KeptEntries, sample_entries, top_entries
 from distil.teacher import AttentionTap, MaskedHead, resolve_layer
 
@@ -50,7 +51,7 @@ class TeacherOutputs:
         Raises:
             UserError: an attention layer that the teacher does not have.
         """
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = rank_device()
         self.model = model
         self.model.to(self.device)  # type: ignore[arg-type]  # transformers hides the signature
         self.config, self.seed, self.pieces = config, seed, len(teacher_ids)

@@ -1,6 +1,7 @@
 """What every stage's process does around its work: logging, clean ends, and what the work cost."""
 
 import errno
+import json
 import logging
 import os
 import platform
@@ -14,11 +15,12 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from distil.errors import UserError
-from distil.files import write_json
+from distil.files import write_json, write_text
 
 log = logging.getLogger("distil")
 
 INTERRUPTED = 130
+MESSAGE_FILE = "DISTIL_MESSAGE_FILE"  # where one of several processes leaves its last words; see distil/launch.py
 UNITS = ("tokens", "rows", "lines")
 
 
@@ -27,7 +29,9 @@ def run(main: Callable[[], None]) -> NoReturn:
 
     Anything else is our own mistake and keeps its traceback.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    # Of several processes only the first reports on its progress.
+    level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     for noisy in ("httpx", "httpx2", "matplotlib", "datasets", "alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -65,7 +69,12 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
 
 
 def _end(message: str, status: int) -> NoReturn:
-    sys.stderr.write(message + "\n")
+    file = os.environ.get(MESSAGE_FILE) if "RANK" in os.environ else None
+    if file is None:
+        sys.stderr.write(message + "\n")
+    elif status == 1:
+        # All processes may fail alike: the one that started them says it, once.
+        write_text(Path(file), json.dumps(message.removeprefix("error: ")))
     sys.exit(status)
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import nn
 from transformers import XLMRobertaForMaskedLM
 
-from distil.batches import Batch, CorpusIndex, ahead
+from distil.batches import Batch, CorpusIndex, Drawn, ahead
 from distil.cache import TeacherCache
 from distil.checkpoint import load_checkpoint, save_checkpoint
 from distil.errors import UserError
@@ -21,6 +21,7 @@ from distil.history import History, Window
 from distil.objective import Objective, Term
 from distil.params import Params
 from distil.progress import Progress
+from distil.ranks import ALONE, Ranks, rank_device
 from distil.untaught import TextOnly
 
 log = logging.getLogger("distil")
@@ -59,8 +60,15 @@ class _Training:
     """The state of one training: what a checkpoint holds, and the step."""
 
     def __init__(
-        self, student: XLMRobertaForMaskedLM, objective: Objective, config: TrainConfig, total_tokens: int, title: str
+        self,
+        student: XLMRobertaForMaskedLM,
+        objective: Objective,
+        config: TrainConfig,
+        total_tokens: int,
+        title: str,
+        ranks: Ranks,
     ) -> None:
+        self.ranks = ranks
         self.student, self.objective, self.config, self.total_tokens = student, objective, config, total_tokens
         self.title = title
         named = [*student.named_parameters(), *objective.named_parameters()]
@@ -86,8 +94,11 @@ class _Training:
         # The first step does not stand still, and neither does one past the estimate of the total.
         return self.config.learning_rate * max(share, 0.001)
 
-    def step(self, batch: Batch, languages: list[str]) -> tuple[float, dict[str, Term]]:
+    def step(self, batch: Batch | None, languages: list[str]) -> tuple[float, dict[str, Term]]:
         """One optimiser step; returns its loss and terms.
+
+        Of several processes each has its part of the batch (None where there are fewer sequences than processes): every
+        mean is taken over the whole batch and gradients are added up, so that all take the step that one alone would.
 
         Raises:
             UserError: the loss or the gradient is not finite; names the step and the batch.
@@ -95,26 +106,41 @@ class _Training:
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        terms = self.objective.terms(batch, self.objective.logits(batch), "train")
-        loss = self.objective.total(terms)
+        terms = self.objective.terms(batch, self.objective.logits(batch), "train") if batch else {}
+        loss = self.objective.total(terms, self._counts(terms))
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        if batch:
+            loss.backward()
+        if self.ranks.world > 1:
+            grads = []
+            for parameter in self.parameters:
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                grads.append(parameter.grad)
+            loss = loss.detach()
+            self.ranks.sum_([loss, *grads])
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         value = float(loss.detach())
         if not (np.isfinite(value) and bool(torch.isfinite(norm))):
-            present = ", ".join(sorted({languages[number] for number in batch.languages.tolist()}))
+            numbers = batch.languages.tolist() if batch else []
+            present = ", ".join(sorted({languages[number] for number in numbers})) or "another process"
             raise UserError(
                 f"{self.title}: step {self.state['step'] + 1}: the loss is {value}, its gradient's norm {float(norm)}, "
-                f"on {len(batch.languages)} sequences of {present}; the last checkpoint is kept; try a lower "
+                f"on {len(numbers)} sequences of {present}; the last checkpoint is kept; try a lower "
                 "train.learning_rate"
             )
         self.optimizer.step()
         self.state["step"] += 1
         return value, terms
 
+    def _counts(self, terms: dict[str, Term]) -> dict[str, float]:
+        """Elements of each term in the whole batch."""
+        names = self.objective.terms_used
+        return dict(zip(names, self.ranks.sums([len(terms[name].values) if name in terms else 0 for name in names]),
+                        strict=True))  # fmt: skip
+
     def look(self, by_language: dict[str, Any]) -> float:
         """Compare with the best so far; returns the mean loss over languages."""
-        loss = float(np.mean([figures["loss"] for figures in by_language.values()]))
+        loss = self.ranks.of_main(float(np.mean([figures["loss"] for figures in by_language.values()])))
         self.state["looks_since_best"] += 1
         if self.state["best_loss"] is None or loss < self.state["best_loss"]:
             self.state |= {"best_loss": loss, "best_step": self.state["step"], "looks_since_best": 0}
@@ -135,6 +161,7 @@ def train(
     scratch: Path,
     live: Callable[[int, dict[str, float]], None],
     title: str,
+    ranks: Ranks = ALONE,
 ) -> Outcome:
     """Train `student` in place; a run killed before continues from its checkpoint in `scratch`.
 
@@ -149,14 +176,15 @@ def train(
         scratch: folder of the checkpoint, for this very training only.
         live: gets (step, figures) as they come.
         title: the stage, for messages.
+        ranks: the processes that train together; the main one alone writes.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = rank_device()
     student.to(device)  # type: ignore[arg-type]  # transformers hides the signature
     student.train()
     objective.to(device)
     index, heldout = CorpusIndex(sources, "train"), CorpusIndex(sources, "heldout")
     per_epoch = int(index.length.sum(dtype=np.int64))
-    training = _Training(student, objective, config, per_epoch * config.epochs, title)
+    training = _Training(student, objective, config, per_epoch * config.epochs, title, ranks)
     history = History(metrics, languages, objective.terms_used, live)
     checkpoint = scratch / "checkpoint.safetensors"
     everything = {**training.modules, **{f"best_{name}": module for name, module in training.best.items()}}
@@ -164,30 +192,34 @@ def train(
     if restored:
         training.state, history.train, history.heldout = restored["state"], restored["train"], restored["heldout"]
         log.info("%s: continuing after step %d", title, training.state["step"])
-    window, wait, first = Window(languages), 0.0, training.state["tokens"]
+    ranks.wait()  # all have read the checkpoint before the main process may write the next
+    window, wait, first = Window(languages, objective.terms_used), 0.0, training.state["tokens"]
     stopped = False
 
     def save() -> None:
+        if not ranks.is_main:
+            return
         rows = {"state": training.state, "train": history.train, "heldout": history.heldout}
         save_checkpoint(checkpoint, everything, training.optimizer, rows)
 
     def look() -> None:
         by_language = measure(objective, heldout, languages, config.batch_tokens)
         history.add_heldout(training.state["step"], training.look(by_language), by_language)
-        history.write()
+        if ranks.is_main:
+            history.write()
 
     def record(epoch: int) -> None:
         rate = float(f"{training.learning_rate():.4g}")
         state = training.state
         history.add_train({"step": state["step"], "epoch": epoch, "tokens": state["tokens"], "learning_rate": rate,
-                           **window.take()})  # fmt: skip
+                           **window.take(ranks)})  # fmt: skip
 
     with Progress(title, training.total_tokens, "tokens") as progress:
         progress.add(training.state["tokens"])
         plan = _after(index, config, seed, training.state["step"])
-        for (epoch, drawn), batch, waited in ahead(plan, lambda item: index.load(item[1])):
+        for (epoch, drawn), batch, waited in ahead(plan, lambda item: _load(index, item[1], ranks)):
             wait += waited
-            value, terms = training.step(batch.to(device), languages)
+            value, terms = training.step(batch and batch.to(device), languages)
             window.add(value, terms)
             training.state["tokens"] += drawn.tokens
             progress.add(drawn.tokens, f"loss {value:.3f}")
@@ -207,7 +239,8 @@ def train(
         if training.state["step"] % config.evaluate_every:
             look()
         seconds = progress.seconds
-    history.write()
+    if ranks.is_main:
+        history.write()
     for name, module in training.modules.items():
         module.load_state_dict(training.best[name].state_dict())
     trained = training.state["tokens"] - first
@@ -223,6 +256,14 @@ def train(
             "data_wait_share": round(wait / max(seconds, 1e-9), 4),
         },
     )
+
+
+def _load(index: CorpusIndex, drawn: Drawn, ranks: Ranks) -> Batch | None:
+    """The part of a batch that is this process's; None where none is left for it."""
+    part = slice(ranks.rank, None, ranks.world)
+    if ranks.rank >= len(drawn.sequences):
+        return None
+    return index.load(Drawn(drawn.sequences[part], drawn.variants[part], drawn.tokens))
 
 
 def _after(index: CorpusIndex, config: TrainConfig, seed: int, done: int) -> Iterator[tuple[int, Any]]:

@@ -1,23 +1,26 @@
 """Stage cache_teacher: the frozen teacher over every language once; its outputs to disk."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from filelock import FileLock
 
-from distil.caching import cache_language, prune
+from distil.caching import cache_language, fill, prune
 from distil.files import atomic_folder, read_json, scratch_folder
+from distil.launch import run_ranks
 from distil.outputs import CacheConfig, TeacherOutputs
 from distil.params import load_languages, load_params, load_seed
 from distil.prepared import Prepared
 from distil.progress import Progress
-from distil.runner import Cost, run
+from distil.ranks import join
+from distil.runner import Cost
 from distil.teacher import load_masked_lm
 from distil.vocabulary import teacher_ids
 
 
 def main() -> None:
     """Write data/teacher."""
-    cost = Cost()
+    cost, ranks = Cost(), join()
     config, languages, seed = load_params("cache_teacher", CacheConfig), load_languages(), load_seed()
     teacher = read_json(Path("models/teacher/manifest.json"), "teacher")
     model = load_masked_lm(Path("models/teacher"), "teacher")
@@ -29,7 +32,13 @@ def main() -> None:
         text.check_tokenizer(Path("models/tokenizer"))
     work = sum(split["tokens"] * split["mask_variants"] for text in texts for split in text.manifest["splits"].values())
     scratch = scratch_folder("cache_teacher")
-    with FileLock(scratch / "lock"), Progress("cache_teacher", work, "tokens") as progress:
+    lock = FileLock(scratch / "lock") if ranks.is_main else nullcontext()
+    with lock, Progress("cache_teacher", work, "tokens") as progress:
+        ranks.wait()
+        if ranks.world > 1:
+            fill(texts, outputs, identity, scratch, progress, ranks)
+        if not ranks.is_main:
+            return
         with atomic_folder(Path("data/teacher")) as out:
             manifests = [
                 cache_language(text, outputs, identity, out / language, scratch, progress)
@@ -45,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_ranks(main, "stages.cache_teacher")

@@ -1,6 +1,7 @@
 """Stage distil: cached teacher outputs -> a student, its curves and its figures on held-out text."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
@@ -8,9 +9,11 @@ from filelock import FileLock
 from distil.distillation import distil_student, open_caches
 from distil.files import atomic_folder, read_json, scratch_folder, write_json, write_text
 from distil.fingerprint import stage_code, training_key
+from distil.launch import run_ranks
 from distil.objective import LayerPair, LossConfig
 from distil.params import load_languages, load_list, load_params, load_seed, read_params
-from distil.runner import Cost, run
+from distil.ranks import join
+from distil.runner import Cost
 from distil.student import StudentConfig
 from distil.student_card import short_card
 from distil.tracking import LiveRun
@@ -21,7 +24,7 @@ SECTIONS = ("languages", "seed", "student", "loss", "layer_map", "train")
 
 def main() -> None:
     """Write models/student and metrics/distil."""
-    cost, params = Cost(), read_params()
+    cost, params, ranks = Cost(), read_params(), join()
     languages, seed, layer_map = load_languages(), load_seed(), load_list("layer_map", LayerPair)
     student, loss = load_params("student", StudentConfig), load_params("loss", LossConfig)
     train = load_params("train", TrainConfig)
@@ -30,15 +33,21 @@ def main() -> None:
     chosen = {section: params[section] for section in SECTIONS}
     key = training_key(chosen, caches, tokenizer, stage_code("distil"))
     scratch = scratch_folder("distil", key)
+    work = partial(
+        distil_student, caches, languages, student, loss, layer_map, train, seed, Path("models/teacher"), tokenizer,
+        metrics=metrics, scratch=scratch, ranks=ranks,
+    )  # fmt: skip
+    if not ranks.is_main:
+        ranks.wait()
+        work(out=Path(), live=lambda step, figures: None)
+        return
     with (
         FileLock(scratch / "lock"),
         LiveRun.open(key, chosen) as live,
         atomic_folder(Path("models/student")) as out,
     ):
-        summary, outcome = distil_student(
-            caches, languages, student, loss, layer_map, train, seed, Path("models/teacher"), tokenizer, out, metrics,
-            scratch, live.log,
-        )  # fmt: skip
+        ranks.wait()  # the others begin when the lock is held
+        summary, outcome = work(out=out, live=live.log)
         teacher = read_json(Path("models/teacher/manifest.json"), "teacher")
         write_text(out / "README.md", short_card(languages, teacher, summary))
     write_json(metrics / "summary.json", {"key": key, **summary})
@@ -47,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_ranks(main, "stages.distil")

@@ -1,22 +1,25 @@
 """Stage no_teacher: the student's shape trained on the same text without a teacher; what one is worth."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
 
 from distil.files import atomic_folder, scratch_folder, write_json
 from distil.fingerprint import stage_code, training_key
+from distil.launch import run_ranks
 from distil.no_teacher import open_texts, train_without_teacher
 from distil.params import load_languages, load_params, load_seed
-from distil.runner import Cost, run
+from distil.ranks import join
+from distil.runner import Cost
 from distil.student import StudentConfig
 from distil.train import TrainConfig
 
 
 def main() -> None:
     """Write models/no_teacher and metrics/no_teacher."""
-    cost = Cost()
+    cost, ranks = Cost(), join()
     languages, seed = load_languages(), load_seed()
     # What plays no part is set to one value, so that it does not decide where a killed run continues.
     shape = load_params("student", StudentConfig).model_copy(update={"init": "random", "init_layers": ()})
@@ -26,14 +29,21 @@ def main() -> None:
     chosen = {"languages": languages, "seed": seed, "student": shape.model_dump(), "train": config.model_dump()}
     key = training_key(chosen, texts, tokenizer, stage_code("no_teacher"))
     scratch = scratch_folder("no_teacher", key)
+    work = partial(
+        train_without_teacher, texts, languages, shape, config, seed, Path("models/teacher/config.json"), tokenizer,
+        metrics=metrics, scratch=scratch, ranks=ranks,
+    )  # fmt: skip
+    if not ranks.is_main:
+        ranks.wait()
+        work(out=Path())
+        return
     with FileLock(scratch / "lock"), atomic_folder(Path("models/no_teacher")) as out:
-        summary, outcome = train_without_teacher(
-            texts, languages, shape, config, seed, Path("models/teacher/config.json"), tokenizer, out, metrics, scratch
-        )
+        ranks.wait()  # the others begin when the lock is held
+        summary, outcome = work(out=out)
     write_json(metrics / "summary.json", {"key": key, **summary})
     cost.write(Path("metrics/cost/no_teacher.json"), **outcome.cost)
     shutil.rmtree(scratch)
 
 
 if __name__ == "__main__":
-    run(main)
+    run_ranks(main, "stages.no_teacher")

@@ -15,7 +15,7 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
 # Imported everywhere and deps nowhere: they show progress, end a process and write to MLflow, and cannot change a
 # result. The one stage whose work is the MLflow run has its module as a dep.
-OBSERVERS = {"distil/__init__.py", "distil/errors.py", "distil/progress.py", "distil/runner.py", "distil/tracking.py"}
+OBSERVERS = {f"distil/{name}.py" for name in ("__init__", "errors", "launch", "progress", "runner", "tracking")}
 
 NO_STAGE = {"preset"}  # a command for people
 
