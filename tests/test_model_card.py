@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 from distil.model_card import CardConfig, render_card
 from distil.report import gather
 from distil.student_card import short_card
-from tests.report_fixture import LANGUAGES, MODELS, write_inputs
+from tests.report_fixture import LANGUAGES, write_inputs
 
 CARD = CardConfig(name="tiny-student", license="mit")
 SUMMARY = {
@@ -23,7 +23,7 @@ SUMMARY = {
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("card")
-    write_inputs(folder, tasks=["sentiment", "names"], tagged=("names",), models=MODELS, rows=60)
+    write_inputs(folder, tasks=["sentiment", "names"], tagged=("names",), rows=60)
     return gather(folder)
 
 
