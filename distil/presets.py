@@ -160,7 +160,7 @@ def _value_text(leaf: Leaf, column: int) -> str:
 
 
 def _is_path(key: str) -> bool:
-    return key.rpartition(".")[2] == "path"
+    return key.rpartition(".")[2] in ("path", "unlabelled_path")
 
 
 def _typed(key: str, text: str) -> Any:

@@ -23,6 +23,7 @@ from distil.evaluate import EvaluateConfig
 from distil.export import ExportConfig
 from distil.finetune import FinetuneConfig
 from distil.footprint import FootprintConfig
+from distil.launch import LaunchConfig
 from distil.model_card import CardConfig
 from distil.objective import LayerPair, LossConfig
 from distil.outputs import CacheConfig
@@ -59,6 +60,7 @@ READERS: dict[str, Callable[[], Any]] = {
     "evaluate": lambda: load_params("evaluate", EvaluateConfig),
     "footprint": lambda: load_params("footprint", FootprintConfig),
     "card": lambda: load_params("card", CardConfig),
+    "launch": lambda: load_params("launch", LaunchConfig),
 }
 
 # Leaf -> values that its comment in params.yaml rules out. What only a model can tell (a layer that it does not have)
@@ -193,6 +195,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "footprint.long_words": [0],
     "card.name": ["", "two words", "owner/name"],
     "card.license": ["", "MIT", "my own"],
+    "launch.processes": [0, 257],
 }
 # The other task's block has the same keys.
 OUT_OF_RANGE |= {key.replace(".sentiment.", ".entities."): values for key, values in OUT_OF_RANGE.items()

@@ -14,7 +14,7 @@ from distil.launch import LaunchConfig
 from distil.params import load_params
 
 ROOT = Path(__file__).parent.parent
-STAGE = """
+STAGE = r"""
 import os, signal, sys, time
 import torch
 from distil.errors import UserError
