@@ -56,10 +56,12 @@ def main() -> None:
 
 
 def stages() -> list[tuple[str, list[str]]]:
-    """What is run, in order."""
+    """What is run, in order; no_teacher is distil without a cache, the other models are fine-tuned as this one."""
     return [
         ("tasks", ["sentiment"]), ("corpus", []), ("teacher", []), ("vocabulary", []), ("tokenize", []),
-        ("cache_teacher", []), ("distil", []), ("baselines", ["sentiment"]), ("evaluate", ["student", "sentiment"]),
+        ("cache_teacher", []), ("distil", []), ("baselines", ["sentiment"]),
+        ("finetune", ["student_plain", "sentiment"]),
+        ("evaluate", ["student_plain", "sentiment"]),
     ]  # fmt: skip
 
 
@@ -94,12 +96,13 @@ def make_project(project: Path, options: Any, tokens: int, rows: int, shard_toke
         "teacher": {"source": "folder", "path": str(options.teacher.resolve())},
         "tokenize": {"max_tokens": tokens, "shard_tokens": shard_tokens, "mask_variants": 1},
         "train": {"epochs": 1},
-        "evaluate": {"epochs": 1},
+        "finetune": {"student": {"epochs": 1, "learning_rate": 0.0005}},
     }
     for section, values in changed.items():
         params[section] = params[section] | values if isinstance(values, dict) else values
     params["tasks"]["sentiment"] |= {"source": "files", "path": "task", "pattern": "{lang}/{split}.jsonl",
-                                     "text_column": "text", "label_column": "label", "normalise": False}  # fmt: skip
+                                     "text_column": "text", "label_column": "label", "normalise": False,
+                                     "unlabelled": ""}  # fmt: skip
     (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     return {"bytes_of_text": size, "tokens": tokens, "rows": rows}
 
