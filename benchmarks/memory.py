@@ -1,6 +1,6 @@
 """Peak memory of every stage at a corpus and at ten times that corpus.
 
-    python -m benchmarks.memory [--quick] [--teacher DIR] [--text DIR] [--task DIR]
+    python -m benchmarks.memory [--quick] [--teacher DIR] [--text DIR] [--task DIR] [--tokens N] [--until STAGE]
 
 The stages are run one after another, as `dvc repro` would, in a project of their own for each size: Swahili text of
 --text (repeated, each copy with a word of its own at the end of its lines, where it is too short), the rows of --task
@@ -34,8 +34,10 @@ def main() -> None:
     options.add_argument("--teacher", type=Path, default=Path("models/teacher"), help="model folder")
     options.add_argument("--text", type=Path, default=Path("data/raw"), help="folder with LANG.txt")
     options.add_argument("--task", type=Path, default=Path("data/tasks/sentiment"), help="folder LANG/train.jsonl")
+    options.add_argument("--tokens", type=int, default=20_000, help="of the smaller corpus; --quick takes 5,000")
+    options.add_argument("--until", help="the last stage that is run")
     chosen = options.parse_args()
-    tokens, rows = (5_000, 100) if chosen.quick else (20_000, 300)
+    tokens, rows = (5_000, 100) if chosen.quick else (chosen.tokens, 300)
     peaks: dict[str, list[int]] = {}
     sizes = []
     for times in (1, 10):
@@ -44,6 +46,8 @@ def main() -> None:
             sizes.append(make_project(project, chosen, tokens * times, rows * times, tokens))
             for stage, arguments in stages():
                 run(project, stage, arguments, chosen.threads)
+                if stage == chosen.until:
+                    break
             for path in (project / "metrics/cost").glob("*.json"):
                 peaks.setdefault(path.stem, []).append(json.loads(path.read_text())["peak_memory_mib"])
     both = {stage: found for stage, found in sorted(peaks.items()) if len(found) == 2}
