@@ -8,6 +8,7 @@ the exit status, or minus the signal that ended it.
 import importlib
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,6 +22,7 @@ STAGES = ("tasks", "corpus", "teacher", "vocabulary", "tokenize", "cache_teacher
 def work(order: dict[str, Any]) -> NoReturn:
     """The forked process: what `python -m stages.STAGE` does."""
     status: Any = 99
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job was told to ignore it
     try:
         out = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         nothing = os.open(os.devnull, os.O_RDONLY)
