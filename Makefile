@@ -11,7 +11,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 
-.PHONY: help run env test test-slow lint types check format mlflow publish lock clean-scratch
+.PHONY: help run env test test-slow test-faults audit lint types check format mlflow publish lock clean-scratch
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,7 +32,13 @@ test: env  ## the tests, at most ten minutes on two cores
 	python -m pytest -q
 
 test-slow: env  ## the long tests: whole pipelines, experiments, queues
-	python -m pytest -q -m slow
+	python -m pytest -q -m "slow and not faults"
+
+test-faults: env  ## faults by the hundred: kills, damage, full disks, bad input; ends with the counts
+	python -m pytest -q -m faults
+
+audit: env  ## known vulnerabilities of the locked packages; asks the advisory service, so it needs the network
+	$(UV) tool run pip-audit --require-hashes --disable-pip --requirement requirements.lock
 
 lint: env  ## style
 	ruff check .

@@ -33,7 +33,7 @@ import numpy as np
 
 from distil.bits import bits_for, pack_rows, unpack_rows
 from distil.errors import UserError
-from distil.files import read_arrays, read_json, sha256_file
+from distil.files import check_seal, read_arrays, read_json, sha256_file
 from distil.prepared import Prepared, Shard, ragged_indices
 
 FORMAT_VERSION = 1
@@ -205,6 +205,7 @@ class TeacherCache:
             UserError: names the first field or file that does not fit, what was expected and what was found.
         """
         self.folder, self.prepared = folder, prepared
+        check_seal(folder, MADE_BY)
         self.manifest: dict[str, Any] = read_json(folder / "manifest.json", MADE_BY)
         self._check("format_version", FORMAT_VERSION, self.manifest.get("format_version"))
         for field in ("language", "tokenizer_sha256", "pieces", "max_length", "mask_rate"):

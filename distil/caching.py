@@ -17,7 +17,7 @@ import torch
 from distil.bits import row_bytes
 from distil.cache import DECODER, FORMAT_VERSION, PROB_BITS, PROJECTIONS, LogitFormat
 from distil.errors import UserError
-from distil.files import read_json, sha256_file, sha256_json, write_arrays, write_json
+from distil.files import read_json, seal, sha256_file, sha256_json, write_arrays, write_json
 from distil.outputs import TeacherOutputs
 from distil.prepared import Prepared
 from distil.progress import Progress
@@ -104,6 +104,7 @@ def cache_language(
                 "bytes_per_token": round(size / tokens, 1),
             }
     write_json(out / "manifest.json", manifest)
+    seal(out, "manifest.json")  # which names every shard by checksum
     return manifest
 
 

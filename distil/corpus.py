@@ -15,7 +15,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from distil.blocks import KEPT, REASONS, Block, BlockCleaner
 from distil.errors import UserError
-from distil.files import atomic_folder, write_json
+from distil.files import atomic_folder, seal, write_json
 from distil.hub import hub_blocks, hub_commit
 from distil.identify import tags_to_check
 from distil.languages import language as language_of
@@ -190,6 +190,7 @@ def write_corpus(config: CorpusConfig, languages: list[str], tasks_folder: Path,
                 "language_checked": tags[language] is not None,
             }
         write_json(folder / "manifest.json", manifest)
+        seal(folder)
     return manifest
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from distil.cache import TeacherCache
 from distil.errors import UserError
-from distil.files import read_json, sha256_file
+from distil.files import check_seal, read_json, sha256_file
 from distil.initialise import Text, start_from_teacher
 from distil.objective import LayerPair, LossConfig, Objective
 from distil.prepared import Prepared, masked_input
@@ -86,6 +86,7 @@ def distil_student(
             f"{found[:12]}; run "
             "`dvc repro cache_teacher`"
         )
+    check_seal(teacher, "teacher", "manifest.json")
     manifest = read_json(teacher / "manifest.json", "teacher")
     for field in ("id", "revision", "weights_sha256"):
         if caches[0].manifest["teacher"][field] != manifest[field]:

@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
 from distil.errors import UserError
-from distil.files import atomic_folder, read_json, sha256_file, write_json, write_text
+from distil.files import atomic_folder, check_seal, read_json, sha256_file, write_json, write_text
 from distil.model_folder import ServedKind, open_tokenizer, read_card
 from distil.params import Params
 from distil.torch_runtime import load_torch
@@ -79,6 +79,7 @@ def find_sources(finetuned: Path, student: Path, tasks: list[str], languages: li
         if task == MASKED_LM:
             raise UserError(f"params.yaml: evaluate.tasks: {task} is the folder of the masked LM; rename the task")
         path, stage = finetuned / task / "manifest.json", f"finetune_student@{task}"
+        check_seal(path.parent, stage)
         manifest = read_json(path, stage)
         try:
             seed = finetuned / task / f"seed-{manifest['seeds'][0]}"

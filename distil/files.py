@@ -4,9 +4,11 @@ Arrays are kept as safetensors: eight bytes of header length (little-endian), a 
 byte range of each array, then the raw bytes. Nothing is unpickled, and reading is one memory map.
 """
 
+import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -25,6 +27,19 @@ _DTYPES = {
 }  # fmt: skip
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 _MAX_HEADER = 16 * 2**20
+CHECKSUMS = "checksums.json"
+
+
+@contextmanager
+def _os_errors(path: Path) -> Iterator[None]:
+    """What safetensors and tokenizers say of a full disk in classes of their own, as the OSError that it is."""
+    try:
+        yield
+    except Exception as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        if isinstance(error, OSError) or not found:
+            raise
+        raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
 
 
 @contextmanager
@@ -33,7 +48,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
+        with _os_errors(path):
+            yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -41,11 +57,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place when the block ends well."""
+    """A temporary folder beside `path` that takes its place when the block ends well.
+
+    One process at a time writes a folder. What a killed one left of its temporary folder is removed first.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if left.is_dir() and "." not in left.name[len(path.name) + 2 : -len(".tmp")]:
+            shutil.rmtree(left, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
-        yield temporary
+        with _os_errors(path):
+            yield temporary
         temporary.chmod(0o755)
         if path.exists():
             shutil.rmtree(path)
@@ -155,6 +178,39 @@ def sha256_file(path: Path) -> str:
 def sha256_json(value: Any) -> str:
     """Hex sha256 of a JSON value, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def seal(folder: Path, *names: str) -> None:
+    """Write checksums.json: the sha256 of every file below `folder`, or of those named only, for `check_seal`."""
+    files = [folder / name for name in names] or [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    sums = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files if path.name != CHECKSUMS}
+    write_json(folder / CHECKSUMS, sums)
+
+
+def check_seal(folder: Path, made_by: str, *names: str) -> None:
+    """Compare a folder's files, or those named only, with the checksums that the stage `made_by` wrote with them.
+
+    A folder that no stage wrote has none, and nothing is compared.
+
+    Raises:
+        UserError: names the first file that is missing or not as it was written, and the command that makes it again.
+    """
+    if not (folder / CHECKSUMS).is_file():
+        return
+    sums = read_json(folder / CHECKSUMS, made_by)
+    if not isinstance(sums, dict):
+        raise UserError(f"{folder / CHECKSUMS}: damaged (no mapping); run `dvc repro --force {made_by}`")
+    for name, expected in sums.items():
+        path = folder / name
+        if names and name not in names:
+            continue
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; run `dvc repro {made_by}`")
+        if (found := sha256_file(path)) != expected:
+            raise UserError(
+                f"{path}: sha256: expected {str(expected)[:12]}, found {found[:12]}; the file is damaged or of another "
+                f"run; `dvc repro --force {made_by}` makes it again"
+            )
 
 
 def scratch_folder(*parts: str) -> Path:

@@ -199,7 +199,7 @@ class Run:
             present = ", ".join(self.rows.languages[number] for number in np.unique(self.rows.train.languages[batch]))
             raise UserError(
                 f"{self.title}: step {step}: the loss is {value}, its gradient's norm {float(norm)}, on {len(batch)} "
-                f"rows of {present}; try a lower learning_rate in finetune: of params.yaml"
+                f"rows of {present}; the last checkpoint is kept; try a lower learning_rate in finetune: of params.yaml"
             )
         self.optimizer.step()
         self.state |= {"step": step, "rows": self.state["rows"] + len(batch), "done": self.state["done"] + 1,

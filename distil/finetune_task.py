@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from distil.encode import Encoded, Encoder, join
 from distil.errors import UserError
-from distil.files import atomic_folder, read_json, sha256_file, sha256_json, write_json
+from distil.files import atomic_folder, check_seal, read_json, seal, sha256_file, sha256_json, write_json
 from distil.finetune import FinetuneConfig, Recipe, Rows, finetune
 from distil.finetuned import finetune_stage, groups
 from distil.task_targets import Targets
@@ -57,6 +57,7 @@ def finetune_task(
         UserError: see `finetune` and `Targets`.
     """
     start, made_by = STARTS[model]
+    check_seal(start, made_by)
     recipe = config.recipe(model)
     encoder = Encoder(start, config.max_length, made_by)
     numbers = {language: number for number, language in enumerate(languages)}
@@ -87,6 +88,7 @@ def finetune_task(
             "rows": {language: _row_counts(train[language]) for language in languages},
             **{name: {run: entry[name] for run, entry in runs.items()} for name in ("best_epoch", "dev", "history")},
         })  # fmt: skip
+        seal(folder)
     shutil.rmtree(unfinished)
     return {"rows": trained, "rows_per_second": round(trained / seconds, 1)} if trained else {}
 

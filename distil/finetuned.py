@@ -15,7 +15,7 @@ import numpy as np
 from distil.classify import load_classifier, predict
 from distil.encode import Encoded, Encoder
 from distil.errors import UserError
-from distil.files import read_json
+from distil.files import check_seal, read_json
 
 
 class Group(NamedTuple):
@@ -49,6 +49,7 @@ class FinetunedModels:
             UserError: missing or damaged; names the command that makes it again.
         """
         self.folder, self.made_by = folder, finetune_stage(folder.parent.name, folder.name)
+        check_seal(folder, self.made_by)
         self.manifest = read_json(folder / "manifest.json", self.made_by)
         self.seeds: list[int] = self.manifest["seeds"]
         self.max_length: int = self.manifest["max_length"]

@@ -17,7 +17,7 @@ from distil.teacher import load_masked_lm
 from distil.vocabulary import load_tokenizer, special_ids
 
 STAGES = {"teacher": "teacher", "student": "distil"}  # which makes the folder
-NO_PART = ("README.md", "manifest.json")  # a model runs without these
+NO_PART = ("README.md", "manifest.json", "checksums.json")  # a model runs without these
 
 
 def serve(connection: Connection, folder: Path, name: str, threads: int) -> None:

@@ -111,7 +111,7 @@ def train_masked_lm(
         checkpoint_every: steps between two checkpoints.
 
     Raises:
-        UserError: the loss is not finite.
+        UserError: the loss or the gradient is not finite; names the step and the languages.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)  # type: ignore[arg-type]  # transformers hides the signature
@@ -135,10 +135,14 @@ def train_masked_lm(
             loss = _losses(model, head, batch, device).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             value = float(loss.detach())
-            if not np.isfinite(value):
-                raise UserError(f"{title}: step {step + 1}: the loss is {value}; try a lower learning rate")
+            if not (np.isfinite(value) and bool(torch.isfinite(norm))):
+                raise UserError(
+                    f"{title}: step {step + 1}: the loss is {value}, its gradient's norm {float(norm)}, on "
+                    f"{len(chosen)} sequences of {', '.join(texts)}; the last checkpoint is kept; try a lower learning "
+                    "rate in teacher: of params.yaml"
+                )
             optimizer.step()
             state = {"step": step + 1, "tokens": state["tokens"] + sum(map(len, chosen))}
             progress.add(1, f"loss {value:.3f}")

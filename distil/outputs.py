@@ -123,7 +123,9 @@ class TeacherOutputs:
                     hidden = self.model.roberta(input_ids, attention_mask=mask).last_hidden_state
                     row = torch.from_numpy(batch.masked_sequence).to(self.device)
                     column = torch.from_numpy(batch.masked_position).to(self.device)
-                    kept = self._kept(hidden[row, column], form, generator)
+                    kept = self._kept(
+                        hidden[row, column], form, generator, f"{shard.path}, sequences {start} to {stop - 1}"
+                    )
                     rows = [queries[variant][number] for number in sequences]
                     attention = self._attention(rows, mask)
                     if waiting:
@@ -144,8 +146,12 @@ class TeacherOutputs:
                 arrays["attention_bytes"] = places.keys.astype(np.uint64)
         return arrays
 
-    def _kept(self, hidden: Tensor, form: LogitFormat, generator: torch.Generator) -> KeptEntries | Tensor:
-        """What is kept at positions whose encoder output is `hidden` (P, D), on the CPU: entries, or states (P, D)."""
+    def _kept(self, hidden: Tensor, form: LogitFormat, generator: torch.Generator, where: str) -> KeptEntries | Tensor:
+        """What is kept at positions whose encoder output is `hidden` (P, D), on the CPU: entries, or states (P, D).
+
+        Raises:
+            UserError: not a number; names the batch, which is `where`.
+        """
         if form.form == "hidden":
             kept: KeptEntries | Tensor = (values := self._head.states(hidden).float().cpu())
         else:
@@ -156,8 +162,8 @@ class TeacherOutputs:
             values = kept.log_probs
         if not bool(torch.isfinite(values).all()):
             raise UserError(
-                "models/teacher: its output is not a number (NaN or infinite) for some of the text; try it on a "
-                "sentence by hand, and `dvc repro --force teacher` if the weights are damaged"
+                f"models/teacher: its output is not a number (NaN or infinite) for {where}; finished shards are kept; "
+                "try it on a sentence by hand, and `dvc repro --force teacher` if the weights are damaged"
             )
         return kept
 

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from tokenizers import Tokenizer
 
 from distil.errors import UserError
-from distil.files import sha256_file, write_json
+from distil.files import seal, sha256_file, write_json
 from distil.masking import draw_masks
 from distil.params import Params
 from distil.prepared import FORMAT_VERSION, SPLITS, write_shard
@@ -110,6 +110,7 @@ def prepare_language(
         },
     }
     write_json(out / "manifest.json", manifest)
+    seal(out, "manifest.json")  # which names every shard by checksum
     return manifest
 
 

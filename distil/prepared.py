@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distil.errors import UserError
-from distil.files import read_arrays, read_json, sha256_file, write_arrays
+from distil.files import check_seal, read_arrays, read_json, sha256_file, write_arrays
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "heldout")
@@ -107,6 +107,7 @@ class Prepared:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        check_seal(folder, MADE_BY)
         self.manifest: dict[str, Any] = read_json(folder / "manifest.json", MADE_BY)
         found = self.manifest.get("format_version")
         if found != FORMAT_VERSION:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from distil.disagreement import Disagreement, disagreement
 from distil.errors import UserError
-from distil.files import read_json
+from distil.files import check_seal, read_json
 from distil.languages import language
 from distil.params import load_languages, read_params
 from distil.predictions import ByLanguage, read_task_predictions, read_texts
@@ -100,6 +100,10 @@ def gather(root: Path = Path()) -> Report:
     languages = load_languages(root / "params.yaml")
     scoring = load_scoring(root / "params.yaml")
     tasks, models, metrics = scoring.tasks, MODELS, root / "metrics"
+    for folder, stage in (("data/raw", "corpus"), ("models/teacher", "teacher"), ("models/tokenizer", "vocabulary")):
+        check_seal(root / folder, stage, "manifest.json")
+    for task in tasks:
+        check_seal(root / "data/tasks" / task, f"tasks@{task}")
     return Report(
         params=params,
         languages=languages,

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
+from distil.files import seal
 from distil.params import Params
 from distil.progress import quieten_transformers
 from distil.vocabulary import SpecialIds
@@ -102,3 +103,4 @@ def save_student(model: XLMRobertaForMaskedLM, tokenizer: Path, out: Path) -> No
     for name in TOKENIZER_FILES:
         if (tokenizer / name).is_file():
             shutil.copyfile(tokenizer / name, out / name)
+    seal(out)

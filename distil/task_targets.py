@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from distil.errors import UserError
-from distil.files import read_arrays, read_json, sha256_file, sha256_json, write_arrays
+from distil.files import check_seal, read_arrays, read_json, sha256_file, sha256_json, write_arrays
 from distil.tasks import Task
 
 SPLITS = ("train", "unlabelled")
@@ -50,6 +50,7 @@ class Targets:
         """
         self.folder, self.task = folder, task
         self._made_by = f"task_targets@{task.name}"
+        check_seal(folder, self._made_by)
         self.manifest = read_json(folder / "manifest.json", self._made_by)
         if self.manifest["labels"] != task.labels:
             raise UserError(

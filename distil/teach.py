@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from distil.encode import join
-from distil.files import atomic_folder, write_json
+from distil.files import atomic_folder, seal, write_json
 from distil.finetuned import FinetunedModels
 from distil.task_targets import mean_log_probs, rows_sha256, write_language
 from distil.tasks import Task
@@ -37,4 +37,5 @@ def teach(models: FinetunedModels, task: Task, languages: list[str], out: Path) 
             "task": task.name, "kind": task.kind, "labels": task.labels, "seeds": models.seeds,
             "max_length": models.max_length, "languages": entries,
         })  # fmt: skip
+        seal(folder)
     return {"rows": sum(len(each.ids) for each in rows.values())}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, XLMRobertaForMaskedLM
 
 from distil.errors import UserError
+from distil.files import check_seal
 from distil.progress import quieten_transformers
 
 SUPPORTED = "xlm-roberta"
@@ -31,6 +32,8 @@ def load_masked_lm(folder: Path, made_by: str | None) -> XLMRobertaForMaskedLM:
     """
     quieten_transformers()
     again = _remedy(made_by)
+    if made_by:
+        check_seal(folder, made_by)
     check_architecture(folder, made_by)
     if not (folder / "model.safetensors").is_file() and not (folder / "model.safetensors.index.json").is_file():
         pickled = (folder / "pytorch_model.bin").is_file()

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, XLMRobertaForMaskedLM
 
 from distil.adapt import AdaptConfig, adapt
 from distil.errors import UserError
-from distil.files import scratch_folder, sha256_file, sha256_json, write_json
+from distil.files import scratch_folder, seal, sha256_file, sha256_json, write_json
 from distil.hub import hub_snapshot
 from distil.params import Params
 from distil.pretrain import PretrainConfig, pretrain
@@ -103,6 +103,7 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
         "tokenizer_sha256": sha256_file(out / "tokenizer.json"),
     }
     write_json(out / "manifest.json", manifest)
+    seal(out)
     return manifest
 
 

@@ -19,7 +19,7 @@ from pydantic import Field
 from tokenizers import Tokenizer
 
 from distil.errors import UserError
-from distil.files import atomic_folder, sha256_file, write_arrays, write_json
+from distil.files import atomic_folder, seal, sha256_file, write_arrays, write_json
 from distil.params import Params
 from distil.progress import Progress
 from distil.tokenizer_files import TOKENIZER, read_tokenizer_files, write_tokenizer_files
@@ -107,6 +107,7 @@ def build_vocabulary(texts: Mapping[str, Path], teacher: Path, config: Vocabular
             "languages": languages,
         }
         write_json(folder / "manifest.json", manifest)
+        seal(folder)
     log.info("vocabulary: %s of %s pieces kept", f"{len(kept):,}", f"{len(pieces):,}")
     for language, figures in manifest["languages"].items():
         log.info("vocabulary: %s: %.3f %% of its tokens, %.3f pieces a word (teacher %.3f)", language,

@@ -12,7 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from distil.errors import UserError
-from distil.files import read_arrays, read_json
+from distil.files import check_seal, read_arrays, read_json
 
 
 class SpecialIds(NamedTuple):
@@ -39,6 +39,7 @@ def load_tokenizer(folder: Path, made_by: str = "vocabulary") -> Tokenizer:
         UserError: tokenizer.json is missing or damaged, its model is not Unigram, or a special piece is lacking.
     """
     path = folder / "tokenizer.json"
+    check_seal(folder, made_by, path.name)
     read_tokenizer_json(path, made_by)
     try:
         tokenizer = Tokenizer.from_file(str(path))
@@ -95,6 +96,7 @@ def special_ids(tokenizer: Tokenizer) -> SpecialIds:
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """models/tokenizer/manifest.json, as docs/design.md has it."""
+    check_seal(folder, "vocabulary")
     return read_json(folder / "manifest.json", "vocabulary")
 
 
@@ -105,7 +107,8 @@ def teacher_ids(folder: Path) -> np.ndarray:
         UserError: the file is missing or damaged, or does not belong to the manifest beside it.
     """
     path = folder / "pieces.safetensors"
-    arrays, manifest = read_arrays(path, "vocabulary"), read_manifest(folder)
+    manifest = read_manifest(folder)
+    arrays = read_arrays(path, "vocabulary")
     ids, pieces, bound = arrays.get("teacher_ids"), manifest["pieces"], manifest["teacher_pieces"]
     fits = ids is not None and ids.dtype == np.int32 and ids.shape == (pieces,)
     if ids is None or not fits or (np.diff(ids) <= 0).any() or not 0 <= ids[0] <= ids[-1] < bound:

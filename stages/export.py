@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from distil.export import ExportConfig, ScoredTasks, export, find_sources
-from distil.files import write_json
+from distil.files import check_seal, write_json
 from distil.params import load_languages, load_params
 from distil.parity import compare, cost, summary
 from distil.runner import Cost, run
@@ -17,6 +17,8 @@ def main() -> None:
     names, out = load_params("evaluate", ScoredTasks).tasks, Path("models/onnx")
     tasks = {name: read_task(Path("data/tasks") / name) for name in names}
     sources = find_sources(Path("models/finetuned/student"), Path("models/student"), names, languages)
+    check_seal(Path("models/student"), "distil")
+    check_seal(Path("models/teacher"), "teacher")
     models = {}
     for source in sources:
         export(source, config, out / source.name)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from distil.files import atomic_folder
+from distil.files import atomic_folder, check_seal
 from distil.params import load_languages, load_params, load_seed
 from distil.prepare import TokenizeConfig, prepare_language
 from distil.runner import Cost, run
@@ -13,6 +13,7 @@ def main() -> None:
     cost = Cost()
     config, languages, seed = load_params("tokenize", TokenizeConfig), load_languages(), load_seed()
     tokens = 0
+    check_seal(Path("data/raw"), "corpus")
     with atomic_folder(Path("data/prepared")) as out:
         for language in languages:
             text = Path("data/raw") / f"{language}.txt"

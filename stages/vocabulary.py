@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from distil.files import check_seal
 from distil.params import load_languages, load_params
 from distil.runner import Cost, run
 from distil.trimming import VocabularyConfig, build_vocabulary
@@ -11,6 +12,7 @@ def main() -> None:
     """Write models/tokenizer."""
     cost = Cost()
     config, languages = load_params("vocabulary", VocabularyConfig), load_languages()
+    check_seal(Path("data/raw"), "corpus")
     texts = {language: Path("data/raw") / f"{language}.txt" for language in languages}
     manifest = build_vocabulary(texts, Path("models/teacher"), config, Path("models/tokenizer"))
     cost.write(Path("metrics/cost/vocabulary.json"), pieces=manifest["pieces"])

@@ -14,7 +14,7 @@ from distil.bits import bits_for, unpack_rows
 from distil.cache import LogitFormat, TeacherCache, pack_logits, quantise_rows
 from distil.caching import prune
 from distil.errors import UserError
-from distil.files import read_json, sha256_file
+from distil.files import read_json, seal, sha256_file
 from distil.outputs import CacheConfig
 from distil.prepared import Prepared, Shard, masked_input
 from distil.targets import KeptEntries, weigh_entries
@@ -162,6 +162,7 @@ def test_a_manifest_that_does_not_fit_is_refused_by_field(own_world: Path, field
     manifest = json.loads(path.read_text())
     expected = manifest[field]
     path.write_text(json.dumps(manifest | {field: FIELDS[field]}))
+    seal(path.parent, path.name)
     with pytest.raises(UserError) as error:
         opened(own_world)
     assert all(part in str(error.value) for part in (f": {field}:", str(expected), str(FIELDS[field]), "dvc repro"))

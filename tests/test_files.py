@@ -5,7 +5,17 @@ import numpy as np
 import pytest
 
 from distil.errors import UserError
-from distil.files import atomic_folder, atomic_path, read_arrays, read_json, sha256_file, write_arrays, write_json
+from distil.files import (
+    atomic_folder,
+    atomic_path,
+    check_seal,
+    read_arrays,
+    read_json,
+    seal,
+    sha256_file,
+    write_arrays,
+    write_json,
+)
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -19,6 +29,23 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with atomic_folder(target) as folder:
         (folder / "b").write_text("x")
     assert [path.name for path in target.iterdir()] == ["b"]  # the old one is replaced, not mixed
+
+
+def test_what_a_killed_process_left_of_a_folder_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".out.abc12.tmp", ".out.more.abc12.tmp", ".other.abc12.tmp"):
+        (tmp_path / name).mkdir()
+    with atomic_folder(tmp_path / "out") as folder:
+        (folder / "file").write_text("x", encoding="utf-8")
+    assert {path.name for path in tmp_path.iterdir()} == {"out", ".out.more.abc12.tmp", ".other.abc12.tmp"}
+
+
+def test_a_full_disk_is_an_oserror_with_the_file_whoever_tells_of_it(tmp_path: Path) -> None:
+    for atomic in (atomic_path, atomic_folder):
+        with pytest.raises(OSError, match="No space left on device") as error, atomic(tmp_path / "out"):
+            raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+        assert error.value.errno == 28 and error.value.filename == str(tmp_path / "out")
+    with pytest.raises(RuntimeError, match="another"), atomic_path(tmp_path / "out"):
+        raise RuntimeError("another")
 
 
 def test_a_file_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
@@ -85,3 +112,30 @@ def test_json_that_is_missing_or_damaged_names_the_stage(tmp_path: Path) -> None
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(UserError, match=r"damaged .*dvc repro --force corpus"):
         read_json(tmp_path / "x.json", "corpus")
+
+
+@pytest.mark.parametrize("name", ["a.txt", "b/c.txt", "checksums.json"])
+def test_a_sealed_folder_is_refused_when_a_file_of_it_is_another_one(tmp_path: Path, name: str) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a.txt").write_text("one", encoding="utf-8")
+    (tmp_path / "b/c.txt").write_text("two", encoding="utf-8")
+    check_seal(tmp_path, "corpus")  # sealed by nobody
+    seal(tmp_path)
+    check_seal(tmp_path, "corpus")
+    (tmp_path / name).write_text("[3]", encoding="utf-8")
+    with pytest.raises(UserError, match=r"`dvc repro --force corpus`") as refused:
+        check_seal(tmp_path, "corpus")
+    assert str(tmp_path / name) in str(refused.value)
+
+
+def test_a_seal_covers_what_is_named_and_is_compared_where_that_is_asked_for(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    seal(tmp_path, "a")
+    (tmp_path / "b").unlink()
+    check_seal(tmp_path, "corpus")
+    seal(tmp_path)
+    (tmp_path / "a").unlink()
+    check_seal(tmp_path, "corpus", "b")
+    with pytest.raises(UserError, match=r"a: no such file; run `dvc repro corpus`"):
+        check_seal(tmp_path, "corpus")

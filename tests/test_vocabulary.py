@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from distil import trimming
 from distil.errors import UserError
-from distil.files import sha256_file, write_arrays
+from distil.files import seal, sha256_file, write_arrays
 from distil.tokenizer_files import read_tokenizer_files, write_tokenizer_files
 from distil.trimming import Sample, VocabularyConfig, build_vocabulary, most_frequent, select, share_out
 from distil.vocabulary import load_tokenizer, read_manifest, special_ids, teacher_ids
@@ -395,8 +395,8 @@ def test_the_same_input_gives_the_same_bytes(texts, teacher, trimmed, tmp_path):
     build_vocabulary(reverse, teacher, vocabulary_config("coverage", 0.8), tmp_path / "out")
     names = sorted(path.name for path in trimmed.iterdir())
     assert names == sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["manifest.json", "pieces.safetensors", "sentencepiece.bpe.model", "tokenizer.json",
-                     "tokenizer_config.json"]  # fmt: skip
+    assert names == ["checksums.json", "manifest.json", "pieces.safetensors", "sentencepiece.bpe.model",
+                     "tokenizer.json", "tokenizer_config.json"]  # fmt: skip
     for name in names:
         assert sha256_file(trimmed / name) == sha256_file(tmp_path / "out" / name)
 
@@ -562,6 +562,7 @@ def test_teacher_ids_that_do_not_fit_the_manifest_are_refused(ids, trimmed, tmp_
     changed = {"int64": right.astype(np.int64), "swapped": swapped, "too high": high}
     arrays = {name: changed[value] if isinstance(value, str) else value for name, value in ids.items()}
     write_arrays(folder / "pieces.safetensors", arrays)
+    seal(folder)
     with pytest.raises(UserError, match=r"pieces\.safetensors: teacher_ids: expected .* run `dvc repro --force vocab"):
         teacher_ids(folder)
 

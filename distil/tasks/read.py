@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from distil.errors import UserError
-from distil.files import read_json
+from distil.files import check_seal, read_json
 
 SPLITS = ("train", "dev", "test")
 
@@ -101,6 +101,7 @@ def read_task(folder: Path) -> Task:
         UserError: missing or damaged; names the command that makes it again.
     """
     stage = f"tasks@{folder.name}"
+    check_seal(folder, stage)
     manifest = read_json(folder / "manifest.json", stage)
     try:
         kind, labels, languages = manifest["kind"], list(manifest["labels"]), list(manifest["languages"])

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from distil.download import fetch
 from distil.errors import UserError
-from distil.files import atomic_folder, write_json
+from distil.files import atomic_folder, seal, write_json
 from distil.overlap import fold_key
 from distil.sample import labelled_rows, read_lexicon
 from distil.sample_entities import tagged_rows
@@ -78,6 +78,7 @@ def write_task(name: str, config: TaskConfig, languages: list[str], seed: int, o
                 entry["unlabelled"] = _counted(without, account, f"task {name}: {language}: unlabelled")
             manifest["languages"][language] = entry
         write_json(folder / "manifest.json", manifest)
+        seal(folder)
     return manifest
 
 

@@ -1,0 +1,136 @@
+"""Nothing that is read can run code, nothing secret is written, nothing listens to other machines."""
+
+import os
+import pickle
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from distil.classify import load_classifier
+from distil.errors import UserError
+from distil.teacher import load_masked_lm
+from distil.tracking import complete_run
+from tests.faults.pipeline import LANGUAGES, ROOT, STEPS, Zygote, make_root, said_in
+
+CODE = [path for folder in ("distil", "stages", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
+TOKEN = "hf_AMarkerThatMustNeverBeWritten"
+
+
+class Malicious:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.fixture
+def trapped(world: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A model folder with pickles beside its weights, and the folder that appears when one of them is opened."""
+    folder, sprung = Path(shutil.copytree(world / "models/teacher", tmp_path / "model")), tmp_path / "sprung"
+    for name in (
+        "pytorch_model.bin",
+        "model.pt",
+        "pytorch_model.pt",
+        "training_args.bin",
+        "tokenizer.pkl",
+        "adapter_model.bin",
+    ):
+        (folder / name).write_bytes(pickle.dumps(Malicious(sprung)))
+    torch.save({"weight": Malicious(sprung)}, folder / "optimizer.pt")
+    (folder / "modeling_evil.py").write_text(f"import os\nos.mkdir({str(sprung)!r})\n", encoding="utf-8")
+    config = folder / "config.json"
+    config.write_text(config.read_text(encoding="utf-8").replace(
+        "{", '{"auto_map": {"AutoConfig": "modeling_evil.Config", "AutoModelForMaskedLM": "modeling_evil.Model"},', 1
+    ), encoding="utf-8")  # fmt: skip
+    return folder, sprung
+
+
+def test_the_trap_springs_where_a_pickle_is_opened(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Malicious(tmp_path / "sprung")))
+    assert (tmp_path / "sprung").is_dir()
+
+
+def test_pickles_and_code_beside_the_weights_are_never_opened(trapped: tuple[Path, Path]) -> None:
+    folder, sprung = trapped
+    load_masked_lm(folder, None)
+    load_masked_lm(folder, "teacher")
+    load_classifier(folder, "text_classification", ["a", "b"], 32, "distil")
+    load_classifier(folder, "token_classification", ["O", "B-X"], 32, "distil")
+    assert not sprung.exists()
+
+
+def test_pickles_without_safetensors_are_refused(trapped: tuple[Path, Path]) -> None:
+    folder, sprung = trapped
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"pytorch_model\.bin, which can run code and is not opened"):
+        load_masked_lm(folder, None)
+    with pytest.raises(UserError):
+        load_classifier(folder, "text_classification", ["a", "b"], 32, "distil")
+    assert not sprung.exists()
+
+
+def test_no_code_opens_pickles_runs_text_or_unpacks_archives() -> None:
+    forbidden = re.compile(
+        r"trust_remote_code\s*=\s*True|\bpickle\b\.|import pickle|torch\.load\(|joblib|(?<![.\w])(eval|exec)\("
+        r"|shell\s*=\s*True|os\.system|yaml\.unsafe_load|yaml\.load\((?!.*Loader=)|import (tarfile|zipfile)"
+        r"|unpack_archive|allow_pickle\s*=\s*True"
+    )
+    found = [f"{path.name}: {hit.group(0)}" for path in CODE
+             for hit in forbidden.finditer(path.read_text(encoding="utf-8"))]  # fmt: skip
+    assert found == []
+
+
+def test_servers_listen_on_this_machine_only() -> None:
+    texts = [ROOT / "Makefile", ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *CODE]
+    for path in texts:
+        text = path.read_text(encoding="utf-8")
+        assert "0.0.0.0" not in text, path
+        for host in re.findall(r"--host[ =](\S+)", text):
+            assert host == "127.0.0.1", path
+        for command in re.findall(r"^\s*(?:\S+=\S+ )*mlflow server (?:[^\n]*\\\n)*[^\n]*", text, re.MULTILINE):
+            assert "--host 127.0.0.1" in command, path
+
+
+def test_every_locked_package_has_hashes_and_no_index_is_named() -> None:
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    blocks = re.split(r"\n(?=[A-Za-z0-9])", text)
+    packages = [block for block in blocks if re.match(r"[A-Za-z0-9._-]+==", block)]
+    assert len(packages) > 50 and all("--hash=sha256:" in block for block in packages)
+    assert "index-url" not in text and "git+" not in text
+    assert "--require-hashes" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def holding(folder: Path, secret: str) -> list[str]:
+    """Files that hold a text, in UTF-8 or in UTF-16."""
+    forms = [secret.encode(), secret.encode("utf-16-le")]
+    return [str(path) for path in folder.rglob("*") if path.is_file() and not path.is_symlink()
+            and any(form in path.read_bytes() for form in forms)]  # fmt: skip
+
+
+@pytest.mark.faults
+def test_no_stage_writes_or_says_the_token(zygote: Zygote, tmp_path: Path) -> None:
+    root = make_root(tmp_path / "repository")
+    for step in STEPS:
+        if not step.name.startswith("evaluate@no"):
+            assert TOKEN not in zygote.run(root, step.name, HF_TOKEN=TOKEN, HUGGING_FACE_HUB_TOKEN=TOKEN)
+    assert TOKEN not in said_in(root)
+    assert holding(root, TOKEN) == [] and holding(root, LANGUAGES[0]) != []
+
+
+@pytest.mark.faults
+def test_mlflow_never_sees_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    assert complete_run("ab" * 32, params, {"heldout/swa/kl": 1.0}, {"student": "x"}, {}, [Path("params.yaml")])
+    assert (tmp_path / "mlflow.db").stat().st_size > 10_000 and holding(tmp_path, TOKEN) == []
