@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from distil.language_tags import language_tag
-from distil.languages import LANGUAGES
+from distil.languages import language
 
 SNIPPET = """from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 
@@ -47,7 +47,7 @@ def front_matter(meta: Mapping[str, Any]) -> str:
 
 def limits(languages: list[str]) -> str:
     """What it is not made for, in a list."""
-    named = ", ".join(LANGUAGES[code].name for code in languages)
+    named = ", ".join(language(code).name for code in languages)
     return f"""- Made for {named} and measured in no other language. Variants, dialects and spellings
   that are rare in its text are served worse, and no figure here shows by how much.
 - It learned from its teacher, so it repeats the teacher's stereotypes and errors; a smaller model often loses rare

@@ -93,3 +93,13 @@ def test_the_snippet_runs_as_written(full, report, world: Path, tmp_path: Path, 
     exec(compile(snippet(card), "card", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and all(re.match(r"0\.\d{3}  ", line) or line.startswith("1.000") for line in lines)
+
+
+def test_a_language_that_is_not_one_of_the_five_has_a_name_and_a_tag():
+    card = short_card(
+        ["zul", "amh"],
+        {"id": "a/b", "source": "folder", "revision": "1", "parameters": 500, "synthetic": False},
+        SUMMARY,
+    )
+    assert "Zulu" in card and "Amharic" in card
+    assert ModelCard(card).data.language == ["zu", "am"]
