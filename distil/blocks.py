@@ -28,7 +28,7 @@ from distil.characters import (
 from distil.clean import clean_line, letter_ratio, without_links
 from distil.identify import is_other
 from distil.near import bands
-from distil.overlap import HeldOut
+from distil.overlap import HeldOut, fold
 
 # What a line's own looks say, in the order in which they are asked. KEPT goes on to what other lines say.
 REASONS = ("kept", "not_utf8", "empty", "too_short", "too_long", "letters", "other_language")
@@ -163,7 +163,8 @@ class Sieve:
     """
 
     def __init__(self, held_out: HeldOut) -> None:
-        letters = [key for key in held_out.keys if _has_letters(key)]
+        # A text of nothing but hashtags and the like has no words and is its own key.
+        letters = [key for key in held_out.keys if fold(key)]
         self._without_letters = len(letters) < len(held_out.keys)
         sums = [hashed(_raw_codes(key)).sum(dtype=np.uint32) for key in letters]
         self._sums = _Filter(np.array(sums, np.uint32))
@@ -264,7 +265,3 @@ def _lines_with(mask: np.ndarray, ends: np.ndarray) -> np.ndarray:
 
 def _raw_codes(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
-
-
-def _has_letters(key: str) -> bool:
-    return any(unicodedata.category(character)[0] == "L" for character in key)

@@ -62,6 +62,7 @@ TEXTS = st.lists(WORDS, min_size=1, max_size=9).map(" ".join)
 
 
 @settings(deadline=None)  # the tables over characters are made once
+@example(["#ba #ba #ba"], ["#ba #ba #ba"])  # nothing but hashtags: its letters are no words
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.lists(TEXTS, max_size=5))
 def test_no_evaluation_text_slips_through_the_sieve(evaluation, texts):
     check(texts, HeldOut(evaluation), (1, 1000, 0.0))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from distil.evaluate import evaluate
+from distil.files import seal
 from tests import lab, toy
 
 
@@ -34,6 +35,7 @@ def test_test_rows_that_are_training_rows_too_are_marked(room: Path) -> None:
     rows = test.read_text(encoding="utf-8").splitlines()
     rows[3] = train.read_text(encoding="utf-8").splitlines()[0].replace("zuri", "ZURI!")
     test.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    seal(room / "data/tasks/words")
     found, _ = evaluate(models, lab.task_of("words"), toy.LANGUAGES)
     assert np.flatnonzero(found["swa"].seen).tolist() == [3]
     assert not found["yor"].seen.any()
