@@ -31,6 +31,8 @@ SHAPE: dict[str, Any] = {
 class Teacher:
     """Behind the same call as a served folder."""
 
+    workers = 1
+
     def __init__(self) -> None:
         self.model = XLMRobertaForSequenceClassification(XLMRobertaConfig(**SHAPE)).eval()
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from distil import predict
-from distil.serving import Batch, Runtime, pad_rows, plan_batches
+from distil.serving import Batch, Runtime, each_batch, pad_rows, plan_batches
 
 
 def thread_counts() -> list[int]:
@@ -54,8 +54,8 @@ def tokens_per_second(
             for name, model in models.items():
                 part = batches if repetition else batches[:1]
                 start = time.perf_counter()
-                for batch in part:
-                    model.logits(batch.input_ids, batch.attention_mask)
+                for _ in each_batch(model, part):
+                    pass
                 if repetition:
                     taken[name].append(time.perf_counter() - start)
     finally:

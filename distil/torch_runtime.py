@@ -37,7 +37,9 @@ def load_torch(folder: Path, kind: ServedKind, **options: Any) -> Any:
 
 
 class TorchRuntime:
-    """model.safetensors on the CPU."""
+    """model.safetensors on the CPU, all threads on one batch."""
+
+    workers = 1
 
     def __init__(self, folder: Path, kind: ServedKind, threads: int = 0) -> None:
         """Open `folder` with `threads` threads, 0 for torch's own choice.
