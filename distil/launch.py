@@ -32,8 +32,15 @@ def run_ranks(main: Callable[[], None], module: str) -> NoReturn:
         module: what `python -m` starts, such as stages.distil.
     """
     if "RANK" in os.environ:  # a launcher's child
-        run(main)
+        run(lambda: _take_part(main))
     run(lambda: _start(main, module))
+
+
+def _take_part(main: Callable[[], None]) -> None:
+    from distil.ranks import leave  # it imports torch, which the process that only starts others needs not wait for
+
+    main()
+    leave()  # not after a fault: the others may be waiting where this process no longer comes
 
 
 def _start(main: Callable[[], None], module: str) -> None:

@@ -91,3 +91,14 @@ def join() -> Ranks:
 
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=WAIT)
     return Ranks(state.process_index, state.num_processes)
+
+
+def leave() -> None:
+    """Part from the other processes once all work is done; without them, nothing.
+
+    An interpreter that ends with the group still open now and then dies of it ("terminate called without an active
+    exception"), as the threads that carry the messages are then torn down beside it.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
