@@ -38,7 +38,13 @@ test-faults: env  ## faults by the hundred: kills, damage, full disks, bad input
 	python -m pytest -q -m faults
 
 audit: env  ## known vulnerabilities of the locked packages; asks the advisory service, so it needs the network
-	$(UV) tool run pip-audit --require-hashes --disable-pip --requirement requirements.lock
+	@said=$$($(UV) tool run pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock 2>&1) \
+	  && { echo "$$said"; exit 0; }; \
+	case "$$said" in \
+	  *Found*known\ vulnerabilit*) echo "$$said"; echo "audit: renew the packages named above (\`make lock\`)" >&2;; \
+	  *) echo "$$said" | tail -n 1; \
+	    echo "audit: not done: the advisory service cannot be reached or does not know every locked package" >&2;; \
+	esac; exit 1
 
 lint: env  ## style
 	ruff check .

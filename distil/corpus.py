@@ -15,7 +15,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from distil.blocks import KEPT, REASONS, Block, BlockCleaner
 from distil.errors import UserError
-from distil.files import atomic_folder, seal, write_json
+from distil.files import atomic_folder, check_seal, seal, write_json
 from distil.hub import hub_blocks, hub_commit
 from distil.identify import tags_to_check
 from distil.languages import language as language_of
@@ -159,6 +159,8 @@ def write_corpus(config: CorpusConfig, languages: list[str], tasks_folder: Path,
     Raises:
         UserError: no text where it was expected, damaged files, or a language of which nothing is left.
     """
+    for task in sorted(tasks_folder.glob("[!.]*/")):  # one that lost its manifest would leave its texts in the corpus
+        check_seal(task, f"tasks@{task.name}")
     tags = tags_to_check(config.language_check, languages, f"{WHERE}.language_check")
     if config.language_check == "known" and (unknown := [code for code, tag in tags.items() if tag is None]):
         log.warning("corpus: NOT CHECKED, as the language check does not know them: %s", ", ".join(unknown))

@@ -66,8 +66,10 @@ def _first_touch(uri: str) -> Iterator[None]:
             # MLflow would try a damaged or read-only file ten times over, for 100 s.
             with closing(sqlite3.connect(path, timeout=SQLITE_SECONDS)) as connection:
                 connection.execute("BEGIN IMMEDIATE")
-                connection.execute("PRAGMA schema_version")
+                (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
                 connection.rollback()
+            if found != "ok":
+                raise sqlite3.DatabaseError(found.splitlines()[-1])
         yield
 
 
@@ -87,9 +89,11 @@ def _import_client() -> "type[MlflowClient]":
 def _warn(error: Exception) -> None:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
     message = f"MLflow store {tracking_uri()}: {reason}"
+    damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
     log.warning(
-        "%s; the stage goes on, and `dvc repro --force --single-item track` logs this run later",
+        "%s; the stage goes on, and %s`dvc repro --force --single-item track` logs this run later",
         re.sub(r"//[^/@\s]*@", "//...@", message),  # no password in a log
+        "when that damaged file has been moved away, " if damaged else "",
     )
 
 

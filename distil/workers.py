@@ -1,13 +1,14 @@
 """Blocks of text cleaned by several processes, in the order in which they were read."""
 
 import os
+import threading
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
 
 from distil.blocks import Block, BlockCleaner
 from distil.errors import UserError
@@ -60,6 +61,15 @@ def cleaned(blocks: Iterable[bytes], cleaner: BlockCleaner, workers: int) -> Gen
 def _start(cleaner: BlockCleaner) -> None:
     global _cleaner
     _cleaner = cleaner
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Else a worker would wait for ever for one that was killed: it holds both ends of the pipe that blocks come by."""
+    parent = parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def _clean(raw: bytes) -> Block:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from distil.export import ExportConfig, ScoredTasks, export, find_sources
-from distil.files import check_seal, write_json
+from distil.files import atomic_folder, check_seal, write_json
 from distil.params import load_languages, load_params
 from distil.parity import compare, cost, summary
 from distil.runner import Cost, run
@@ -14,17 +14,18 @@ def main() -> None:
     """Write models/onnx and metrics/export.json."""
     spent = Cost()
     config, languages = load_params("export", ExportConfig), load_languages()
-    names, out = load_params("evaluate", ScoredTasks).tasks, Path("models/onnx")
+    names = load_params("evaluate", ScoredTasks).tasks
     tasks = {name: read_task(Path("data/tasks") / name) for name in names}
-    sources = find_sources(Path("models/finetuned/student"), Path("models/student"), names, languages)
     check_seal(Path("models/student"), "distil")
     check_seal(Path("models/teacher"), "teacher")
+    sources = find_sources(Path("models/finetuned/student"), Path("models/student"), names, languages)
     models = {}
-    for source in sources:
-        export(source, config, out / source.name)
-        models[source.name] = compare(source, out / source.name, tasks[source.task or names[0]], config)
-    first = [source for source in sources if source.task == names[0]]
-    costs = cost(first[0], out / first[0].name, tasks[names[0]], Path("models/teacher"), config)
+    with atomic_folder(Path("models/onnx")) as out:
+        for source in sources:
+            export(source, config, out / source.name)
+            models[source.name] = compare(source, out / source.name, tasks[source.task or names[0]], config)
+        first = [source for source in sources if source.task == names[0]]
+        costs = cost(first[0], out / first[0].name, tasks[names[0]], Path("models/teacher"), config)
     write_json(Path("metrics/export.json"), summary(models, [source.name for source in first], costs))
     spent.write(Path("metrics/cost/export.json"))
 

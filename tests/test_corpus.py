@@ -9,7 +9,7 @@ import distil.sources
 import stages.corpus
 from distil.corpus import CorpusConfig, write_corpus
 from distil.errors import UserError
-from distil.files import write_json
+from distil.files import seal, write_json
 from distil.params import parse_params
 
 BLOCK = {
@@ -100,6 +100,14 @@ def test_a_text_of_another_task_is_held_out_as_well(root):
     add_task(root, "news", {"train": [], "dev": [], "test": ["Inkuru nshya"]})
     entry, kept = build(root, "Inkuru nshya\nInkuru ishaje\n")
     assert (kept, entry["dropped"]) == ("Inkuru ishaje\n", {"held_out": 1})
+
+
+def test_of_two_tasks_one_without_its_manifest_is_refused(root):
+    add_task(root, "news", {"train": [], "dev": [], "test": ["Inkuru nshya"]})
+    seal(root / "data/tasks/news")
+    (root / "data/tasks/news/manifest.json").unlink()
+    with pytest.raises(UserError, match=r"data/tasks/news/manifest.json: no such file; run `dvc repro tasks@news`"):
+        build(root, "Inkuru nshya\n")
 
 
 def test_a_task_that_was_never_finished_is_not_read(root):

@@ -41,6 +41,8 @@ SMALL: dict[str, Any] = {
     "evaluate.tasks": ["sentiment"],
     "evaluate.seeds": [1, 2],
     "evaluate.bootstrap_resamples": 100,
+    "export.speed_rows": 10,
+    "export.repetitions": 1,
     "footprint.rounds": 1,
 }
 
@@ -81,7 +83,14 @@ STEPS = [
     Step("compare", "compare", [], ["metrics/compare"]),
     Step("export", "export", [], ["models/onnx"]),
 ]  # fmt: skip
-BY_NAME = {step.name: step for step in STEPS}
+# What comes last reads what the others cost, so that two pipelines never agree here; nothing of it is an out of STEPS.
+LAST = [
+    Step("footprint", "footprint", [], ["metrics/footprint.json"]),
+    Step("report", "report", [], ["metrics/report.html", "metrics/report.md", "metrics/model_card.md",
+                                  "metrics/headline.json"]),
+]  # fmt: skip
+MEASURED = {"footprint"}  # figures that differ from run to run
+BY_NAME = {step.name: step for step in [*STEPS, *LAST]}
 
 
 class Zygote:
@@ -158,10 +167,28 @@ def make_root(root: Path, **more: Any) -> Path:
 
 
 def make_pipeline(root: Path, zygote: Zygote, **more: Any) -> Path:
-    """Every stage once."""
+    """Every stage once, but track."""
     make_root(root, **more)
-    for step in STEPS:
+    for step in [*STEPS, *LAST]:
         zygote.run(root, step.name)
+    return root
+
+
+def make_repository(root: Path, made: Path | None = None) -> Path:
+    """A repository of DVC, without git, with the code itself, not links to it; all of a pipeline in it, or nothing."""
+    if made is None:
+        make_root(root)
+    else:
+        copy_of(made, root)
+    for name in ("distil", "stages", "dvc.yaml"):
+        (root / name).unlink()
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, root / name)
+    shutil.copy(ROOT / ".dvcignore", root)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet", "--no-scm"], cwd=root, check=True,
+                   env=os.environ | {"DVC_NO_ANALYTICS": "1"})  # fmt: skip
     return root
 
 
@@ -175,7 +202,10 @@ def copy_of(root: Path, to: Path, but: tuple[str, ...] = ()) -> Path:
 
 def contents(root: Path, outs: list[str]) -> dict[str, bytes]:
     """Every file of some outs; what they cost is measured anew each time and stands in metrics/cost."""
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for out in outs for path in sorted((root / out).rglob("*")) if path.is_file()
-    }  # fmt: skip
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files_of(root, outs)}
+
+
+def files_of(root: Path, outs: list[str]) -> list[Path]:
+    """The files of some outs, each a folder or a file itself."""
+    found = [path for out in outs for path in (root / out, *sorted((root / out).rglob("*")))]
+    return [path for path in found if path.is_file()]

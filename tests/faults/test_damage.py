@@ -10,10 +10,12 @@ import random
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ from distil.errors import UserError
 from distil.predict import Predictor
 from distil.report import gather
 from distil.runner import run
-from tests.faults.pipeline import BY_NAME, ROOT, STEPS, contents, copy_of
+from tests.faults.pipeline import BY_NAME, ROOT, STEPS, contents, copy_of, make_repository
 from tests.report_fixture import write_footprint
 
 DAMAGES = ("flip", "truncate", "delete", "swap")
@@ -199,17 +201,12 @@ def test_a_damaged_model_is_not_served(
 @pytest.fixture(scope="module")
 def committed(pipeline: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The pipeline as DVC knows it: dvc.lock has the checksum of every dep and out."""
-    root = copy_of(pipeline, tmp_path_factory.mktemp("committed") / "repository")
-    for name in ("distil", "stages", "dvc.yaml"):
-        (root / name).unlink()
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, root / name)
+    root = make_repository(tmp_path_factory.mktemp("committed") / "repository", pipeline)
     env = {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(root.parent / "site")}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in env.items():
             patch.setenv(name, value)
         patch.chdir(root)
-        subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet", "--no-scm"], check=True)
         from dvc.repo import Repo
 
         with Repo() as repo:
@@ -287,6 +284,53 @@ def test_a_damaged_dvc_lock_is_named(committed: Path, counts: Counter[str], how:
         counts["detected"] += 1
     finally:
         lock.write_bytes(found)
+
+
+# ---- the MLflow store, which no run may fail for
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """mlflow.db with a complete run."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_ROOT", str(folder))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        assert tracking.complete_run("ab" * 32, {"loss": {"alpha": 0.5}}, {"heldout/swa/kl": 1.0}, {}, [], [])
+    return (folder / "mlflow.db").read_bytes()
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_mlflow_store_is_named_with_what_to_do_and_filled_again(
+    store: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    counts: Counter[str], how: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    path = tmp_path / "mlflow.db"
+    page = int.from_bytes(store[16:18], "big")  # a page's first byte says what it holds; values have no checksum
+    path.write_bytes({
+        "flip": store[: 4 * page] + bytes([store[4 * page] ^ 1]) + store[4 * page + 1 :],
+        "truncate": store[: 2 * len(store) // 3], "delete": b"", "swap": (ROOT / "params.yaml").read_bytes(),
+    }[how])  # fmt: skip
+    if how == "delete":
+        path.unlink()
+    counts["damaged"] += 1
+
+    def complete() -> bool:
+        return tracking.complete_run("cd" * 32, {"loss": {"alpha": 0.5}}, {"heldout/swa/kl": 2.0}, {}, [], [])
+
+    if how != "delete":
+        assert complete() is False
+        (record,) = caplog.records
+        assert f"{path}" in record.getMessage() and "moved away" in record.getMessage()
+        assert "`dvc repro --force --single-item track`" in record.getMessage()
+        path.unlink()
+    assert complete() is True
+    with closing(sqlite3.connect(path)) as made:
+        assert made.execute("select value from tags where key = 'distil.key'").fetchall() == [("cd" * 32,)]
+    counts["detected"] += 1
 
 
 # ---- the commands that mend

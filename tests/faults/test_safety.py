@@ -1,9 +1,14 @@
 """Nothing that is read can run code, nothing secret is written, nothing listens to other machines."""
 
+import io
+import json
 import os
 import pickle
 import re
 import shutil
+import subprocess
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +17,12 @@ import torch
 import yaml
 
 from distil.classify import load_classifier
+from distil.corpus import write_corpus
 from distil.errors import UserError
 from distil.teacher import load_masked_lm
 from distil.tracking import complete_run
-from tests.faults.pipeline import LANGUAGES, ROOT, STEPS, Zygote, make_root, said_in
+from tests.faults.pipeline import LANGUAGES, LAST, ROOT, STEPS, Zygote, make_root
+from tests.faults.test_input import CORPUS
 
 CODE = [path for folder in ("distil", "stages", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
 TOKEN = "hf_AMarkerThatMustNeverBeWritten"
@@ -88,6 +95,36 @@ def test_no_code_opens_pickles_runs_text_or_unpacks_archives() -> None:
     assert found == []
 
 
+@pytest.mark.parametrize("name", ["swa.zip", "swa.tar", "swa.tar.gz", "swa.txt.gz"])
+def test_an_archive_is_refused_or_read_as_the_text_it_is_not_and_nothing_of_it_is_unpacked(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "tasks/t").mkdir(parents=True)
+    (tmp_path / "tasks/t/manifest.json").write_text(
+        json.dumps({"task": "t", "kind": "text_classification", "labels": [], "languages": {}}), encoding="utf-8"
+    )
+    content, path = b"habari ya asubuhi rafiki yangu\n" * 9, tmp_path / "in" / name
+    evil = ["../escaped.txt", "../../escaped.txt", str(tmp_path / "escaped.txt"), "inside.txt"]
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w") as pack:
+            for each in evil:
+                pack.writestr(each, content)
+    else:
+        with tarfile.open(path, "w:gz" if name.endswith(".gz") else "w") as pack:
+            for each in evil:
+                entry = tarfile.TarInfo(each)
+                entry.size = len(content)
+                pack.addfile(entry, io.BytesIO(content))
+    config = CORPUS.model_copy(update={"path": str(tmp_path / "in"), "pattern": "{lang}" + name.removeprefix("swa")})
+    if name == "swa.txt.gz":  # the lines of a tar file, whatever they are
+        write_corpus(config, ["swa"], tmp_path / "tasks", tmp_path / "out")
+    else:
+        with pytest.raises(UserError, match=f"{name}: expected a name that ends in .txt"):
+            write_corpus(config, ["swa"], tmp_path / "tasks", tmp_path / "out")
+    assert list(tmp_path.parent.rglob("escaped.txt")) + list(tmp_path.rglob("inside.txt")) == []
+
+
 def test_servers_listen_on_this_machine_only() -> None:
     texts = [ROOT / "Makefile", ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *CODE]
     for path in texts:
@@ -108,6 +145,31 @@ def test_every_locked_package_has_hashes_and_no_index_is_named() -> None:
     assert "--require-hashes" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
+AUDITED = {
+    "clean": ("No known vulnerabilities found", 0, "No known vulnerabilities found"),
+    "found": ("Found 1 known vulnerability in 1 package\nurllib3 1.0 PYSEC-1", 1, "urllib3 1.0 PYSEC-1"),
+    "unknown": ("ERROR:pip_audit._cli:filelock: Dependency not found on PyPI", 1, "audit: not done"),
+    "unreachable": ("Traceback (most recent call last):\n  File\nConnectionError: refused", 1, "audit: not done"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", AUDITED)
+def test_an_audit_that_could_not_be_done_never_passes_for_a_clean_one(tmp_path: Path, case: str) -> None:
+    said, status, expected = AUDITED[case]
+    tool, ready = tmp_path / "uv", tmp_path / "ready"
+    script = f"#!/bin/sh\necho \"$@\" > {tmp_path}/asked\ncat <<'END'\n{said}\nEND\nexit {status}\n"
+    tool.write_text(script, encoding="utf-8")
+    tool.chmod(0o755)
+    ready.touch()  # the environment is there
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(["make", "audit", f"UV={tool}", f"READY={ready}"], cwd=ROOT, env=env, text=True,
+                          capture_output=True)  # fmt: skip
+    assert (done.returncode == 0) == (status == 0) and expected in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    asked = (tmp_path / "asked").read_text(encoding="utf-8")
+    assert "--strict" in asked and "--require-hashes" in asked and "requirements.lock" in asked
+
+
 def holding(folder: Path, secret: str) -> list[str]:
     """Files that hold a text, in UTF-8 or in UTF-16."""
     forms = [secret.encode(), secret.encode("utf-16-le")]
@@ -118,10 +180,9 @@ def holding(folder: Path, secret: str) -> list[str]:
 @pytest.mark.faults
 def test_no_stage_writes_or_says_the_token(zygote: Zygote, tmp_path: Path) -> None:
     root = make_root(tmp_path / "repository")
-    for step in STEPS:
-        if not step.name.startswith("evaluate@no"):
-            assert TOKEN not in zygote.run(root, step.name, HF_TOKEN=TOKEN, HUGGING_FACE_HUB_TOKEN=TOKEN)
-    assert TOKEN not in said_in(root)
+    for step in [*STEPS, *LAST]:
+        assert TOKEN not in zygote.run(root, step.name, HF_TOKEN=TOKEN, HUGGING_FACE_HUB_TOKEN=TOKEN)
+    assert (root / "metrics/report.html").is_file() and (root / "metrics/model_card.md").is_file()
     assert holding(root, TOKEN) == [] and holding(root, LANGUAGES[0]) != []
 
 

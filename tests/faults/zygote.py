@@ -16,13 +16,15 @@ from typing import Any, NoReturn
 sys.modules["mlflow"] = None  # type: ignore[assignment]  # importing it fails: a warning, and no seconds for a store
 
 STAGES = ("tasks", "corpus", "teacher", "vocabulary", "tokenize", "cache_teacher", "distil", "no_teacher", "baselines",
-          "finetune", "task_targets", "evaluate", "compare", "export", "report", "track")  # fmt: skip
+          "finetune", "task_targets", "evaluate", "compare", "footprint", "export", "report")  # fmt: skip
 
 
 def work(order: dict[str, Any]) -> NoReturn:
     """The forked process: what `python -m stages.STAGE` does."""
     status: Any = 99
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job was told to ignore it
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # they wait until the stage is at work, which a short one is late
     try:
         out = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -33,7 +35,13 @@ def work(order: dict[str, Any]) -> NoReturn:
         sys.argv = [f"{order['stage']}.py", *order["arguments"]]
         from distil.runner import run
 
-        run(importlib.import_module(f"stages.{order['stage']}").main)
+        stage = importlib.import_module(f"stages.{order['stage']}").main
+
+        def begin() -> None:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
+            stage()
+
+        run(begin)
     except SystemExit as end:
         status = end.code
     except BaseException:
