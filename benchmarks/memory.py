@@ -113,7 +113,7 @@ def make_project(project: Path, options: Any, tokens: int, rows: int, shard_toke
 
 def repeated(source: Path, target: Path, size: int) -> int:
     """The head of a text, repeated up to `size` bytes; cleaning drops repeats, so each copy has a word of its own."""
-    target.parent.mkdir(parents=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     written = 0
     with target.open("wb") as out:
         for line in lines_for_ever(source):

@@ -8,8 +8,8 @@ over log(tokens), 1 is a straight line; --quick goes to 0.4 million. The last li
 """
 
 import tempfile
-import time
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.cache_speed import CONFIG, LOSS
-from benchmarks.machine import finish, machine
+from benchmarks.machine import clock, finish, machine
 from benchmarks.material import parser
 from benchmarks.memory import BYTES_A_TOKEN, repeated
 from benchmarks.steps import from_cache
@@ -33,8 +33,9 @@ from distil.student import StudentConfig, build_student
 from distil.vocabulary import load_tokenizer, special_ids
 
 LANGUAGE = "swa"
+STAGES = ("tokenize", "cache_teacher", "distil, one epoch")
 SHAPE = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 256, "dropout": 0.0,
-         "init": "random"}  # fmt: skip
+         "init": "random", "init_layers": ()}  # fmt: skip
 
 
 def main() -> None:
@@ -46,7 +47,7 @@ def main() -> None:
     tokens = []
     for number, size in enumerate([20_000, *sizes]):  # the first one warms up
         with tempfile.TemporaryDirectory() as name:
-            count, found = measure(options, size, Path(name))
+            count, found, _ = measure(options, size, Path(name))
         if number:
             tokens.append(count)
             for stage, value in found.items():
@@ -62,35 +63,41 @@ def main() -> None:
     })  # fmt: skip
 
 
-def measure(options: Namespace, size: int, folder: Path) -> tuple[int, dict[str, float]]:
-    """Tokens there are and seconds of each stage."""
+def measure(
+    options: Namespace, size: int, folder: Path, shape: Mapping[str, Any] = SHAPE
+) -> tuple[int, dict[str, float], int]:
+    """Tokens there are, seconds of each stage and bytes of the cache, with a teacher and a student of `shape`."""
     repeated(options.text / f"{LANGUAGE}.txt", folder / "text.txt", size * BYTES_A_TOKEN)
     config = TokenizeConfig(max_length=128, min_length=5, max_tokens=size, heldout_fraction=0.05, mask_rate=0.15,
                             mask_variants=1, shard_tokens=500_000)  # fmt: skip
-    marks = [time.perf_counter()]
+    now = clock(options)
+    marks = [now()]
     prepare_language(LANGUAGE, folder / "text.txt", options.tokenizer, config, 1, folder / "prepared")
-    marks.append(time.perf_counter())
+    marks.append(now())
     special, text = special_ids(load_tokenizer(options.tokenizer)), Prepared(folder / "prepared")
-    pieces, shape = text.manifest["pieces"], StudentConfig.model_validate(SHAPE)
+    pieces, both = text.manifest["pieces"], StudentConfig.model_validate(shape)
     torch.manual_seed(1)
-    teacher, student = (build_student(shape, special, pieces, 514).eval() for _ in range(2))
+    teacher, student = (build_student(both, special, pieces, 514).eval() for _ in range(2))
     outputs = TeacherOutputs(teacher, np.arange(pieces), CONFIG, 1)
-    identity: dict[str, Any] = {"teacher": {"num_hidden_layers": 2, "max_position_embeddings": 514}}
+    about_teacher = {"num_hidden_layers": both.num_hidden_layers, "max_position_embeddings": 514}
     (folder / "scratch").mkdir()
     with Progress("cache", size, "tokens") as progress:
-        start = time.perf_counter()
-        cache_language(text, outputs, identity, folder / "cache", folder / "scratch", progress)
-        marks.append(marks[-1] + time.perf_counter() - start)
-    start = time.perf_counter()
+        start = now()
+        about = cache_language(
+            text, outputs, {"teacher": about_teacher}, folder / "cache", folder / "scratch", progress
+        )
+        marks.append(marks[-1] + now() - start)
+    start = now()
     cache = TeacherCache(folder / "cache", text)
     index = CorpusIndex([cache], "train")
     step = from_cache(student, Objective(student, cache, LOSS, [LayerPair(student=-1, teacher=-1)]))
     for _, batch, _ in ahead(index.plan_epoch(0, 4096, 1.0, 1), index.load):
         step(batch)
-    marks.append(marks[-1] + time.perf_counter() - start)
+    marks.append(marks[-1] + now() - start)
     spent = np.diff(marks)
     count = sum(split["tokens"] for split in text.manifest["splits"].values())
-    return count, dict(zip(("tokenize", "cache_teacher", "distil, one epoch"), map(float, spent), strict=True))
+    size = sum(split["bytes"] for split in about["splits"].values())
+    return count, dict(zip(STAGES, map(float, spent), strict=True)), size
 
 
 if __name__ == "__main__":

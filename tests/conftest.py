@@ -11,6 +11,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import pytest
 
 from tests import toy
+from tests.repository import made, repository  # noqa: F401  # fixtures of all
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from transformers import XLMRobertaModel
 
 from distil.bits import bits_for, unpack_rows
 from distil.cache import LogitFormat, TeacherCache, pack_logits, quantise_rows
 from distil.caching import prune
+from distil.corpus import CorpusConfig, write_corpus
 from distil.errors import UserError
 from distil.files import read_json, seal, sha256_file
 from distil.outputs import CacheConfig
@@ -20,6 +22,8 @@ from distil.prepared import Prepared, Shard, masked_input
 from distil.targets import KeptEntries, weigh_entries
 from distil.teacher import AttentionTap, attention_rows, load_masked_lm
 from tests import toy
+from tests.test_corpus import BLOCK as CORPUS
+from tests.test_corpus import add_task
 
 
 def opened(world: Path, folder: str = "data/teacher", language: str = "swa") -> TeacherCache:
@@ -267,6 +271,85 @@ def test_a_new_language_computes_its_own_part_only(own_world: Path, monkeypatch:
     toy.make_cache(own_world)
     assert calls and all("kin" in path.parts for path in calls)
     assert all(sha256_file(path) == digest for path, digest in before.items())
+
+
+class Reading:
+    """What the teacher's encoder is given while this is open: forward passes, and tokens without padding."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.passes = self.tokens = 0
+        original = XLMRobertaModel.forward
+
+        def counted(model, input_ids, attention_mask, **others):
+            self.passes += 1
+            self.tokens += int(attention_mask.sum())
+            return original(model, input_ids, attention_mask=attention_mask, **others)
+
+        monkeypatch.setattr(XLMRobertaModel, "forward", counted)
+
+
+def corpus_to_cache(root: Path, shard_tokens: int) -> dict[str, tuple[dict[str, dict], int]]:
+    """Every stage anew from text/LANG.txt on, with the full vocabulary: shards by checksum, and tokens, of each split.
+
+    The work of a shard is its tokens times its variants.
+    """
+    for folder in ("data/raw", "models/tokenizer", "data/prepared", "data/teacher"):
+        shutil.rmtree(root / folder, ignore_errors=True)
+    config = CorpusConfig(**CORPUS | {"path": str(root / "text")})
+    write_corpus(config, toy.LANGUAGES, root / "data/tasks", root / "data/raw")
+    toy.make_vocabulary(root)
+    toy.make_prepared(root, toy.TOKENIZE.model_copy(update={"shard_tokens": shard_tokens}))
+    toy.make_cache(root)
+    found = {}
+    for language in toy.LANGUAGES:
+        for split, about in Prepared(root / "data/prepared" / language).manifest["splits"].items():
+            shards = {entry["sha256"]: entry | {"work": entry["tokens"] * about["mask_variants"]}
+                      for entry in about["shards"]}  # fmt: skip
+            found[f"{language}/{split}"] = shards, about["tokens"]
+    return found
+
+
+def test_ten_times_the_text_adds_shards_and_the_teacher_reads_only_what_is_new(
+    own_world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = 1000
+    lines = {language: toy.sentences(2000, 40 + number) for number, language in enumerate(toy.LANGUAGES)}
+    (own_world / "text").mkdir()
+    add_task(own_world, "words", {"dev": ["hakuna"], "test": ["kitu"]}, toy.LANGUAGES)
+    shutil.rmtree(own_world / "scratch")
+
+    def write(count: int) -> None:
+        for language in toy.LANGUAGES:
+            text = "".join(f"{line}\n" for line in lines[language][:count])
+            (own_world / "text" / f"{language}.txt").write_text(text, encoding="utf-8")
+
+    write(200)
+    first = Reading(monkeypatch)
+    before = corpus_to_cache(own_world, limit)
+    cached = {path: sha256_file(path) for path in (own_world / "data/teacher").rglob("*.safetensors")}
+    assert first.tokens == sum(entry["work"] for shards, _ in before.values() for entry in shards.values())
+
+    write(2000)
+    second = Reading(monkeypatch)
+    after = corpus_to_cache(own_world, limit)
+    new = [entry for name, (shards, _) in after.items() for sha, entry in shards.items() if sha not in before[name][0]]
+    assert second.tokens == sum(entry["work"] for entry in new)
+    for name, (shards, tokens) in before.items():
+        language, split = name.split("/")
+        full = [entry for entry in shards.values() if entry["tokens"] >= limit]
+        assert full or split == "heldout"
+        for entry in full:  # the same text, and the same bytes of the teacher, under the same name
+            assert after[name][0][entry["sha256"]]["file"] == entry["file"]
+            path = own_world / "data/teacher" / language / entry["file"]
+            assert sha256_file(path) == cached[path]
+        # What is read a second time: the one shard that was not full.
+        again = sum(entry["tokens"] for sha, entry in shards.items() if sha not in after[name][0])
+        assert again == tokens - sum(entry["tokens"] for entry in full) < limit
+        assert after[name][1] > 9 * tokens
+
+    third = Reading(monkeypatch)
+    corpus_to_cache(own_world, limit)
+    assert third.passes == 0
 
 
 def test_a_full_disk_leaves_no_half_written_shard_and_the_next_try_goes_on(

@@ -34,14 +34,20 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
-def add_task(root, name, splits):
+def add_task(root, name, splits, languages=("kin",)):
     folder = root / "data/tasks" / name
-    (folder / "kin").mkdir(parents=True)
-    for split, texts in splits.items():
-        lines = [json.dumps({"text": text, "label": "x"}) + "\n" for text in texts]
-        (folder / f"kin/{split}.jsonl").write_text("".join(lines))
+    for language in languages:
+        (folder / language).mkdir(parents=True)
+        for split, texts in splits.items():
+            lines = [json.dumps({"text": text, "label": "x"}) + "\n" for text in texts]
+            (folder / language / f"{split}.jsonl").write_text("".join(lines))
     rows = {split: {"rows": len(texts)} for split, texts in splits.items()}
-    manifest = {"task": name, "kind": "text_classification", "labels": ["x", "y"], "languages": {"kin": rows}}
+    manifest = {
+        "task": name,
+        "kind": "text_classification",
+        "labels": ["x", "y"],
+        "languages": {language: rows for language in languages},
+    }
     write_json(folder / "manifest.json", manifest)
 
 

@@ -1,5 +1,6 @@
 """The files for clusters: what a scheduler would refuse is refused here."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -20,6 +21,28 @@ def test_slurm_files_are_shell_with_directives_first(path: Path) -> None:
     assert lines[0] == "#!/bin/bash" and all(re.match(r"#SBATCH --[a-z-]+=\S+$", lines[at]) for at in directives)
     first_command = next(at for at, line in enumerate(lines) if line and not line.startswith("#"))
     assert max(directives) < first_command  # Slurm reads none behind the first command
+
+
+def test_the_parts_of_a_sweep_are_the_grid_and_what_is_done_is_left_out(tmp_path: Path) -> None:
+    script = EXAMPLES / "sweep-part.sh"
+    (tmp_path / "dvc").write_text(
+        '#!/bin/bash\n[[ "$2" == list ]] && { echo b; exit; }\necho "$*" >> "$(dirname "$0")/said"\n', encoding="utf-8"
+    )
+    (tmp_path / "dvc").chmod(0o755)
+    (tmp_path / "git").write_text("#!/bin/bash\n", encoding="utf-8")
+    (tmp_path / "git").chmod(0o755)
+    (tmp_path / "grid").write_text("a x=1 y=2\nb x=2\nc x=3\n", encoding="utf-8")
+    env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SWEEP_GRID": str(tmp_path / "grid")}
+    parts = []
+    for number in "01":
+        subprocess.run(["bash", str(script), number, "2"], check=True, env=env, stdin=subprocess.DEVNULL)
+        parts.append((tmp_path / "said").read_text().splitlines() if (tmp_path / "said").exists() else [])
+    run = "exp run --pull --name"
+    first = ["pull", f"{run} a -S x=1 -S y=2", "exp push origin a", f"{run} c -S x=3", "exp push origin c"]
+    assert parts == [first, [*first, "pull"]]  # b, the second machine's, is on the remote
+    for wrong in (["2", "2"], ["x", "2"], ["0", "0"], []):
+        done = subprocess.run(["bash", str(script), *wrong], env=env, capture_output=True, text=True)
+        assert done.returncode == 1 and "usage" in done.stderr
 
 
 def test_kubernetes_objects_have_what_the_api_asks_for() -> None:
