@@ -9,19 +9,21 @@ import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import XLMRobertaForSequenceClassification
 
 from distil.checkpoint import load_checkpoint, save_checkpoint
 from distil.classify import Classifier, answers, decide, load_classifier, predict, unit_logits
 from distil.encode import Encoded
 from distil.errors import UserError
 from distil.params import Params
+from distil.pooled_start import start_pooled
 from distil.progress import Progress
 from distil.scoring import from_totals, metric_of, row_counts
 from distil.task_losses import task_distillation
@@ -46,6 +48,7 @@ class FinetuneConfig(Params):
 
     teacher: Pace
     student: Pace
+    start: Literal["plain", "pooled"]
     batch_size: int = Field(ge=1)
     max_length: int = Field(ge=8, le=512)
     dropout: float = Field(ge=0, le=0.5)
@@ -60,8 +63,8 @@ class FinetuneConfig(Params):
         pace = self.teacher if model == "teacher" else self.student
         taught = model == "student" and self.task_distillation
         return Recipe(
-            pace.epochs, pace.learning_rate, self.batch_size, self.dropout, self.warmup_fraction, self.weight_decay,
-            self.task_temperature if taught else 1.0, self.task_weight if taught else 0.0,
+            pace.epochs, pace.learning_rate, self.start, self.batch_size, self.dropout, self.warmup_fraction,
+            self.weight_decay, self.task_temperature if taught else 1.0, self.task_weight if taught else 0.0,
         )  # fmt: skip
 
 
@@ -70,6 +73,7 @@ class Recipe(NamedTuple):
 
     epochs: int
     learning_rate: float
+    start: str  # of a text classifier, plain or pooled
     batch_size: int
     dropout: float
     warmup_fraction: float
@@ -121,6 +125,8 @@ def finetune(
         start, rows.kind, rows.labels, max_length, made_by, hidden_dropout_prob=recipe.dropout,
         attention_probs_dropout_prob=recipe.dropout,
     )  # fmt: skip
+    if recipe.start == "pooled" and isinstance(model, XLMRobertaForSequenceClassification):
+        start_pooled(model)
     run = Run(model, rows, recipe, seed, title)
     run.restore(checkpoint)
     saved, before = time.monotonic(), run.state["rows"]

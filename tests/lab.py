@@ -18,7 +18,7 @@ from tests import toy
 ROOT = Path(__file__).parent.parent
 CONFIG = FinetuneConfig.model_validate({
     "teacher": {"epochs": 4, "learning_rate": 0.002}, "student": {"epochs": 4, "learning_rate": 0.002},
-    "batch_size": 8, "max_length": 40, "dropout": 0.1, "warmup_fraction": 0.1, "weight_decay": 0.01,
+    "start": "plain", "batch_size": 8, "max_length": 40, "dropout": 0.1, "warmup_fraction": 0.1, "weight_decay": 0.01,
     "task_distillation": True, "task_temperature": 2.0, "task_weight": 0.5,
 })  # fmt: skip
 SCORING = EvaluateConfig.model_validate(

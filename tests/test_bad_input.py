@@ -174,6 +174,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "finetune.teacher.learning_rate": [0, 1, float("nan")],
     "finetune.student.epochs": [0],
     "finetune.student.learning_rate": [0, 1, float("nan")],
+    "finetune.start": ["mean"],
     "finetune.batch_size": [0],
     "finetune.max_length": [7, 513],
     "finetune.dropout": [-0.1, 0.6],
