@@ -5,6 +5,8 @@ import logging
 import os
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,8 +15,9 @@ from pydantic import Field
 
 from distil.errors import UserError
 from distil.params import Params, load_params
-from distil.runner import MESSAGE_FILE, run
+from distil.runner import MEETING_FILE, MESSAGE_FILE, run
 
+LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 MONITOR_SECONDS = 0.5
 
 
@@ -39,8 +42,17 @@ def run_ranks(main: Callable[[], None], module: str) -> NoReturn:
 def _take_part(main: Callable[[], None]) -> None:
     from distil.ranks import leave  # it imports torch, which the process that only starts others needs not wait for
 
+    if MEETING_FILE in os.environ:
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     main()
     leave()  # not after a fault: the others may be waiting where this process no longer comes
+
+
+def _end_with(parent: int) -> None:
+    """Else this process would work on beside the one that continues, if the one that started it was killed."""
+    while os.getppid() == parent:
+        time.sleep(MONITOR_SECONDS)
+    os._exit(1)
 
 
 def _start(main: Callable[[], None], module: str) -> None:
@@ -54,38 +66,43 @@ def _start(main: Callable[[], None], module: str) -> None:
 def launch(processes: int, module: str) -> None:
     """Run `python -m module` as `processes` processes on this machine; the first that fails ends all.
 
+    They meet by a file, not by a server, and talk over the loopback interface alone: nothing listens to other machines.
+
     Raises:
         UserError: one failed; says which and why.
         KeyboardInterrupt: this process was asked to end; the others are ended too.
     """
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, start_processes
     from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig as Elastic
-    from torch.distributed.launcher.api import elastic_launch
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # said below, in one sentence
     with tempfile.TemporaryDirectory() as folder:
         message = Path(folder) / "message.json"
-        os.environ[MESSAGE_FILE] = str(message)
-        config = Elastic(
-            min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id="distil", rdzv_backend="c10d",
-            rdzv_endpoint="127.0.0.1:0", max_restarts=0, monitor_interval=MONITOR_SECONDS,
+        os.environ |= {MESSAGE_FILE: str(message), MEETING_FILE: str(Path(folder) / "meeting")}
+        for library in ("GLOO", "NCCL"):
+            os.environ.setdefault(f"{library}_SOCKET_IFNAME", LOOPBACK)
+        ranks = range(processes)
+        group = start_processes(
+            "distil", sys.executable, dict.fromkeys(ranks, ("-m", module, *sys.argv[1:])),
+            {rank: {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)} for rank in ranks},
+            DefaultLogsSpecs(),
         )  # fmt: skip
         try:
-            elastic_launch(config, sys.executable)("-m", module, *sys.argv[1:])
-        except ChildFailedError as error:
-            raise UserError(_explain(error, module, message)) from None
-        except SignalException:
+            result = group.wait(period=MONITOR_SECONDS)
+        except (KeyboardInterrupt, SignalException):
             raise KeyboardInterrupt from None
+        finally:
+            group.close()
+        if result is not None and result.is_failed():
+            raise UserError(_explain(min(result.failures.values(), key=lambda each: each.timestamp), module, message))
 
 
-def _explain(error: Any, module: str, message: Path) -> str:
+def _explain(failure: Any, module: str, message: Path) -> str:
     """What the first process that failed said of itself, or how it ended."""
     if message.is_file():
         return json.loads(message.read_text(encoding="utf-8"))
-    rank, failure = error.get_first_failure()
     how = f"was killed by signal {-failure.exitcode}" if failure.exitcode < 0 else f"ended with {failure.exitcode}"
     return (
-        f"{module}: process {rank} (pid {failure.pid}) {how}, and the others were ended; its own output is above; "
-        f"`dvc repro {module.rpartition('.')[2]}` continues from the last finished piece"
+        f"{module}: process {failure.local_rank} (pid {failure.pid}) {how}, and the others were ended; its own output "
+        f"is above; `dvc repro {module.rpartition('.')[2]}` continues from the last finished piece"
     )

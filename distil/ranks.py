@@ -1,7 +1,8 @@
 """Several processes that work on one stage together: which of them this is, and sums over all.
 
 A launcher (`launch.processes` of params.yaml, `accelerate launch`, torchrun) starts the processes and sets RANK,
-WORLD_SIZE and where they meet. Without one a stage is process 0 of 1, and nothing here costs anything.
+WORLD_SIZE and where they meet: a file on one machine, an address on several. Without one a stage is process 0 of 1,
+and nothing here costs anything.
 """
 
 import os
@@ -11,6 +12,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from distil.runner import MEETING_FILE
 
 WAIT = timedelta(minutes=60)  # one process may have to compute shards while the others have none left
 
@@ -87,6 +90,15 @@ def join() -> Ranks:
     """Meet the other processes of a launcher; without one, process 0 of 1."""
     if not launched():
         return Ranks()
+    if file := os.environ.get(MEETING_FILE):  # distil/launch.py: all on this machine
+        rank, world, device = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), rank_device()
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        torch.distributed.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo", init_method=f"file://{file}", rank=rank, world_size=world,
+            timeout=WAIT,
+        )  # fmt: skip
+        return Ranks(rank, world)
     from accelerate import PartialState
 
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=WAIT)

@@ -16,11 +16,12 @@ from typing import Any, NoReturn
 
 from distil.errors import UserError
 from distil.files import write_json, write_text
+from distil.interrupt import INTERRUPTED, again, farewell
 
 log = logging.getLogger("distil")
 
-INTERRUPTED = 130
 MESSAGE_FILE = "DISTIL_MESSAGE_FILE"  # where one of several processes leaves its last words; see distil/launch.py
+MEETING_FILE = "DISTIL_MEETING_FILE"  # where several processes of one machine meet; see distil/ranks.py
 UNITS = ("tokens", "rows", "lines")
 
 
@@ -35,17 +36,18 @@ def run(main: Callable[[], None]) -> NoReturn:
     for noisy in ("httpx", "httpx2", "matplotlib", "datasets", "alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, _interrupt)
-    again = f"`dvc repro {os.environ.get('DVC_STAGE', '')}".rstrip() + "`"
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         main()
     except UserError as error:
         _end(f"error: {error}", 1)
     except KeyboardInterrupt:
-        _end(f"interrupted; {again} continues from the last finished piece", INTERRUPTED)
+        _end(farewell(), INTERRUPTED)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
-        _end(f"error: {error.filename or Path.cwd()}: {error.strerror}; free space or allow writing, then {again}", 1)
+        _end(f"error: {error.filename or Path.cwd()}: {error.strerror}; free space or allow writing, then {again()}", 1)
     sys.exit(0)
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from distil.errors import UserError
@@ -86,6 +87,28 @@ def test_a_killed_process_ends_the_others_and_is_named(start) -> None:
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1 and time.monotonic() - began < 30
     assert "stages.toy: process 1 " in err and "was killed by signal 9" in err
+
+
+def test_what_listens_does_so_on_the_loopback_interface_alone(start) -> None:
+    process = start("wait")
+    assert process.stdout is not None
+    process.stdout.readline()
+    everyone = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    assert len(everyone) >= 3
+    found = [(each.status, each.laddr.ip) for one in everyone for each in one.net_connections("inet")]
+    assert found  # they do talk
+    assert {ip for _, ip in found} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+
+
+def test_no_process_outlives_the_one_that_started_it(start) -> None:
+    process = start("wait")
+    assert process.stdout is not None
+    process.stdout.readline()
+    others = psutil.Process(process.pid).children(recursive=True)
+    assert len(others) >= 2
+    process.kill()
+    _, alive = psutil.wait_procs(others, timeout=10)
+    assert not alive
 
 
 @pytest.mark.slow

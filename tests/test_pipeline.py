@@ -15,9 +15,11 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
 # Imported everywhere and deps nowhere: they show progress, end a process and write to MLflow, and cannot change a
 # result. The one stage whose work is the MLflow run has its module as a dep.
-OBSERVERS = {f"distil/{name}.py" for name in ("__init__", "errors", "launch", "progress", "runner", "tracking")}
+OBSERVERS = {
+    f"distil/{name}.py" for name in ("__init__", "errors", "interrupt", "launch", "progress", "runner", "tracking")
+}
 
-NO_STAGE = {"preset"}  # a command for people
+NO_STAGE = {"__init__", "preset"}  # what comes before each, and a command for people
 
 
 def stages() -> dict[str, dict[str, Any]]:

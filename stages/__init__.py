@@ -1,0 +1,8 @@
+"""The stages of dvc.yaml: each file is a command, `python -m stages.NAME`."""
+
+import sys
+
+if sys.argv[0] == "-m":  # a stage is about to start; not when one of them is imported, by a test or a notebook
+    from distil.interrupt import end_at_once
+
+    end_at_once()

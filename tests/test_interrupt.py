@@ -1,0 +1,32 @@
+"""A stage that is told to end while Python still imports."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages import distil as a_stage
+
+ROOT = Path(__file__).parent.parent
+SLOW = "import sys, time\nsys.stdout.write('importing\\n')\nsys.stdout.flush()\ntime.sleep(60)\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "torch.py").write_text(SLOW)
+    env = os.environ | {"PYTHONPATH": str(tmp_path), "DVC_STAGE": "distil"}
+    with subprocess.Popen([sys.executable, "-m", "stages.distil"], cwd=ROOT, env=env, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # fmt: skip
+        assert process.stdout is not None and process.stdout.readline() == "importing\n"
+        process.send_signal(number)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err == "interrupted; `dvc repro distil` continues from the last finished piece\n"
+
+
+def test_importing_a_stage_leaves_the_signals_alone() -> None:
+    assert a_stage.__name__ == "stages.distil"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
