@@ -126,7 +126,7 @@ def finetune(
         attention_probs_dropout_prob=recipe.dropout,
     )  # fmt: skip
     if recipe.start == "pooled" and isinstance(model, XLMRobertaForSequenceClassification):
-        start_pooled(model)
+        start_pooled(model, rows.train, rows.pad_id, seed)
     run = Run(model, rows, recipe, seed, title)
     run.restore(checkpoint)
     saved, before = time.monotonic(), run.state["rows"]

@@ -11,9 +11,10 @@ from transformers import (
     XLMRobertaForSequenceClassification,
 )
 
+from distil.encode import Encoded
 from distil.evaluate import evaluate
 from distil.files import read_json
-from distil.pooled_start import MEAN_WEIGHT, start_pooled
+from distil.pooled_start import HEAD_DEVIATION, MEAN_WEIGHT, attend_evenly, start_pooled
 from tests import lab, toy
 
 
@@ -28,7 +29,7 @@ def small_model() -> XLMRobertaForSequenceClassification:
 
 def test_the_first_state_is_that_of_the_layer_below_and_ten_means_normalised_twice() -> None:
     model = small_model()
-    start_pooled(model)
+    attend_evenly(model)
     ids = torch.tensor([[0, 7, 8, 9, 2], [0, 11, 2, 1, 1]])
     states = model.roberta(ids, attention_mask=(ids != 1).long(), output_hidden_states=True).hidden_states
     below, last, layer = states[-2], states[-1], model.roberta.encoder.layer[-1]
@@ -40,7 +41,7 @@ def test_the_first_state_is_that_of_the_layer_below_and_ten_means_normalised_twi
 
 def test_all_other_layers_and_the_head_stay() -> None:
     model, kept = small_model(), small_model().state_dict()
-    start_pooled(model)
+    attend_evenly(model)
     changed = {name for name, weight in model.state_dict().items() if not torch.equal(weight, kept[name])}
     part = "roberta.encoder.layer.2."
     assert changed and all(name.startswith(part) and "LayerNorm" not in name for name in changed)
@@ -54,6 +55,20 @@ def here(tmp_path: Path, world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "lab"
 
 
+def test_what_the_head_sees_is_centred_and_differs_between_texts() -> None:
+    model, rng = small_model(), np.random.default_rng(0)
+    ids = [[0, *rng.integers(5, 40, size=int(rng.integers(2, 12))).tolist(), 2] for _ in range(300)]
+    count = len(ids)
+    rows = Encoded(ids, np.arange(count + 1), np.zeros(count, np.int64), np.zeros(count, np.int64),
+                   np.zeros(count, np.int64))  # fmt: skip
+    start_pooled(model, rows, 1, seed=3)
+    with torch.inference_mode():
+        states = torch.cat([model.roberta(torch.tensor([row])).last_hidden_state[:, 0] for row in ids])
+        seen = model.classifier.dense(states)
+    assert torch.allclose(seen.mean(dim=0), torch.zeros(12), atol=1e-4)
+    assert torch.allclose(seen.std(dim=0, correction=0), torch.full((12,), HEAD_DEVIATION), atol=1e-4)
+
+
 @torch.inference_mode()
 def test_texts_differ_where_the_first_state_was_the_same_for_all() -> None:
     model = small_model()
@@ -62,7 +77,7 @@ def test_texts_differ_where_the_first_state_was_the_same_for_all() -> None:
             layer.attention.output.dense.weight.mul_(1e-6)
     ids = torch.cat([torch.zeros(8, 1, dtype=torch.long), torch.randint(5, 40, (8, 6))], dim=1)
     assert float(model.roberta(ids).last_hidden_state[:, 0].std(dim=0).mean()) < 1e-4
-    start_pooled(model)
+    attend_evenly(model)
     assert float(model.roberta(ids).last_hidden_state[:, 0].std(dim=0).mean()) > 0.1
 
 
