@@ -8,12 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from distil import interrupt
 from stages import distil as a_stage
 
 ROOT = Path(__file__).parent.parent
 SLOW = "import sys, time\nsys.stdout.write('importing\\n')\nsys.stdout.flush()\ntime.sleep(60)\n"
 
 
+@pytest.fixture
+def heeded():
+    """SIGINT is not ignored, as it is in a shell's background jobs and what they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "torch.py").write_text(SLOW)
@@ -29,4 +39,4 @@ def test_it_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
 
 def test_importing_a_stage_leaves_the_signals_alone() -> None:
     assert a_stage.__name__ == "stages.distil"
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert all(signal.getsignal(number) is not interrupt._end for number in (signal.SIGINT, signal.SIGTERM))
