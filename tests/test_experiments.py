@@ -37,7 +37,8 @@ def test_nothing_is_written_outside_of_what_git_and_dvc_ignore_or_track(made: Re
 
 def test_another_alpha_runs_from_distil_on_and_the_first_alpha_again_trains_nothing(repository: Repository) -> None:
     output = repository.run("dvc", "exp", "run", "-n", "higher", "-S", "loss.alpha=0.9")
-    assert set(ran(output)) == AFTER_DISTIL
+    # compare reads predictions alone, and so small a student may say the same at another alpha.
+    assert AFTER_DISTIL - {"compare"} <= set(ran(output)) <= AFTER_DISTIL
     assert set(unchanged(output)) == STAGES - AFTER_DISTIL
     students = repository.query("select value from tags where key = 'distil.key'")
 
