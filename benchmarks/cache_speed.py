@@ -20,10 +20,11 @@ from transformers import XLMRobertaForMaskedLM
 from benchmarks.machine import clock, finish, machine
 from benchmarks.material import load_student, load_text, parser
 from distil.batches import CorpusIndex
+from distil.batching import runs
 from distil.cache import TeacherCache
 from distil.caching import cache_language
 from distil.objective import LayerPair, LossConfig, Objective
-from distil.outputs import CacheConfig, TeacherOutputs, batches
+from distil.outputs import CacheConfig, TeacherOutputs
 from distil.prepared import Shard, masked_input
 from distil.progress import Progress
 from distil.teacher import load_masked_lm
@@ -63,7 +64,7 @@ def main() -> None:
 
         @torch.inference_mode()
         def forward(head: bool) -> None:
-            for start, stop in batches(shard.lengths, CONFIG.batch_tokens):
+            for start, stop in runs(shard.lengths, CONFIG.batch_tokens):
                 input_ids, mask = padded(shard, start, stop, pad_id, pieces)
                 if head:
                     teacher(input_ids, attention_mask=mask)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distil.batching import runs
 from distil.cache import CachedShard, TeacherCache
 from distil.prepared import Shard, masked_input
 from distil.targets import KeptEntries
@@ -93,7 +94,7 @@ class CorpusIndex:
             part = slice(start, start + pool)
             by_length = np.argsort(self.length[chosen[part]], kind="stable")
             sequences, masks = chosen[part][by_length], variants[part][by_length]
-            cuts = self._cut(self.length[sequences], batch_tokens)
+            cuts = list(runs(self.length[sequences], batch_tokens))
             for number in rng.permutation(len(cuts)):
                 cut = slice(*cuts[number])
                 yield Drawn(sequences[cut], masks[cut], int(self.length[sequences[cut]].sum(dtype=np.int64)))
@@ -103,7 +104,7 @@ class CorpusIndex:
         for language in range(int(self.language.max()) + 1):
             sequences = np.flatnonzero(self.language == language)
             sequences = sequences[np.argsort(self.length[sequences], kind="stable")]
-            for start, stop in self._cut(self.length[sequences], batch_tokens):
+            for start, stop in runs(self.length[sequences], batch_tokens):
                 part = sequences[start:stop]
                 yield Drawn(part, np.zeros(len(part), np.int64), int(self.length[part].sum(dtype=np.int64)))
 
@@ -124,16 +125,6 @@ class CorpusIndex:
             chosen.append(rng.permutation(own)[:rest])
             repeats.append(np.full(rest, rounds))
         return np.concatenate(chosen), np.concatenate(repeats)
-
-    @staticmethod
-    def _cut(lengths: np.ndarray, batch_tokens: int) -> list[tuple[int, int]]:
-        """Cut sequences sorted by length into runs whose padded size stays within `batch_tokens`."""
-        cuts, start = [], 0
-        for stop in range(1, len(lengths) + 1):
-            if stop == len(lengths) or (stop + 1 - start) * int(lengths[stop]) > batch_tokens:
-                cuts.append((start, stop))
-                start = stop
-        return cuts
 
     def load(self, drawn: Drawn) -> Batch:
         """Assemble a batch from disk."""

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import XLMRobertaForSequenceClassification, XLMRobertaForTokenClassification
 
+from distil.batching import by_length
 from distil.encode import Encoded, pad
 from distil.errors import UserError
 from distil.files import read_json
@@ -79,15 +80,10 @@ def unit_logits(model: Classifier, rows: Encoded, batch: np.ndarray, pad_id: int
 def predict(model: Classifier, rows: Encoded, pad_id: int) -> np.ndarray:
     """(U, C) float32 unnormalised scores, in the order of the units; nan for one without a place."""
     model.eval()
-    lengths, limit = rows.lengths(), BATCH_TOKENS[next(model.parameters()).device.type]
-    order = np.argsort(lengths, kind="stable")
     found = np.full((len(rows.gold), int(model.config.num_labels or 0)), np.nan, np.float32)
-    start = 0
-    for stop in range(1, len(order) + 1):
-        if stop == len(order) or (stop + 1 - start) * lengths[order[stop]] > limit:
-            logits, units = unit_logits(model, rows, order[start:stop], pad_id)
-            found[units] = logits.cpu().numpy()
-            start = stop
+    for batch in by_length(rows.lengths(), BATCH_TOKENS[next(model.parameters()).device.type]):
+        logits, units = unit_logits(model, rows, batch, pad_id)
+        found[units] = logits.cpu().numpy()
     return found
 
 

@@ -1,7 +1,7 @@
 """What the teacher says of a shard of text, as the arrays of the cache."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal
 
@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from transformers import XLMRobertaForMaskedLM
 
+from distil.batching import runs
 from distil.cache import LogitFormat, Places, pack_logits, pack_states, quantise_rows, quantise_states
 from distil.errors import UserError
 from distil.memory import give_back_freed_memory
@@ -112,7 +113,7 @@ class TeacherOutputs:
         # Packing a batch overlaps with the teacher's work on the next one; at most one waits.
         with ThreadPoolExecutor(1) as packer:
             for variant in range(shard.variants):
-                for start, stop in batches(shard.lengths, self.config.batch_tokens):
+                for start, stop in runs(shard.lengths, self.config.batch_tokens):
                     sequences = np.arange(start, stop)
                     asked = time.monotonic()
                     batch = masked_input(shard, sequences, np.full(len(sequences), variant), pad_id)
@@ -214,15 +215,6 @@ def _draw_rows(lengths: np.ndarray, share: float, rng: np.random.Generator) -> l
     if share == 1.0:
         return [np.arange(length) for length in lengths]
     return [np.sort(rng.permutation(length)[: int(np.ceil(share * length))]) for length in lengths]
-
-
-def batches(lengths: np.ndarray, batch_tokens: int) -> Iterator[tuple[int, int]]:
-    """Runs of sequences, sorted by length, whose padded size stays within `batch_tokens`."""
-    start = 0
-    for stop in range(1, len(lengths) + 1):
-        if stop == len(lengths) or (stop + 1 - start) * lengths[stop] > batch_tokens:
-            yield start, stop
-            start = stop
 
 
 def _starts(counts: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from transformers import XLMRobertaForSequenceClassification
 
+from distil.batching import by_length
 from distil.classify import BATCH_TOKENS
 from distil.encode import Encoded, pad
 
@@ -64,11 +65,8 @@ def attend_evenly(model: XLMRobertaForSequenceClassification) -> None:
 def _first_states(model: XLMRobertaForSequenceClassification, rows: Encoded, pad_id: int, seed: int) -> Tensor:
     """(R, H) last states of `<s>` of R rows; the model is in evaluation mode."""
     chosen = np.random.default_rng([seed, ROWS]).permutation(len(rows.ids))[:ROWS]
-    chosen = chosen[np.argsort(rows.lengths()[chosen], kind="stable")]
-    device = model.classifier.dense.weight.device
-    size = max(1, BATCH_TOKENS[device.type] // int(rows.lengths()[chosen].max(initial=1)))
-    found = []
-    for start in range(0, len(chosen), size):
-        input_ids, mask = pad([rows.ids[row] for row in chosen[start : start + size]], pad_id, device)
+    device, found = model.classifier.dense.weight.device, []
+    for batch in by_length(rows.lengths()[chosen], BATCH_TOKENS[device.type]):
+        input_ids, mask = pad([rows.ids[row] for row in chosen[batch]], pad_id, device)
         found.append(model.roberta(input_ids, attention_mask=mask).last_hidden_state[:, 0])
     return torch.cat(found)

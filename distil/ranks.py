@@ -90,19 +90,15 @@ def join() -> Ranks:
     """Meet the other processes of a launcher; without one, process 0 of 1."""
     if not launched():
         return Ranks()
-    if file := os.environ.get(MEETING_FILE):  # distil/launch.py: all on this machine
-        rank, world, device = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), rank_device()
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-        torch.distributed.init_process_group(
-            "nccl" if device.type == "cuda" else "gloo", init_method=f"file://{file}", rank=rank, world_size=world,
-            timeout=WAIT,
-        )  # fmt: skip
-        return Ranks(rank, world)
-    from accelerate import PartialState
-
-    state = PartialState(cpu=not torch.cuda.is_available(), timeout=WAIT)
-    return Ranks(state.process_index, state.num_processes)
+    rank, world, device = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), rank_device()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    file = os.environ.get(MEETING_FILE)  # without one at MASTER_ADDR and MASTER_PORT, which every launcher sets
+    torch.distributed.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo", init_method=f"file://{file}" if file else "env://", rank=rank,
+        world_size=world, timeout=WAIT,
+    )  # fmt: skip
+    return Ranks(rank, world)
 
 
 def leave() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime
 from tokenizers import Encoding
 
+from distil.batching import by_length
 from distil.errors import UserError
 from distil.model_folder import Card, check_sha256, open_tokenizer, read_card
 from distil.tasks.normalise import normalise
@@ -116,12 +117,7 @@ def plan_batches(rows: Sequence[Sequence[int]], outputs: int) -> Iterator[np.nda
         outputs: C, which bounds what a masked language model gives at once.
     """
     lengths = np.array([len(row) for row in rows], np.int64)
-    order, start = np.argsort(lengths, kind="stable"), 0
-    limit = min(BATCH_TOKENS, BATCH_LOGITS // outputs)
-    for stop in range(1, len(order) + 1):
-        if stop == len(order) or (stop + 1 - start) * lengths[order[stop]] > limit:
-            yield order[start:stop]
-            start = stop
+    return by_length(lengths, min(BATCH_TOKENS, BATCH_LOGITS // outputs))
 
 
 def pad_rows(rows: Sequence[Sequence[int]], pad_id: int) -> Batch:

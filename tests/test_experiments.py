@@ -37,15 +37,16 @@ def test_nothing_is_written_outside_of_what_git_and_dvc_ignore_or_track(made: Re
 
 def test_another_alpha_runs_from_distil_on_and_the_first_alpha_again_trains_nothing(repository: Repository) -> None:
     output = repository.run("dvc", "exp", "run", "-n", "higher", "-S", "loss.alpha=0.9")
-    # compare reads predictions alone, and so small a student may say the same at another alpha.
+    # Answers of so small a student can be those of another, and are then not compared again.
     assert AFTER_DISTIL - {"compare"} <= set(ran(output)) <= AFTER_DISTIL
-    assert set(unchanged(output)) == STAGES - AFTER_DISTIL
+    assert set(unchanged(output)) == STAGES - set(ran(output))
     students = repository.query("select value from tags where key = 'distil.key'")
 
     output = repository.run("dvc", "exp", "run", "-n", "back", "-S", "loss.alpha=0.5")
     tuned = {f"finetune_{model}@sentiment" for model in ("student", "student_plain")}
     assert set(cached(output)) == {"distil", *tuned}
-    assert set(ran(output)) == AFTER_DISTIL - {"distil"} - tuned
+    again = AFTER_DISTIL - {"distil"} - tuned
+    assert again - {"compare"} <= set(ran(output)) <= again
     assert repository.query("select value from tags where key = 'distil.key'") == students
     assert repository.query("select count(*) from runs") == [(len(students),)]
     assert len(set(students)) == len(students)

@@ -13,6 +13,7 @@ from distil.batches import CorpusIndex
 from distil.errors import UserError
 from distil.files import read_json, sha256_file, write_json
 from distil.no_teacher import open_texts, train_without_teacher
+from distil.untaught import NoTargets
 from tests import toy
 from tests.test_train import TRAIN, caches, distil, rows
 
@@ -117,3 +118,10 @@ def test_no_change_of_loss_layers_or_cache_reruns_it() -> None:
     assert not {param.split(".")[0] for param in block["params"]} & {"loss", "layer_map", "cache_teacher", "teacher"}
     assert not {"student.init", "student.init_layers", "train.patience"} & set(block["params"])
     assert not {"data/teacher", "models/teacher"} & set(block["deps"])
+
+
+def test_nothing_is_kept_where_there_is_no_teacher() -> None:
+    kept, rows = NoTargets(), np.arange(3)
+    ids, log_probs, log_scale = kept.logits(rows)
+    assert ids.shape == log_probs.shape == (3, 0) and log_scale.tolist() == [0.0] * 3
+    assert [len(part) for part in kept.attention(rows, rows)] == [0] * 4

@@ -38,10 +38,15 @@ def make_root(root: Path, world: Path, processes: int) -> Path:
     return root
 
 
-def run(root: Path, stage: str) -> None:
+ACCELERATE = ("-m", "accelerate.commands.launch", "--cpu", "--num_machines", "1", "--num_processes", "2",
+              "--mixed_precision", "no", "--dynamo_backend", "no", "--module")  # fmt: skip
+
+
+def run(root: Path, stage: str, launcher: tuple[str, ...] = ("-m",)) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
     env |= {"OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db"}
-    done = subprocess.run([sys.executable, "-m", f"stages.{stage}"], cwd=root, env=env, capture_output=True, text=True)
+    command = [sys.executable, *launcher, f"stages.{stage}"]
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -69,6 +74,19 @@ def test_two_processes_write_the_same_cache_to_the_byte(pair: list[Path]) -> Non
     one, two = ({path.relative_to(root): path.read_bytes() for path in sorted((root / "data/teacher").rglob("*.*"))}
                 for root in pair)  # fmt: skip
     assert len(one) >= 8 and one == two
+
+
+@pytest.mark.slow
+def test_accelerate_launch_writes_the_same_cache_and_trains_the_same_student(pair: list[Path], world: Path) -> None:
+    root = make_root(pair[0].parent / "accelerate", world, 1)
+    shutil.rmtree(root / "data/teacher")
+    run(root, "cache_teacher", ACCELERATE)
+    one, two = ({path.relative_to(each): path.read_bytes() for path in sorted((each / "data/teacher").rglob("*.*"))}
+                for each in (pair[0], root))  # fmt: skip
+    assert len(one) >= 8 and one == two
+    run(root, "distil", ACCELERATE)
+    run(pair[0], "distil")
+    np.testing.assert_allclose(losses(root, "distil"), losses(pair[0], "distil"), rtol=1e-5, atol=2e-6)
 
 
 @pytest.mark.slow
