@@ -5,7 +5,7 @@ judged one by one there. n is the number of lines of a block throughout.
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -72,17 +72,16 @@ class BlockCleaner:
 
     def clean(self, raw: bytes) -> Block:
         """Clean lines that each end at LF; bytes that are not UTF-8 cost their line only."""
-        lines, broken = _clean_lines(raw.decode("utf-8", "surrogateescape"))
-        text = "".join(line + "\n" for line in lines)
-        codes = codes_of(text)
-        reasons, words = self._judge(lines, codes)
+        lines, broken, text, codes = _clean_lines(raw.decode("utf-8", "surrogateescape"))
+        flags = characters().flags[codes]
+        reasons, words = self._judge(lines, codes, flags)
         reasons[broken] = NOT_UTF8
         if self._tag:
             for place in np.flatnonzero(reasons == KEPT):
                 if is_other(lines[place], self._tag):
                     reasons[place] = OTHER_LANGUAGE
         held_out = np.zeros(len(lines), bool)
-        for place in np.flatnonzero(self._sieve.suspects(lines, text, codes) & (reasons == KEPT)):
+        for place in np.flatnonzero(self._sieve.suspects(lines, text, codes, flags) & (reasons == KEPT)):
             held_out[place] = lines[place] in self._held_out
         encoded = text.encode()
         ends = np.flatnonzero(np.frombuffer(encoded, np.uint8) == LF)
@@ -92,10 +91,9 @@ class BlockCleaner:
             encoded, reasons, held_out, hashes, np.diff(ends, prepend=-1), words, bands(lines if self._near else [])
         )
 
-    def _judge(self, lines: Sequence[str], codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _judge(self, lines: Sequence[str], codes: np.ndarray, flags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The reason by the looks of each line, and its words."""
         least, most, min_letters = self._bounds
-        flags = characters().flags[codes]
         ends = np.flatnonzero(codes == LF)
         length = np.diff(ends, prepend=-1) - 1
         spaces = _count(codes == _SPACE, ends)
@@ -114,17 +112,22 @@ class BlockCleaner:
 LF = ord("\n")
 
 
-def _clean_lines(text: str) -> tuple[list[str], list[int]]:
-    """Every line as `clean_line` gives it, and the places of those that were not UTF-8, which come as empty."""
+def _clean_lines(text: str) -> tuple[list[str], list[int], str, np.ndarray]:
+    """Lines as `clean_line` gives them, places of those not in UTF-8 (which come as empty); their text, its codes."""
     text = text.replace("\r\n", "\n")
+    codes = codes_of(text)
     lines = text.split("\n")[:-1]
+    irregular = _irregular(codes)
+    if not len(irregular):
+        return lines, [], text, codes
     broken = []
-    for place in _irregular(codes_of(text)):
+    for place in irregular:
         line = clean_line(lines[place])
         if line is None:
             broken.append(int(place))
         lines[place] = line or ""
-    return lines, broken
+    text = "".join(line + "\n" for line in lines)
+    return lines, broken, text, codes_of(text)
 
 
 def _irregular(codes: np.ndarray) -> np.ndarray:
@@ -174,21 +177,21 @@ class Sieve:
                 starts = hashed(np.array([_raw_codes(start) for start in texts]))
                 self._starts.append((length, _Filter(np.array([_windows(row, length)[0] for row in starts]))))
 
-    def suspects(self, lines: Sequence[str], text: str, codes: np.ndarray) -> np.ndarray:
+    def suspects(self, lines: Sequence[str], text: str, codes: np.ndarray, flags: np.ndarray) -> np.ndarray:
         """(n,) bool.
 
         Args:
             lines: cleaned.
             text: the same with an LF after each.
             codes: of the text.
+            flags: of the codes.
         """
-        linked = _linked(lines, text, codes)
+        found = self._suspects(characters().folded[codes])
+        linked = _linked(text, codes, flags)
         if len(linked):
-            bare = list(lines)
-            for place in linked:
-                bare[place] = without_links(lines[place])
-            codes = codes_of("".join(line + "\n" for line in bare))
-        return self._suspects(characters().folded[codes])
+            bare = "".join(without_links(lines[place]) + "\n" for place in linked)
+            found[linked] = self._suspects(characters().folded[codes_of(bare)])
+        return found
 
     def _suspects(self, folded: np.ndarray) -> np.ndarray:
         several = _lines_with(folded == SEVERAL, np.flatnonzero(folded == LINE_END))
@@ -243,14 +246,19 @@ def _widen(window: np.ndarray, length: int, wanted: int) -> np.ndarray:
     return window
 
 
-def _linked(lines: Sequence[str], text: str, codes: np.ndarray) -> np.ndarray:
+def _linked(text: str, codes: np.ndarray, flags: np.ndarray) -> np.ndarray:
     """Places of the lines in which `without_links` may find something."""
-    flags = characters().flags[codes] & LINK != 0
-    found = _lines_with(flags, np.flatnonzero(codes == LF))
-    if "://" in text or "www." in text:
-        links = [place for place, line in enumerate(lines) if "://" in line or "www." in line]
-        found = np.union1d(found, np.array(links, np.int64))
-    return found
+    ends = np.flatnonzero(codes == LF)
+    links = [*_places(text, "://"), *_places(text, "www.")]
+    return np.union1d(_lines_with(flags & LINK != 0, ends), np.searchsorted(ends, links))
+
+
+def _places(text: str, part: str) -> Iterator[int]:
+    """Where `part` stands in `text`; several times faster than an expression."""
+    place = text.find(part)
+    while place >= 0:
+        yield place
+        place = text.find(part, place + 1)
 
 
 def _count(mask: np.ndarray, ends: np.ndarray) -> np.ndarray:

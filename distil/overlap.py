@@ -68,10 +68,11 @@ class HeldOut:
         if (key or line) in self.keys:
             return True
         borders = set(accumulate(map(len, words), initial=0))
-        return any(
-            key.startswith(text, start) and start + len(text) in borders
-            for length, texts in self.starts.items()
-            if texts
-            for start in borders
-            for text in texts.get(key[start : start + length], ())
-        )
+        for length, texts in self.starts.items():
+            if not texts:
+                continue
+            for start in borders:
+                for text in texts.get(key[start : start + length], ()):
+                    if start + len(text) in borders and key.startswith(text, start):
+                        return True
+        return False
