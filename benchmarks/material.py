@@ -17,6 +17,10 @@ from distil.student import StudentConfig, build_student
 from distil.teacher import load_masked_lm
 from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
 
+# The paper's student, from a random start; read when this is imported, so that a test notices a new key.
+PAPER = StudentConfig(hidden_size=256, num_hidden_layers=6, num_attention_heads=8, intermediate_size=1024, dropout=0.0,
+                      init="random", init_layers=())  # fmt: skip
+
 
 def parser(description: str) -> argparse.ArgumentParser:
     """Options of the benchmarks that need models and text."""
@@ -61,9 +65,7 @@ def load_student(options: argparse.Namespace, teacher: XLMRobertaForMaskedLM) ->
         return load_masked_lm(options.student, "distil")
     tokenizer = load_tokenizer(options.tokenizer)
     torch.manual_seed(1)
-    shape = StudentConfig(hidden_size=256, num_hidden_layers=6, num_attention_heads=8, intermediate_size=1024,
-                          dropout=0.0, init="teacher", init_layers=())  # fmt: skip
     pieces = torch.tensor(teacher_ids(options.tokenizer), dtype=torch.int64)
-    student = build_student(shape, special_ids(tokenizer), len(pieces), 514)
+    student = build_student(PAPER, special_ids(tokenizer), len(pieces), 514)
     start_from_teacher(student, teacher, pieces)
     return student.eval()

@@ -24,7 +24,7 @@ from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from benchmarks.cache_speed import CONFIG, LOSS
 from benchmarks.machine import clock, finish, machine
-from benchmarks.material import load_student, load_text, parser
+from benchmarks.material import PAPER, load_student, load_text, parser
 from benchmarks.steps import Work, from_cache, lean_online, online, plain_masked_lm
 from distil.batches import Batch, CorpusIndex, ahead
 from distil.cache import TeacherCache
@@ -32,7 +32,7 @@ from distil.caching import cache_language
 from distil.objective import LayerPair, Objective
 from distil.outputs import TeacherOutputs
 from distil.progress import Progress
-from distil.student import StudentConfig, build_student
+from distil.student import build_student
 from distil.targets import KeptEntries
 from distil.teacher import load_masked_lm
 from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
@@ -51,19 +51,18 @@ def main() -> None:
     special = special_ids(load_tokenizer(options.tokenizer))
     with tempfile.TemporaryDirectory() as name:
         against_mlm = real_text(options, Path(name), repetitions, 1 if options.quick else 6)
-    shape = StudentConfig.model_validate(SHAPE | {"init": "random"})
     sequences = 1 if options.quick else 4
     found: dict[str, Any] = {}
     for label, count in (("full", FULL), ("trimmed", len(pieces))):
         teacher = large_teacher(count)
         batch = random_batch(count, sequences)
         works: dict[str, Work] = {}
-        student = build_student(shape, special, count, 514)
+        student = build_student(PAPER, special, count, 514)
         works["cache"] = from_cache(student, Objective(student, bare_cache(count), LOSS, LAYERS))
-        works["lean"] = lean_online(build_student(shape, special, count, 514), teacher, None)
+        works["lean"] = lean_online(build_student(PAPER, special, count, 514), teacher, None)
         lean = timed(works, batch, 1 if options.quick else repetitions, now)
         # Eager attention is switched on in the teacher for good, so this comes last.
-        works["online"] = online(build_student(shape, special, count, 514), teacher, None)
+        works["online"] = online(build_student(PAPER, special, count, 514), teacher, None)
         del works["lean"]
         usual = timed(works, batch, 1 if options.quick else repetitions, now)
         found |= {
@@ -77,10 +76,6 @@ def main() -> None:
         "clock": "cpu" if options.cpu_seconds else "wall", "online_batch": [sequences, LENGTH], "pieces": len(pieces),
         "machine": machine(options.threads),
     })  # fmt: skip
-
-
-SHAPE = {"hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 8, "intermediate_size": 1024,
-         "dropout": 0.0}  # fmt: skip
 
 
 def ratio(seconds: dict[str, list[float]], other: str) -> float:

@@ -22,6 +22,8 @@ from distil.files import write_text
 
 PRESETS = Path("stages/presets")
 DEFAULT = "sample"
+# What a path names that nothing reads: a folder that is always there.
+UNREAD = "distil/lexicons"
 
 
 class Leaf(NamedTuple):
@@ -43,7 +45,8 @@ def describe(folder: Path = PRESETS) -> dict[str, str]:
 def preset_values(name: str, settings: Iterable[str] = (), folder: Path = PRESETS) -> dict[str, Leaf]:
     """The values of a preset by dotted key, with KEY=VALUE `settings` on top.
 
-    A path that starts with ../ is made absolute: a queued experiment runs in another folder.
+    A path that starts with ../ is made absolute: a queued experiment runs in another folder. Paths of a task that hang
+    on what was set follow it, unless they are set too (`_followers`).
 
     Raises:
         UserError: there is no such preset, or a setting is not KEY=VALUE.
@@ -55,13 +58,20 @@ def preset_values(name: str, settings: Iterable[str] = (), folder: Path = PRESET
     for each in (DEFAULT, name):
         path = folder / f"{each}.yaml"
         values |= read_leaves(path.read_text(encoding="utf-8"), path)
+    given: dict[str, Leaf] = {}
     for setting in settings:
         key, _, text = setting.partition("=")
         value = _typed(key, text)
         if not (key and text) or isinstance(value, Mapping):
             raise UserError(f"--set {setting}: expected KEY=VALUE such as corpus.path=/data/corpus")
-        values[key] = Leaf(value, _scalar(value, text), 0, 0, 0)
+        given[key] = Leaf(value, _scalar(value, text), 0, 0, 0)
+    values |= _followers(given) | given
     return {key: _absolute(key, leaf) for key, leaf in values.items()}
+
+
+def missing_paths(values: Mapping[str, Leaf]) -> dict[str, str]:
+    """The paths that are not there, by key: DVC would refuse to begin."""
+    return {key: str(leaf.value) for key, leaf in values.items() if _is_path(key) and not Path(leaf.value).exists()}
 
 
 def apply_values(values: Mapping[str, Leaf], params: Path) -> list[str]:
@@ -157,6 +167,23 @@ def _value_text(leaf: Leaf, column: int) -> str:
         return f" {leaf.text}"
     lines = yaml.safe_dump(leaf.value, sort_keys=False, allow_unicode=True, width=1000).splitlines()
     return "".join(f"\n{' ' * (column + 2)}{line}" for line in lines)
+
+
+def _followers(given: Mapping[str, Leaf]) -> dict[str, Leaf]:
+    """Paths of tasks that would otherwise stay the preset's: of labels elsewhere, and of a task that is left out.
+
+    DVC wants every path to be there, also that of a task without labels (`source: none`).
+    """
+    found: dict[str, str] = {}
+    for key, leaf in given.items():
+        section, _, name = key.rpartition(".")
+        if section.startswith("tasks.") and name == "path":
+            found |= {f"{section}.unlabelled_path": str(leaf.value), f"{section}.unlabelled": ""}
+    for key, leaf in given.items():
+        section, _, name = key.rpartition(".")
+        if section.startswith("tasks.") and name == "source" and leaf.value == "none":
+            found |= {f"{section}.path": UNREAD, f"{section}.unlabelled_path": UNREAD, f"{section}.unlabelled": ""}
+    return {key: Leaf(value, _scalar(value, value), 0, 0, 0) for key, value in found.items()}
 
 
 def _is_path(key: str) -> bool:

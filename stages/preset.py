@@ -10,7 +10,7 @@ import logging
 import sys
 
 from distil.params import PARAMS_FILE
-from distil.presets import apply_values, changed_values, describe, experiment_args, preset_values
+from distil.presets import apply_values, changed_values, describe, experiment_args, missing_paths, preset_values
 from distil.runner import run
 
 log = logging.getLogger("distil")
@@ -31,11 +31,25 @@ def main() -> None:
     if options.name is None:
         parser.error("name a preset, or --list")
     values = preset_values(options.name, options.set)
+    for key, path in missing_paths(values).items():
+        log.warning(
+            "%s: there is no %s, and `dvc repro` will stop at it; give --set %s=PATH%s", key, path, key, _without(key)
+        )
     if options.args:
         sys.stdout.write(experiment_args(changed_values(values, PARAMS_FILE)) + "\n")
         return
     changed = apply_values(values, PARAMS_FILE)
     log.info("%s: preset %s, %d values changed; `git diff %s`", PARAMS_FILE, options.name, len(changed), PARAMS_FILE)
+
+
+def _without(key: str) -> str:
+    """How to do without a task's path."""
+    section = key.rpartition(".")[0]
+    if not section.startswith("tasks."):
+        return ""
+    if key.endswith(".unlabelled_path"):
+        return f", or --set {section}.path=PATH alone if there is no unlabelled text"
+    return f", or leave the task out with --set {section}.source=none"
 
 
 if __name__ == "__main__":

@@ -138,6 +138,20 @@ def test_a_path_that_starts_above_the_checkout_becomes_absolute(params, tmp_path
     assert tree(params)["tasks"]["sentiment"]["path"] == "below/here"
 
 
+def test_paths_of_a_task_follow_what_was_set(params):
+    choose("small", params, "tasks.sentiment.path=/labels", "tasks.entities.source=none")
+    tasks = tree(params)["tasks"]
+    assert (tasks["sentiment"]["unlabelled_path"], tasks["sentiment"]["unlabelled"]) == ("/labels", "")
+    assert tasks["entities"]["path"] == tasks["entities"]["unlabelled_path"] == "distil/lexicons"
+
+
+def test_what_is_set_itself_does_not_follow(params):
+    more = ("tasks.sentiment.unlabelled_path=/tweets", "tasks.sentiment.unlabelled={lang}.txt")
+    choose("small", params, "tasks.sentiment.path=/labels", *more)
+    sentiment = tree(params)["tasks"]["sentiment"]
+    assert (sentiment["unlabelled_path"], sentiment["unlabelled"]) == ("/tweets", "{lang}.txt")
+
+
 @pytest.mark.parametrize("value", ["/data/a: b", "/data/a #b", "- x", "'open", "{lang}.txt", "@home"])
 def test_a_setting_is_taken_as_typed(value, params):
     choose("small", params, f"corpus.path={value}")
@@ -191,6 +205,7 @@ def test_a_params_file_that_is_not_yaml_is_refused_by_name(params):
 
 def test_the_command_lists_prints_options_and_writes(params, tmp_path):
     shutil.copytree(FOLDER, tmp_path / "stages" / "presets")
+    (tmp_path / "distil" / "lexicons").mkdir(parents=True)
 
     def command(*words):
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -202,6 +217,9 @@ def test_the_command_lists_prints_options_and_writes(params, tmp_path):
     options = command("comet", "--args").stdout
     assert "-S teacher.source=hub" in options and options.count("\n") == 1
     assert params.read_bytes() == before
+    said = command("small", "--set", "tasks.entities.source=none", "--set", "corpus.path=/nowhere").stderr
+    assert "corpus.path: there is no /nowhere" in said and "give --set corpus.path=PATH" in said
+    assert "tasks.entities" not in said
     assert "values changed" in command("comet").stderr and params.read_bytes() != before
     refused = command("nonsense")
     assert refused.returncode == 1 and refused.stderr.startswith("error: preset 'nonsense'")
