@@ -123,7 +123,7 @@ def test_a_stage_killed_at_a_random_moment_goes_on_and_ends_with_the_same_bytes(
         assert not path.exists() or path.stat().st_mtime_ns == written
     if found := re.search(r"distil: continuing after step (\d+)", said):
         assert int(found.group(1)) % 10 == 0  # train.checkpoint_every
-    wait_until(lambda: survivors(root) == [])  # processes of the killed one
+    wait_until_nobody_works_in(root)  # processes of the killed one
     counts["recovered"] += 1
 
 
@@ -145,6 +145,14 @@ def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come"
+        time.sleep(0.02)
+
+
+def wait_until_nobody_works_in(root: Path, seconds: float = 120) -> None:
+    """For a bounded time; names those that still do."""
+    end = time.monotonic() + seconds
+    while left := survivors(root):
+        assert time.monotonic() < end, (left, said_in(root)[-2000:])
         time.sleep(0.02)
 
 
@@ -192,7 +200,7 @@ def test_a_stage_told_to_end_does_so_soon_and_says_how_to_go_on(
     said = said_in(root)
     assert said.splitlines()[-1] == f"interrupted; `dvc repro {name}` continues from the last finished piece"
     assert "Traceback" not in said and leftovers(root, name) == []
-    wait_until(lambda: survivors(root) == [], SOON)
+    wait_until_nobody_works_in(root, SOON)
 
 
 def test_a_task_killed_and_told_to_end_leaves_nothing_behind(tmp_path: Path, zygote: Zygote) -> None:
@@ -296,7 +304,7 @@ def test_dvc_repro_goes_on_after_every_kind_of_end_and_the_results_are_the_same_
         try:
             if how.startswith("SIG"):
                 took = told_to_end(process, root, getattr(signal, how))
-                wait_until(lambda: survivors(root) == [], SOON)
+                wait_until_nobody_works_in(root, SOON)
                 stage, _, said = said_in(root).rpartition("Running stage '")[2].partition("':")
                 assert took < SOON and process.returncode != 0, said
                 assert f"interrupted; `dvc repro {stage}` continues from the last" in said and "Traceback" not in said
@@ -318,7 +326,7 @@ def test_dvc_repro_goes_on_after_every_kind_of_end_and_the_results_are_the_same_
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait(60)
-        wait_until(lambda: survivors(root) == [])
+        wait_until_nobody_works_in(root)
     counts["killed"] += killed
     process = repro(root, env)
     assert process.wait(600) == 0, said_in(root)
