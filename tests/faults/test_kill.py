@@ -253,9 +253,14 @@ def repository(tmp_path: Path) -> tuple[Path, dict[str, str]]:
 
 def repro(root: Path, env: dict[str, str]) -> subprocess.Popen:
     """`dvc repro`, the first of a group of processes; what it says goes to the log of `root`."""
-    with log_of(root).open("wb") as said:
-        return subprocess.Popen([sys.executable, "-m", "dvc", "repro"], cwd=root, env=env, stdin=subprocess.DEVNULL,
-                                stdout=said, stderr=said, start_new_session=True)  # fmt: skip
+    # A shell's background job was told to ignore SIGINT, and what it starts would too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with log_of(root).open("wb") as said:
+            return subprocess.Popen([sys.executable, "-m", "dvc", "repro"], cwd=root, env=env, stdout=said, stderr=said,
+                                    stdin=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def stages_of(group: int) -> list[int]:
