@@ -8,6 +8,7 @@ Values are replaced in the text of params.yaml, so comments, order and quotes st
 """
 
 import json
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +20,8 @@ import yaml
 
 from distil.errors import UserError
 from distil.files import write_text
+
+log = logging.getLogger("distil")
 
 PRESETS = Path("stages/presets")
 DEFAULT = "sample"
@@ -65,13 +68,21 @@ def preset_values(name: str, settings: Iterable[str] = (), folder: Path = PRESET
         if not (key and text) or isinstance(value, Mapping):
             raise UserError(f"--set {setting}: expected KEY=VALUE such as corpus.path=/data/corpus")
         given[key] = Leaf(value, _scalar(value, text), 0, 0, 0)
-    values |= _followers(given) | given
+    followers = _followers(given)
+    for key, leaf in followers.items():
+        log.info("%s: %s, as it was not set", key, leaf.text)
+    values |= followers | given
     return {key: _absolute(key, leaf) for key, leaf in values.items()}
 
 
-def missing_paths(values: Mapping[str, Leaf]) -> dict[str, str]:
-    """The paths that are not there, by key: DVC would refuse to begin."""
-    return {key: str(leaf.value) for key, leaf in values.items() if _is_path(key) and not Path(leaf.value).exists()}
+def missing_paths(values: Mapping[str, Leaf], folder: Path = PRESETS) -> dict[str, str]:
+    """The paths that are not there, by key: DVC would refuse to begin. Those of `sample` are, or a stage makes them."""
+    usual = {key: leaf.value for key, leaf in preset_values(DEFAULT, folder=folder).items()}
+    return {
+        key: str(leaf.value)
+        for key, leaf in values.items()
+        if _is_path(key) and leaf.value != usual.get(key) and not Path(leaf.value).exists()
+    }
 
 
 def apply_values(values: Mapping[str, Leaf], params: Path) -> list[str]:
@@ -175,15 +186,12 @@ def _followers(given: Mapping[str, Leaf]) -> dict[str, Leaf]:
     DVC wants every path to be there, also that of a task without labels (`source: none`).
     """
     found: dict[str, str] = {}
-    for key, leaf in given.items():
-        section, _, name = key.rpartition(".")
-        if section.startswith("tasks.") and name == "path":
-            found |= {f"{section}.unlabelled_path": str(leaf.value), f"{section}.unlabelled": ""}
-    for key, leaf in given.items():
-        section, _, name = key.rpartition(".")
-        if section.startswith("tasks.") and name == "source" and leaf.value == "none":
-            found |= {f"{section}.path": UNREAD, f"{section}.unlabelled_path": UNREAD, f"{section}.unlabelled": ""}
-    return {key: Leaf(value, _scalar(value, value), 0, 0, 0) for key, value in found.items()}
+    for section in dict.fromkeys(key.rpartition(".")[0] for key in given if key.startswith("tasks.")):
+        left_out = f"{section}.source" in given and given[f"{section}.source"].value == "none"
+        if left_out or f"{section}.path" in given:
+            path = UNREAD if left_out else str(given[f"{section}.path"].value)
+            found |= {f"{section}.path": path, f"{section}.unlabelled_path": path, f"{section}.unlabelled": ""}
+    return {key: Leaf(value, _scalar(value, value), 0, 0, 0) for key, value in found.items() if key not in given}
 
 
 def _is_path(key: str) -> bool:

@@ -140,20 +140,17 @@ def shards_of(root: Path) -> dict[Path, int]:
             for path in root.glob(".scratch/cache_teacher/*.json")}  # fmt: skip
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
-    """For a bounded time."""
+def wait_until(true: Callable[[], bool], seconds: float = 120, found: Callable[[], object] = lambda: None) -> None:
+    """For a bounded time; `found` tells what was there instead."""
     end = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < end, "it did not come"
+        assert time.monotonic() < end, ("it did not come", found())
         time.sleep(0.02)
 
 
 def wait_until_nobody_works_in(root: Path, seconds: float = 120) -> None:
     """For a bounded time; names those that still do."""
-    end = time.monotonic() + seconds
-    while left := survivors(root):
-        assert time.monotonic() < end, (left, said_in(root)[-2000:])
-        time.sleep(0.02)
+    wait_until(lambda: survivors(root) == [], seconds, lambda: (survivors(root), said_in(root)[-2000:]))
 
 
 @pytest.mark.faults
