@@ -71,7 +71,7 @@ def preset_values(name: str, settings: Iterable[str] = (), folder: Path = PRESET
     followers = _followers(given)
     for key, leaf in followers.items():
         log.info("%s: %s, as it was not set", key, leaf.text)
-    values |= followers | given
+    values |= given | followers
     return {key: _absolute(key, leaf) for key, leaf in values.items()}
 
 
