@@ -19,6 +19,8 @@ from distil.files import write_json, write_text
 from distil.runner import run
 
 SPEC, RECORDS, PAGE = Path("benchmarks/ablations.yaml"), Path("docs/results.json"), Path("docs/results.md")
+# What only measures speed is cut short: ablations compare scores.
+BRIEF = ("footprint.rounds=1", "export.speed_rows=10", "export.repetitions=1")
 BEGIN, END = "<!-- ablations: made by `python -m benchmarks.ablations table` -->", "<!-- end of ablations -->"
 
 
@@ -59,7 +61,7 @@ def run_experiments(spec: dict[str, dict[str, Any]], names: list[str]) -> None:
     for name in names or spec:
         if name in recorded_experiments():
             continue
-        settings = [word for setting in spec[name]["set"] for word in ("-S", setting)]
+        settings = [word for setting in (*BRIEF, *spec[name]["set"]) for word in ("-S", setting)]
         try:
             done = subprocess.run(["dvc", "exp", "run", "-n", name, *settings], check=False)
         finally:

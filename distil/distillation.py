@@ -60,7 +60,6 @@ def distil_student(
     loss: LossConfig,
     layer_map: list[LayerPair],
     config: TrainConfig,
-    seed: int,
     teacher: Path,
     tokenizer: Path,
     out: Path,
@@ -94,7 +93,7 @@ def distil_student(
                 f"{caches[0].folder}/manifest.json: teacher.{field}: expected {manifest[field]} (models/teacher), "
                 f"found {caches[0].manifest['teacher'][field]}; run `dvc repro cache_teacher`"
             )
-    torch.manual_seed(seed)
+    torch.manual_seed(config.seed)
     positions = caches[0].manifest["teacher"]["max_position_embeddings"]
     model = build_student(student, special, pieces, positions)
     if student.init == "teacher":
@@ -104,7 +103,7 @@ def distil_student(
         start_from_teacher(model, source, pieces_kept, student.init_layers, text)
         del source
     objective = Objective(model, caches[0], loss, layer_map)
-    outcome = train(model, objective, caches, languages, config, seed, metrics, scratch, live, "distil", ranks)
+    outcome = train(model, objective, caches, languages, config, metrics, scratch, live, "distil", ranks)
     if ranks.is_main:
         save_student(model, tokenizer, out)
     splits = [split for cache in caches for split in cache.manifest["splits"].values()]

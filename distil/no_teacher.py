@@ -32,7 +32,6 @@ def train_without_teacher(
     languages: list[str],
     shape: StudentConfig,
     config: TrainConfig,
-    seed: int,
     teacher_config: Path,
     tokenizer: Path,
     out: Path,
@@ -49,7 +48,6 @@ def train_without_teacher(
         languages: codes.
         shape: the student's; its `init` plays no part.
         config: the student's optimisation; its `patience` plays no part.
-        seed: the student's.
         teacher_config: config.json of the teacher, for the length of the position table, the student's.
         tokenizer: models/tokenizer.
         out: an empty folder.
@@ -64,7 +62,7 @@ def train_without_teacher(
     positions = read_json(teacher_config, "teacher").get("max_position_embeddings")
     if not isinstance(positions, int):
         raise UserError(f"{teacher_config}: expected max_position_embeddings, found none; run `dvc repro teacher`")
-    torch.manual_seed(seed)
+    torch.manual_seed(config.seed)
     model = build_student(shape, special_ids(fast), fast.get_vocab_size(), positions)
     objective = Objective(model, None, WITHOUT_TEACHER, [])
     patient = config.model_copy(update={"patience": 0})
@@ -74,7 +72,6 @@ def train_without_teacher(
         texts,
         languages,
         patient,
-        seed,
         metrics,
         scratch,
         lambda step, figures: None,

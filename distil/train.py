@@ -33,6 +33,7 @@ NO_DECAY = ("bias", "LayerNorm", "layer_norm", "heads")
 class TrainConfig(Params):
     """Section `train:` of params.yaml."""
 
+    seed: int = Field(ge=0, lt=2**31)
     epochs: int = Field(ge=1)
     batch_tokens: int = Field(ge=16)
     learning_rate: float = Field(gt=0, lt=1)
@@ -156,7 +157,6 @@ def train(
     sources: Sequence[TeacherCache | TextOnly],
     languages: list[str],
     config: TrainConfig,
-    seed: int,
     metrics: Path,
     scratch: Path,
     live: Callable[[int, dict[str, float]], None],
@@ -170,8 +170,7 @@ def train(
         objective: what it learns, made for this very student.
         sources: the text of each language, with the teacher's outputs or without, in the order of `languages`.
         languages: codes.
-        config: optimisation.
-        seed: decides the order of the batches.
+        config: optimisation; its seed decides the order of the batches.
         metrics: folder of train.csv and heldout.csv.
         scratch: folder of the checkpoint, for this very training only.
         live: gets (step, figures) as they come.
@@ -216,7 +215,7 @@ def train(
 
     with Progress(title, training.total_tokens, "tokens") as progress:
         progress.add(training.state["tokens"])
-        plan = _after(index, config, seed, training.state["step"])
+        plan = _after(index, config, training.state["step"])
         for (epoch, drawn), batch, waited in ahead(plan, lambda item: _load(index, item[1], ranks)):
             wait += waited
             value, terms = training.step(batch and batch.to(device), languages)
@@ -266,11 +265,11 @@ def _load(index: CorpusIndex, drawn: Drawn, ranks: Ranks) -> Batch | None:
     return index.load(Drawn(drawn.sequences[part], drawn.variants[part], drawn.tokens))
 
 
-def _after(index: CorpusIndex, config: TrainConfig, seed: int, done: int) -> Iterator[tuple[int, Any]]:
+def _after(index: CorpusIndex, config: TrainConfig, done: int) -> Iterator[tuple[int, Any]]:
     """The batches of all epochs, without the first `done`."""
     number = 0
     for epoch in range(config.epochs):
-        for drawn in index.plan_epoch(epoch, config.batch_tokens, config.sampling_temperature, seed):
+        for drawn in index.plan_epoch(epoch, config.batch_tokens, config.sampling_temperature, config.seed):
             number += 1
             if number > done:
                 yield epoch, drawn

@@ -11,7 +11,7 @@ from distil.files import atomic_folder, read_json, scratch_folder, write_json, w
 from distil.fingerprint import stage_code, training_key
 from distil.launch import run_ranks
 from distil.objective import LayerPair, LossConfig
-from distil.params import load_languages, load_list, load_params, load_seed, read_params
+from distil.params import load_languages, load_list, load_params, read_params
 from distil.ranks import join
 from distil.runner import Cost
 from distil.student import StudentConfig
@@ -19,13 +19,13 @@ from distil.student_card import short_card
 from distil.tracking import LiveRun
 from distil.train import TrainConfig
 
-SECTIONS = ("languages", "seed", "student", "loss", "layer_map", "train")
+SECTIONS = ("languages", "student", "loss", "layer_map", "train")
 
 
 def main() -> None:
     """Write models/student and metrics/distil."""
     cost, params, ranks = Cost(), read_params(), join()
-    languages, seed, layer_map = load_languages(), load_seed(), load_list("layer_map", LayerPair)
+    languages, layer_map = load_languages(), load_list("layer_map", LayerPair)
     student, loss = load_params("student", StudentConfig), load_params("loss", LossConfig)
     train = load_params("train", TrainConfig)
     tokenizer, metrics = Path("models/tokenizer"), Path("metrics/distil")
@@ -34,7 +34,7 @@ def main() -> None:
     key = training_key(chosen, caches, tokenizer, stage_code("distil"))
     scratch = scratch_folder("distil", key)
     work = partial(
-        distil_student, caches, languages, student, loss, layer_map, train, seed, Path("models/teacher"), tokenizer,
+        distil_student, caches, languages, student, loss, layer_map, train, Path("models/teacher"), tokenizer,
         metrics=metrics, scratch=scratch, ranks=ranks,
     )  # fmt: skip
     if not ranks.is_main:

@@ -10,7 +10,7 @@ from distil.files import atomic_folder, scratch_folder, write_json
 from distil.fingerprint import stage_code, training_key
 from distil.launch import run_ranks
 from distil.no_teacher import open_texts, train_without_teacher
-from distil.params import load_languages, load_params, load_seed
+from distil.params import load_languages, load_params
 from distil.ranks import join
 from distil.runner import Cost
 from distil.student import StudentConfig
@@ -20,17 +20,17 @@ from distil.train import TrainConfig
 def main() -> None:
     """Write models/no_teacher and metrics/no_teacher."""
     cost, ranks = Cost(), join()
-    languages, seed = load_languages(), load_seed()
+    languages = load_languages()
     # What plays no part is set to one value, so that it does not decide where a killed run continues.
     shape = load_params("student", StudentConfig).model_copy(update={"init": "random", "init_layers": ()})
     config = load_params("train", TrainConfig).model_copy(update={"patience": 0})
     tokenizer, metrics = Path("models/tokenizer"), Path("metrics/no_teacher")
     texts = open_texts(languages, Path("data/prepared"), tokenizer)
-    chosen = {"languages": languages, "seed": seed, "student": shape.model_dump(), "train": config.model_dump()}
+    chosen = {"languages": languages, "student": shape.model_dump(), "train": config.model_dump()}
     key = training_key(chosen, texts, tokenizer, stage_code("no_teacher"))
     scratch = scratch_folder("no_teacher", key)
     work = partial(
-        train_without_teacher, texts, languages, shape, config, seed, Path("models/teacher/config.json"), tokenizer,
+        train_without_teacher, texts, languages, shape, config, Path("models/teacher/config.json"), tokenizer,
         metrics=metrics, scratch=scratch, ranks=ranks,
     )  # fmt: skip
     if not ranks.is_main:

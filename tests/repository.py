@@ -28,6 +28,7 @@ STUDENTS = {stage for model in ("student", "student_plain")
             for stage in (f"finetune_{model}@sentiment", f"evaluate@{model}-sentiment")}  # fmt: skip
 MEASURED = {"compare", "footprint", "export"}
 AFTER_DISTIL = {"distil", *STUDENTS, *MEASURED, "report", "track"}
+AFTER_NO_TEACHER = {"no_teacher", "finetune_no_teacher@sentiment", "evaluate@no_teacher-sentiment", "compare"}
 TOY: dict[str, Any] = {
     "languages": LANGUAGES,
     "tasks.sentiment.max_train_rows": 60,

@@ -160,6 +160,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "loss.masked_lm": [-0.1, float("inf")],
     "layer_map.0.student": ["last", 1.5],
     "layer_map.0.teacher": ["last", 1.5],
+    "train.seed": [-1, 2**31],
     "train.epochs": [0],
     "train.batch_tokens": [0],
     "train.learning_rate": [0, 1],

@@ -11,7 +11,17 @@ from urllib.parse import unquote, urlparse
 import pytest
 import yaml
 
-from tests.repository import AFTER_DISTIL, LANGUAGES, PROMISED, STAGES, Repository, cached, ran, unchanged
+from tests.repository import (
+    AFTER_DISTIL,
+    AFTER_NO_TEACHER,
+    LANGUAGES,
+    PROMISED,
+    STAGES,
+    Repository,
+    cached,
+    ran,
+    unchanged,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +63,11 @@ def test_another_alpha_runs_from_distil_on_and_the_first_alpha_again_trains_noth
     (first,) = repository.students(0.5)
     names = repository.query("select value from tags where key = 'dvc.exp_name' and run_uuid = ?", first)
     assert names == [("back",)]  # the run that the first `dvc repro` made, now found under this name too
+
+
+def test_another_seed_of_training_leaves_the_teacher_alone(made: Repository) -> None:
+    output = made.run("dvc", "exp", "run", "--temp", "-n", "again", "-S", "train.seed=2")
+    assert {"distil", "no_teacher"} <= set(ran(output)) <= AFTER_DISTIL | AFTER_NO_TEACHER
 
 
 def test_an_experiment_in_a_temporary_copy_and_a_grid_in_a_queue_share_one_store(made: Repository) -> None:

@@ -25,7 +25,7 @@ def untaught(world: Path, out: Path, config: Any = TRAIN):
         (out / name).mkdir(parents=True, exist_ok=True)
     texts = open_texts(toy.LANGUAGES, world / "data/prepared", world / "models/tokenizer")
     return train_without_teacher(
-        texts, toy.LANGUAGES, toy.SHAPE, config, 1, world / "models/teacher/config.json", world / "models/tokenizer",
+        texts, toy.LANGUAGES, toy.SHAPE, config, world / "models/teacher/config.json", world / "models/tokenizer",
         out / "student", out / "metrics", out / "scratch",
     )  # fmt: skip
 

@@ -25,7 +25,7 @@ LOSS = LossConfig(
     hidden=0.0, distillation=1.0, masked_lm=0.0,
 )  # fmt: skip
 TRAIN = TrainConfig(
-    epochs=6, batch_tokens=512, learning_rate=0.01, warmup_fraction=0.1, weight_decay=0.01, max_grad_norm=1.0,
+    seed=1, epochs=6, batch_tokens=512, learning_rate=0.01, warmup_fraction=0.1, weight_decay=0.01, max_grad_norm=1.0,
     evaluate_every=10, patience=0, checkpoint_every=10, sampling_temperature=1.0,
 )  # fmt: skip
 LAST = [LayerPair(student=-1, teacher=-1)]
@@ -40,7 +40,7 @@ def distil(world: Path, out: Path, loss: LossConfig = LOSS, config: TrainConfig 
     for name in ("student", "metrics", "scratch"):
         (out / name).mkdir(parents=True, exist_ok=True)
     return distil_student(
-        caches(world), toy.LANGUAGES, shape, loss, changes.get("layer_map", LAST), config, 1, world / "models/teacher",
+        caches(world), toy.LANGUAGES, shape, loss, changes.get("layer_map", LAST), config, world / "models/teacher",
         world / "models/tokenizer", out / "student", out / "metrics", out / "scratch", changes.get("live", lambda *_:
         None), )  # fmt: skip
 
@@ -108,6 +108,15 @@ def test_two_runs_give_the_same_bytes(world: Path, tmp_path: Path) -> None:
     assert first[0] == second[0]
     name = "student/model.safetensors"
     assert sha256_file(tmp_path / "a" / name) == sha256_file(tmp_path / "b" / name)
+
+
+def test_another_seed_gives_another_student_of_the_same_cache(world: Path, tmp_path: Path) -> None:
+    short = TRAIN.model_copy(update={"epochs": 1})
+    first, _ = distil(world, tmp_path / "a", config=short)
+    second, _ = distil(world, tmp_path / "b", config=short.model_copy(update={"seed": 2}))
+    assert first["teacher"] == second["teacher"]
+    name = "student/model.safetensors"
+    assert sha256_file(tmp_path / "a" / name) != sha256_file(tmp_path / "b" / name)
 
 
 def test_a_damaged_checkpoint_starts_anew(world: Path, tmp_path: Path) -> None:
