@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import yaml
@@ -44,7 +45,7 @@ def recorded_experiments() -> dict[str, str]:
 
 
 def read_spec(path: Path = SPEC) -> dict[str, dict[str, Any]]:
-    """Name -> {"what": a sentence, "set": ["key=value", ...]}."""
+    """Name -> {"what": a sentence, "set": ["key=value", ...]}, and "repeats": the name of which it is another seed."""
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
@@ -75,7 +76,8 @@ def record(spec: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     revisions, records = recorded_experiments(), []
     for name, entry in spec.items():
         if revision := revisions.get(name):
-            records.append({"name": name, "what": entry["what"], "set": entry["set"], **_results(revision)})
+            about: dict[str, Any] = {key: entry[key] for key in ("what", "repeats", "set") if key in entry}
+            records.append({"name": name, **about, **_results(revision)})
     return records
 
 
@@ -116,6 +118,8 @@ def table(records: list[dict[str, Any]]) -> str:
                 lines.append(_line([model, "for comparison", "", "", *points, "", str(len(scores["seeds"])),
                                     first["date"], first["commit"]]))  # fmt: skip
         lines += [_line(_cells(entry, entry["scores"][task], languages)) for entry in rows]
+        lines += [_line(_spread(entry, rows, task, languages)) for entry in rows
+                  if any(other.get("repeats") == entry["name"] for other in rows)]  # fmt: skip
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
@@ -127,6 +131,27 @@ def _cells(entry: dict[str, Any], scores: dict[str, Any], languages: list[str]) 
         *_points(scores["student"], languages),
         f"{100 * plain['mean']:.1f}" if plain else "",
         str(len(scores["student"]["seeds"])), entry["date"], entry["commit"],
+    ]  # fmt: skip
+
+
+def _spread(entry: dict[str, Any], rows: list[dict[str, Any]], task: str, languages: list[str]) -> list[str]:
+    """Means over an experiment and its other seeds, each with its lowest and highest."""
+    runs = [other for other in rows if entry["name"] in (other["name"], other.get("repeats"))]
+
+    def over(values: list[float], scale: float, digits: int) -> str:
+        mean, low, high = (f"{scale * value:.{digits}f}" for value in (fmean(values), min(values), max(values)))
+        return f"{mean} ({low} to {high})"
+
+    def points(model: str) -> list[str]:
+        each = [run["scores"][task][model] for run in runs]
+        columns = [[scores["languages"][language] for scores in each] for language in languages]
+        return [over(values, 100, 1) for values in (*columns, [scores["mean"] for scores in each])]
+
+    plain = points("student_plain")[-1] if "student_plain" in entry["scores"][task] else ""
+    return [
+        f"`{entry['name']}`", f"mean of {len(runs)} distillations (lowest to highest)",
+        f"{entry['million_parameters']:.1f}M", over([run["heldout_kl"] for run in runs], 1, 3), *points("student"),
+        plain, str(len(entry["scores"][task]["student"]["seeds"])), "", "",
     ]  # fmt: skip
 
 

@@ -31,7 +31,8 @@ from distil.teacher import load_masked_lm
 from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
 
 CONFIG = CacheConfig(logits="sampled", entries=20, heldout_entries=100, sampling_temperature=2.0,
-                     attention_layers=(-1,), attention="mean", attention_rows=0.5, batch_tokens=4096)  # fmt: skip
+                     attention_layers=(-1,), attention="mean", attention_rows=0.5, batch_tokens=4096,
+                     precision="float32")  # fmt: skip
 LOSS = LossConfig(
     alpha=0.5, temperature=2.0, attention="mse", attention_projection="learned", relations=0.0, relation_heads=1,
     hidden=0.0, distillation=1.0, masked_lm=0.0,

@@ -24,6 +24,7 @@ from benchmarks.material import load_student, load_text, parser, shards
 from distil.bits import bits_for, row_bytes
 from distil.cache import PROB_BITS, decode_log_probs, encode_log_probs, quantise_rows, quantise_states
 from distil.losses import logit_kd
+from distil.precision import autocast
 from distil.prepared import masked_input
 from distil.targets import KeptEntries, LogitTargets, sample_entries, top_entries, weigh_entries
 from distil.teacher import AttentionTap, MaskedHead, attention_rows, load_masked_lm
@@ -48,6 +49,7 @@ class Said(NamedTuple):
     log_probs: Tensor  # (P, V) nats at temperature 1
     states: Tensor  # (P, D) the head's last hidden state
     head: MaskedHead  # which makes scores of it
+    near: Tensor  # (P, V) log_probs of a pass in bfloat16
 
 
 def stored(kept: KeptEntries) -> KeptEntries:
@@ -111,6 +113,11 @@ def hidden(width: int) -> Form:
         return exact(scores.log_softmax(dim=-1), temperature)
 
     return Form("hidden", False, lambda pieces: width + 2, keep)
+
+
+def in_bfloat16() -> Form:
+    """The full distribution of a pass with `cache_teacher.precision: bfloat16`: what the rounding alone loses."""
+    return Form("full, bfloat16", False, lambda pieces: 4 * pieces, lambda said, t, g: exact(said.near, t))
 
 
 def exact(log_probs: Tensor, temperature: float) -> LogitTargets:
@@ -196,11 +203,15 @@ class Material:
         mask = torch.arange(input_ids.shape[1]) < torch.from_numpy(text.lengths)[:, None]
         row, column = torch.from_numpy(text.masked_sequence), torch.from_numpy(text.masked_position)
         with torch.no_grad():
-            hidden = self.teacher.roberta(self.pieces[input_ids], attention_mask=mask).last_hidden_state
+            read = self.pieces[input_ids]
+            hidden = self.teacher.roberta(read, attention_mask=mask).last_hidden_state
             states = self._heads[0].states(hidden[row, column])
             log_probs = self._heads[0].logits(hidden[row, column]).log_softmax(dim=-1)
+            with autocast(read.device, "bfloat16"):
+                hidden_near = self.teacher.roberta(read, attention_mask=mask).last_hidden_state
+                near = self._heads[0].logits(hidden_near[row, column]).float().log_softmax(dim=-1)
         hidden = self.student.roberta(input_ids, attention_mask=mask).last_hidden_state
-        said = Said(log_probs, states, self._heads[0])
+        said = Said(log_probs, states, self._heads[0], near)
         return input_ids, said, self._heads[1].logits(hidden[row, column])
 
 
@@ -290,7 +301,7 @@ def main() -> None:
         budgets = [threshold(6), *budgets, threshold(30), draws(10), draws(50), with_bucket(8), renormalised(20)]
     with tempfile.TemporaryDirectory() as scratch:
         material = Material(options, positions, Path(scratch))
-        budgets.append(hidden(material.teacher.config.hidden_size))
+        budgets += [hidden(material.teacher.config.hidden_size), in_bfloat16()]
         runs = [measure_targets(material, budgets, temperature, positions) for temperature in (1.0, 2.0)]
         attention = measure_attention(material, 3)
     table = ["| form | T | bytes a position | KL | total variation | gradient angle, degrees | norm ratio |",

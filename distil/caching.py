@@ -60,6 +60,7 @@ def cache_language(
         **identity,
         "seed": outputs.seed,
         "batch_tokens": config.batch_tokens,
+        "precision": config.precision,
         "attention": {"layers": outputs.layers, "form": config.attention, "rows": config.attention_rows,
                       "maps_per_layer": outputs.maps_per_layer},
         "splits": {},

@@ -16,6 +16,7 @@ from distil.cache import LogitFormat, Places, pack_logits, pack_states, quantise
 from distil.errors import UserError
 from distil.memory import give_back_freed_memory
 from distil.params import Params
+from distil.precision import Precision, autocast
 from distil.prepared import Shard, masked_input
 from distil.ranks import rank_device
 from distil.targets import KeptEntries, sample_entries, top_entries
@@ -35,6 +36,7 @@ class CacheConfig(Params):
     attention: Literal["mean", "heads", "inputs"]
     attention_rows: float = Field(gt=0, le=1)
     batch_tokens: int = Field(ge=512)
+    precision: Precision
 
     @model_validator(mode="after")
     def _inputs_are_whole(self) -> "CacheConfig":
@@ -121,12 +123,12 @@ class TeacherOutputs:
                     input_ids = self._teacher_ids[torch.from_numpy(batch.input_ids).to(self.device)]
                     lengths = torch.from_numpy(batch.lengths).to(self.device)
                     mask = torch.arange(input_ids.shape[1], device=self.device) < lengths[:, None]
-                    hidden = self.model.roberta(input_ids, attention_mask=mask).last_hidden_state
                     row = torch.from_numpy(batch.masked_sequence).to(self.device)
                     column = torch.from_numpy(batch.masked_position).to(self.device)
-                    kept = self._kept(
-                        hidden[row, column], form, generator, f"{shard.path}, sequences {start} to {stop - 1}"
-                    )
+                    where = f"{shard.path}, sequences {start} to {stop - 1}"
+                    with autocast(self.device, self.config.precision):
+                        hidden = self.model.roberta(input_ids, attention_mask=mask).last_hidden_state
+                        kept = self._kept(hidden[row, column], form, generator, where)
                     rows = [queries[variant][number] for number in sequences]
                     attention = self._attention(rows, mask)
                     if waiting:

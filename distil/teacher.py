@@ -140,7 +140,8 @@ class AttentionTap:
 
     def _keep(self, layer: int) -> Any:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            self._inputs[layer] = args[0] if args else kwargs["hidden_states"]
+            # Of a pass in bfloat16 too, what is made of it is float32.
+            self._inputs[layer] = (args[0] if args else kwargs["hidden_states"]).float()
 
         return hook
 

@@ -20,6 +20,7 @@ from distil.heldout import measure
 from distil.history import History, Window
 from distil.objective import Objective, Term
 from distil.params import Params
+from distil.precision import Precision, autocast
 from distil.progress import Progress
 from distil.ranks import ALONE, Ranks, rank_device
 from distil.untaught import TextOnly
@@ -44,6 +45,7 @@ class TrainConfig(Params):
     patience: int = Field(ge=0)
     checkpoint_every: int = Field(ge=1)
     sampling_temperature: float = Field(gt=0)
+    precision: Precision
 
 
 class Outcome(NamedTuple):
@@ -107,7 +109,7 @@ class _Training:
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        terms = self.objective.terms(batch, self.objective.logits(batch), "train") if batch else {}
+        terms = self._terms(batch) if batch else {}
         loss = self.objective.total(terms, self._counts(terms))
         self.optimizer.zero_grad(set_to_none=True)
         if batch:
@@ -132,6 +134,12 @@ class _Training:
         self.optimizer.step()
         self.state["step"] += 1
         return value, terms
+
+    def _terms(self, batch: Batch) -> dict[str, Term]:
+        """The terms of the loss, float32 whatever the forward pass is computed in."""
+        with autocast(self.student.device, self.config.precision):
+            logits = self.objective.logits(batch)
+        return self.objective.terms(batch, logits.float(), "train")
 
     def _counts(self, terms: dict[str, Term]) -> dict[str, float]:
         """Elements of each term in the whole batch."""

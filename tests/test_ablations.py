@@ -54,6 +54,18 @@ def test_table_shows_each_run_with_plain_fine_tuning_and_the_baselines(clone: Pa
     assert paper[head.index("held-out KL")] == "1.250" and paper[head.index("seeds")] == "2"
 
 
+def test_other_seeds_of_an_experiment_are_summed_up_below(clone: Path) -> None:
+    (one,) = ablations.record(SPEC)
+    other = json.loads(json.dumps(one)) | {"name": "again", "repeats": "paper", "heldout_kl": 1.75}
+    other["scores"]["sentiment"]["student"] |= {"mean": 0.66, "languages": {"kin": 0.7, "swa": 0.62}}
+    lines = ablations.table([one, other]).splitlines()
+    head, last = ([cell.strip() for cell in line.split("|")] for line in (lines[2], lines[-1]))
+    assert last[head.index("run")] == "`paper`" and last[head.index("what")].startswith("mean of 2 distillations")
+    assert last[head.index("kin")] == "65.0 (60.0 to 70.0)" and last[head.index("mean")] == "63.0 (60.0 to 66.0)"
+    assert last[head.index("held-out KL")] == "1.500 (1.250 to 1.750)"
+    assert ablations.table([one]).count("distillations") == 0
+
+
 def test_a_page_without_its_marks_is_refused() -> None:
     filled = ablations.fill_page(f"a\n{ablations.BEGIN}\nold\n{ablations.END}\nb\n", "new")
     assert "new" in filled and "old" not in filled and filled.startswith("a") and filled.endswith("b\n")

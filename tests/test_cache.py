@@ -94,6 +94,25 @@ def test_from_layer_inputs_every_head_is_made_anew(world: Path, tmp_path: Path) 
     assert set(kept) == {f"3.{name}.{part}" for name in ("query", "key", "value") for part in ("weight", "bias")}
 
 
+@pytest.mark.parametrize("form", ["full", "hidden"])
+def test_a_pass_in_bfloat16_is_near_and_another_cache(world: Path, tmp_path: Path, form: str) -> None:
+    root = shutil.copytree(world, tmp_path / "w")
+    config = toy.CACHE.model_copy(update={"logits": form, "attention": "inputs"})
+    toy.make_cache(root, config, folder="data/exact")
+    toy.make_cache(root, config.model_copy(update={"precision": "bfloat16"}), folder="data/near")
+    exact, near = opened(root, "data/exact"), opened(root, "data/near")
+    assert [cache.manifest["precision"] for cache in (exact, near)] == ["float32", "bfloat16"]
+    (shard, one), (_, other) = exact.open("train", 0), near.open("train", 0)
+    text = masked_input(shard, np.array([0]), np.array([0]), 1)
+    targets = []
+    for cached in (one, other):
+        kept = KeptEntries(*map(torch.tensor, cached.logits(text.cached_rows)))
+        targets.append(torch.zeros(len(kept.ids), 200).scatter(1, kept.ids, weigh_entries(kept, form, 1.0, 2.0).probs))
+    assert 0 < (targets[0] - targets[1]).abs().max() < 0.02
+    states = [cached.attention(np.array([0]), np.array([0])).values for cached in (one, other)]
+    np.testing.assert_allclose(states[1], states[0], atol=0.1)
+
+
 def test_layer_inputs_need_every_row() -> None:
     with pytest.raises(ValueError, match="attention_rows must be 1"):
         CacheConfig(**toy.CACHE.model_dump() | {"attention": "inputs", "attention_rows": 0.5})

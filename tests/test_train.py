@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from distil.batches import CorpusIndex
 from distil.cache import TeacherCache
@@ -26,7 +27,7 @@ LOSS = LossConfig(
 )  # fmt: skip
 TRAIN = TrainConfig(
     seed=1, epochs=6, batch_tokens=512, learning_rate=0.01, warmup_fraction=0.1, weight_decay=0.01, max_grad_norm=1.0,
-    evaluate_every=10, patience=0, checkpoint_every=10, sampling_temperature=1.0,
+    evaluate_every=10, patience=0, checkpoint_every=10, sampling_temperature=1.0, precision="float32",
 )  # fmt: skip
 LAST = [LayerPair(student=-1, teacher=-1)]
 
@@ -117,6 +118,16 @@ def test_another_seed_gives_another_student_of_the_same_cache(world: Path, tmp_p
     assert first["teacher"] == second["teacher"]
     name = "student/model.safetensors"
     assert sha256_file(tmp_path / "a" / name) != sha256_file(tmp_path / "b" / name)
+
+
+def test_a_training_in_bfloat16_learns_as_much_and_keeps_float32_weights(world: Path, tmp_path: Path) -> None:
+    exact, _ = distil(world, tmp_path / "a")
+    near, _ = distil(world, tmp_path / "b", config=TRAIN.model_copy(update={"precision": "bfloat16"}))
+    for language in toy.LANGUAGES:
+        assert near["heldout"][language]["loss"] == pytest.approx(exact["heldout"][language]["loss"], rel=0.1)
+    weights = [load_file(tmp_path / name / "student/model.safetensors") for name in "ab"]
+    assert {tensor.dtype for tensor in weights[1].values()} == {torch.float32}
+    assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def test_a_damaged_checkpoint_starts_anew(world: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ TOKENIZE = TokenizeConfig(
 )
 CACHE = CacheConfig(
     logits="sampled", entries=12, heldout_entries=40, sampling_temperature=2.0, attention_layers=(-1,),
-    attention="mean", attention_rows=1.0, batch_tokens=512,
+    attention="mean", attention_rows=1.0, batch_tokens=512, precision="float32",
 )  # fmt: skip
 SHAPE = StudentConfig(
     hidden_size=16,
