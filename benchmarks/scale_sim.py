@@ -62,7 +62,7 @@ ATTENTION_BYTES = 132  # measured, docs/cache.md: a token and variant with every
 
 ASSUMED: dict[str, tuple[float, str]] = {
     "float32_flops": (67e12, "H100 SXM, NVIDIA's data sheet; the code computes in float32"),
-    "bf16_flops": (989e12, "the same card, bf16 without sparsity; the code does not use it yet"),
+    "bf16_flops": (989e12, "the same card, bf16 without sparsity, for precision bfloat16"),
     "memory_bytes_per_second": (3.35e12, "the same card"),
     "teacher_utilisation": (0.5, "a guess at large matrices"),
     "student_utilisation": (0.1, "a guess at small ones"),
