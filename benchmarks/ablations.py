@@ -1,7 +1,7 @@
 """What each part of the recipe gives: DVC experiments from benchmarks/ablations.yaml, recorded and shown as a table.
 
 python -m benchmarks.ablations run [NAME ...]   # those that are not there yet, one after another, in the workspace
-python -m benchmarks.ablations record           # their results -> docs/results.json, which git keeps
+python -m benchmarks.ablations record           # their results -> docs/results.json, which git keeps; others' stay
 python -m benchmarks.ablations table            # docs/results.json -> the tables in docs/results.md
 """
 
@@ -71,11 +71,17 @@ def run_experiments(spec: dict[str, dict[str, Any]], names: list[str]) -> None:
             raise UserError(f"ablation {name}: `dvc exp run` ended with {done.returncode}; mend it and run again")
 
 
-def record(spec: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """The results of every experiment of the spec that this clone has, in the order of the spec."""
+def record(spec: dict[str, dict[str, Any]], before: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The results of every experiment of the spec, in its order: from this clone, or else as they were recorded before.
+
+    Several clones may share the work: what another one ran and recorded stays.
+    """
     revisions, records = recorded_experiments(), []
+    recorded = {entry["name"]: entry for entry in before}
     for name, entry in spec.items():
-        if revision := revisions.get(name):
+        if name in recorded and name not in revisions:
+            records.append(recorded[name])
+        elif revision := revisions.get(name):
             about: dict[str, Any] = {key: entry[key] for key in ("what", "repeats", "set") if key in entry}
             records.append({"name": name, **about, **_results(revision)})
     return records
@@ -186,7 +192,8 @@ def main() -> None:
     if options.action == "run":
         run_experiments(read_spec(), options.names)
     elif options.action == "record":
-        write_json(RECORDS, record(read_spec()))
+        before = json.loads(RECORDS.read_text(encoding="utf-8")) if RECORDS.is_file() else []
+        write_json(RECORDS, record(read_spec(), before))
     else:
         records = json.loads(RECORDS.read_text(encoding="utf-8"))
         write_text(PAGE, fill_page(PAGE.read_text(encoding="utf-8"), table(records)))

@@ -39,14 +39,23 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_record_reads_the_results_of_an_experiment_from_git(clone: Path) -> None:
-    (found,) = ablations.record(SPEC)
+    (found,) = ablations.record(SPEC, [])
     assert found["name"] == "paper" and found["million_parameters"] == 13.0
     student = found["scores"]["sentiment"]["student"]
     assert student == {"mean": 0.6, "languages": {"kin": 0.6, "swa": 0.6}, "seeds": [1, 2]}
 
 
+def test_what_another_clone_recorded_stays_and_what_this_one_ran_replaces_it(clone: Path) -> None:
+    before = [{"name": "paper", "what": "old"}, {"name": "never-run", "what": "theirs"}, {"name": "gone from the spec"}]
+    found = ablations.record(SPEC, before)
+    assert [(entry["name"], entry["what"]) for entry in found] == [
+        ("paper", "the paper's loss"),
+        ("never-run", "theirs"),
+    ]
+
+
 def test_table_shows_each_run_with_plain_fine_tuning_and_the_baselines(clone: Path) -> None:
-    lines = ablations.table(ablations.record(SPEC)).splitlines()
+    lines = ablations.table(ablations.record(SPEC, [])).splitlines()
     head = [cell.strip() for cell in lines[2].split("|")]
     tfidf, paper = ([cell.strip() for cell in line.split("|")] for line in lines[4:])
     assert tfidf[head.index("run")] == "tfidf" and tfidf[head.index("mean")] == "65.0"
@@ -55,7 +64,7 @@ def test_table_shows_each_run_with_plain_fine_tuning_and_the_baselines(clone: Pa
 
 
 def test_other_seeds_of_an_experiment_are_summed_up_below(clone: Path) -> None:
-    (one,) = ablations.record(SPEC)
+    (one,) = ablations.record(SPEC, [])
     other = json.loads(json.dumps(one)) | {"name": "again", "repeats": "paper", "heldout_kl": 1.75}
     other["scores"]["sentiment"]["student"] |= {"mean": 0.66, "languages": {"kin": 0.7, "swa": 0.62}}
     lines = ablations.table([one, other]).splitlines()
