@@ -40,7 +40,8 @@ class Pace(Params):
     """How long and how fast one kind of model is trained: `finetune.teacher:` and `finetune.student:`."""
 
     epochs: int = Field(ge=1)
-    learning_rate: float = Field(gt=0, lt=1)
+    learning_rate: float = Field(gt=0, lt=1)  # of text classification
+    tagger_learning_rate: float = Field(gt=0, lt=1)  # of token classification
 
 
 class FinetuneConfig(Params):
@@ -58,12 +59,13 @@ class FinetuneConfig(Params):
     task_temperature: float = Field(gt=0)
     task_weight: float = Field(ge=0, le=1)
 
-    def recipe(self, model: str) -> "Recipe":
-        """What one model takes: the teacher's pace is its own, and only `student` learns from the teacher."""
+    def recipe(self, model: str, kind: str) -> "Recipe":
+        """What one model takes for a kind of task: the teacher's pace is its own, and only `student` learns from it."""
         pace = self.teacher if model == "teacher" else self.student
         taught = model == "student" and self.task_distillation
+        rate = pace.learning_rate if kind == "text_classification" else pace.tagger_learning_rate
         return Recipe(
-            pace.epochs, pace.learning_rate, self.start, self.batch_size, self.dropout, self.warmup_fraction,
+            pace.epochs, rate, self.start, self.batch_size, self.dropout, self.warmup_fraction,
             self.weight_decay, self.task_temperature if taught else 1.0, self.task_weight if taught else 0.0,
         )  # fmt: skip
 

@@ -58,7 +58,7 @@ def finetune_task(
     """
     start, made_by = STARTS[model]
     check_seal(start, made_by)
-    recipe = config.recipe(model)
+    recipe = config.recipe(model, task.kind)
     encoder = Encoder(start, config.max_length, made_by)
     numbers = {language: number for number, language in enumerate(languages)}
     train = {language: _train_rows(encoder, task, language, number, targets) for language, number in numbers.items()}

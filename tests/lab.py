@@ -16,8 +16,9 @@ from distil.teach import teach
 from tests import toy
 
 ROOT = Path(__file__).parent.parent
+PACE = {"epochs": 4, "learning_rate": 0.002, "tagger_learning_rate": 0.002}
 CONFIG = FinetuneConfig.model_validate({
-    "teacher": {"epochs": 4, "learning_rate": 0.002}, "student": {"epochs": 4, "learning_rate": 0.002},
+    "teacher": PACE, "student": PACE,
     "start": "plain", "batch_size": 8, "max_length": 40, "dropout": 0.1, "warmup_fraction": 0.1, "weight_decay": 0.01,
     "task_distillation": True, "task_temperature": 2.0, "task_weight": 0.5,
 })  # fmt: skip

@@ -96,6 +96,14 @@ def test_the_manifest_says_what_was_trained_and_how_well(here: Path) -> None:
         assert manifest["dev"][run] == {language: epochs[int(np.argmax(means))][language] for language in toy.LANGUAGES}
 
 
+def test_a_tagger_has_a_rate_of_its_own() -> None:
+    pace = lab.CONFIG.teacher.model_copy(update={"learning_rate": 0.1, "tagger_learning_rate": 0.2})
+    config = lab.CONFIG.model_copy(update={"teacher": pace})
+    assert config.recipe("teacher", "text_classification").learning_rate == 0.1
+    assert config.recipe("teacher", "token_classification").learning_rate == 0.2
+    assert config.recipe("student", "token_classification").learning_rate == lab.CONFIG.student.tagger_learning_rate
+
+
 def test_the_same_inputs_give_the_same_bytes(here: Path) -> None:
     again = lab.tuned("teacher", "words", seeds=(1, 2), out="again")
     assert digest(again.folder) == digest(here / "models/finetuned/teacher/words")
