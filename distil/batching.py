@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+# Padded tokens that a model reads at once. On a CPU a few rows that stay in its cache are faster than many.
+BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}
+
 
 def runs(lengths: np.ndarray, batch_tokens: int) -> Iterator[tuple[int, int]]:
     """Cut rows that are sorted by length (N,) into runs (start, stop) whose padded size stays within `batch_tokens`.

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import XLMRobertaForSequenceClassification, XLMRobertaForTokenClassification
 
-from distil.batching import by_length
+from distil.batching import BATCH_TOKENS, by_length
 from distil.encode import Encoded, pad
 from distil.errors import UserError
 from distil.files import read_json
@@ -20,8 +20,6 @@ from distil.tagging import best_valid, may_follow, outside
 
 Classifier = XLMRobertaForSequenceClassification | XLMRobertaForTokenClassification
 
-# In a forward pass at most, padding included. On a CPU a few rows that stay in its cache are faster than many.
-BATCH_TOKENS = {"cpu": 1024, "cuda": 16384}
 _CLASSES = {
     "text_classification": XLMRobertaForSequenceClassification,
     "token_classification": XLMRobertaForTokenClassification,

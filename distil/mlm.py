@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import XLMRobertaForMaskedLM
 
+from distil.batching import BATCH_TOKENS, by_length
 from distil.checkpoint import load_checkpoint, save_checkpoint
 from distil.errors import UserError
 from distil.masking import draw_masks
@@ -21,7 +22,7 @@ from distil.progress import Progress
 from distil.teacher import MaskedHead
 from distil.vocabulary import SpecialIds
 
-LINES_AT_ONCE = 2000
+LINES_BATCH_TOKENS = 2000
 NO_DECAY = ("bias", "LayerNorm", "layer_norm")
 
 
@@ -50,8 +51,8 @@ class Schedule(NamedTuple):
 def encode(lines: Sequence[str], tokenizer: Tokenizer, special: SpecialIds, max_length: int) -> Sequences:
     """Lines as sequences of at most `max_length` tokens; the rest of a longer line is left out, an empty one too."""
     parts, lengths = [np.zeros(0, np.int32)], [0]
-    for start in range(0, len(lines), LINES_AT_ONCE):
-        batch = list(lines[start : start + LINES_AT_ONCE])
+    for start in range(0, len(lines), LINES_BATCH_TOKENS):
+        batch = list(lines[start : start + LINES_BATCH_TOKENS])
         for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
             if encoding.ids:
                 ids = np.array([special.bos, *encoding.ids[: max_length - 2], special.eos], np.int32)
@@ -129,14 +130,21 @@ def train_masked_lm(
             step = state["step"]
             rng = np.random.default_rng([seed, step])
             chosen = draw(rng)
-            batch = mask_batch(chosen, schedule.mask_rate, special, model.config.vocab_size, rng)
+            lengths = np.array([len(ids) for ids in chosen])
+            # Sequences of like length together; a step's gradient is the sum over its parts.
+            parts = [
+                mask_batch([chosen[row] for row in rows], schedule.mask_rate, special, model.config.vocab_size, rng)
+                for rows in by_length(lengths, BATCH_TOKENS[device.type])
+            ]
             for group in optimizer.param_groups:
                 group["lr"] = schedule.learning_rate * _share(step, schedule)
-            loss = _losses(model, head, batch, device).mean()
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            value, positions = 0.0, sum(len(part.gold) for part in parts)
+            for part in parts:
+                loss = _losses(model, head, part, device).sum() / positions
+                loss.backward()
+                value += float(loss.detach())
             norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            value = float(loss.detach())
             if not (np.isfinite(value) and bool(torch.isfinite(norm))):
                 raise UserError(
                     f"{title}: step {step + 1}: the loss is {value}, its gradient's norm {float(norm)}, on "

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 from transformers import XLMRobertaForSequenceClassification
 
-from distil.batching import by_length
-from distil.classify import BATCH_TOKENS
+from distil.batching import BATCH_TOKENS, by_length
 from distil.encode import Encoded, pad
 
 MEAN_WEIGHT = 10.0  # of the mean against the state of `<s>` itself, which the residual connection adds to it

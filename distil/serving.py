@@ -15,13 +15,12 @@ import numpy as np
 import onnxruntime
 from tokenizers import Encoding
 
-from distil.batching import by_length
+from distil.batching import BATCH_TOKENS, by_length
 from distil.errors import UserError
 from distil.model_folder import Card, check_sha256, open_tokenizer, read_card
 from distil.tasks.normalise import normalise
 from distil.vocabulary import SpecialIds, special_ids
 
-BATCH_TOKENS = 1024
 BATCH_LOGITS = 2**23  # 32 MiB: a masked language model gives a number for each piece at each token
 TOP_PIECES = 5
 # The fused kernel takes nine times as long as the addition and the normalisation it replaces (docs/log.md).
@@ -117,7 +116,7 @@ def plan_batches(rows: Sequence[Sequence[int]], outputs: int) -> Iterator[np.nda
         outputs: C, which bounds what a masked language model gives at once.
     """
     lengths = np.array([len(row) for row in rows], np.int64)
-    return by_length(lengths, min(BATCH_TOKENS, BATCH_LOGITS // outputs))
+    return by_length(lengths, min(BATCH_TOKENS["cpu"], BATCH_LOGITS // outputs))
 
 
 def pad_rows(rows: Sequence[Sequence[int]], pad_id: int) -> Batch:
