@@ -4,7 +4,8 @@ Masks are drawn anew at every step. Everything that a step draws follows from th
 run continued from a checkpoint is the run that was not killed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,8 @@ from distil.progress import Progress
 from distil.teacher import MaskedHead
 from distil.vocabulary import SpecialIds
 
-LINES_BATCH_TOKENS = 2000
+LINES_AT_ONCE = 2000
+POOL = 16  # steps whose sequences are drawn together: of one, a quarter to a half is padding
 NO_DECAY = ("bias", "LayerNorm", "layer_norm")
 
 
@@ -32,7 +34,7 @@ class Sequences(NamedTuple):
     ids: np.ndarray  # (tokens,) int32
     offsets: np.ndarray  # (N + 1,) int64, where each begins
 
-    def take(self, numbers: np.ndarray) -> list[np.ndarray]:
+    def take(self, numbers: Iterable[int]) -> list[np.ndarray]:
         """The ids of some sequences."""
         return [self.ids[self.offsets[number] : self.offsets[number + 1]] for number in numbers]
 
@@ -51,8 +53,8 @@ class Schedule(NamedTuple):
 def encode(lines: Sequence[str], tokenizer: Tokenizer, special: SpecialIds, max_length: int) -> Sequences:
     """Lines as sequences of at most `max_length` tokens; the rest of a longer line is left out, an empty one too."""
     parts, lengths = [np.zeros(0, np.int32)], [0]
-    for start in range(0, len(lines), LINES_BATCH_TOKENS):
-        batch = list(lines[start : start + LINES_BATCH_TOKENS])
+    for start in range(0, len(lines), LINES_AT_ONCE):
+        batch = list(lines[start : start + LINES_AT_ONCE])
         for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
             if encoding.ids:
                 ids = np.array([special.bos, *encoding.ids[: max_length - 2], special.eos], np.int32)
@@ -119,23 +121,17 @@ def train_masked_lm(
     model.train()
     torch.manual_seed(seed)
     head, optimizer = MaskedHead(model), _optimizer(model, schedule.learning_rate)
-    draw = _Draw(list(texts.values()), schedule)
     state: dict[str, Any] = {"step": 0, "tokens": 0}
     checkpoint = scratch / "checkpoint.safetensors" if scratch else None
     if checkpoint:
         state = load_checkpoint(checkpoint, {"model": model}, optimizer) or state
+    draws = Draws(list(texts.values()), schedule, BATCH_TOKENS[device.type]).steps(seed, state["step"])
     with Progress(title, schedule.steps, "steps") as progress:
         progress.add(state["step"])
         while state["step"] < schedule.steps:
             step = state["step"]
-            rng = np.random.default_rng([seed, step])
-            chosen = draw(rng)
-            lengths = np.array([len(ids) for ids in chosen])
-            # Sequences of like length together; a step's gradient is the sum over its parts.
-            parts = [
-                mask_batch([chosen[row] for row in rows], schedule.mask_rate, special, model.config.vocab_size, rng)
-                for rows in by_length(lengths, BATCH_TOKENS[device.type])
-            ]
+            rng, chosen = np.random.default_rng([seed, step]), next(draws)
+            parts = [mask_batch(rows, schedule.mask_rate, special, model.config.vocab_size, rng) for rows in chosen]
             for group in optimizer.param_groups:
                 group["lr"] = schedule.learning_rate * _share(step, schedule)
             optimizer.zero_grad(set_to_none=True)
@@ -148,11 +144,11 @@ def train_masked_lm(
             if not (np.isfinite(value) and bool(torch.isfinite(norm))):
                 raise UserError(
                     f"{title}: step {step + 1}: the loss is {value}, its gradient's norm {float(norm)}, on "
-                    f"{len(chosen)} sequences of {', '.join(texts)}; the last checkpoint is kept; try a lower learning "
-                    "rate in teacher: of params.yaml"
+                    f"{sum(map(len, chosen))} sequences of {', '.join(texts)}; the last checkpoint is kept; try a "
+                    "lower learning rate in teacher: of params.yaml"
                 )
             optimizer.step()
-            state = {"step": step + 1, "tokens": state["tokens"] + sum(map(len, chosen))}
+            state = {"step": step + 1, "tokens": state["tokens"] + sum(int(part.mask.sum()) for part in parts)}
             progress.add(1, f"loss {value:.3f}")
             if checkpoint and state["step"] % checkpoint_every == 0 and state["step"] < schedule.steps:
                 save_checkpoint(checkpoint, {"model": model}, optimizer, state)
@@ -179,25 +175,44 @@ def measure_masked_lm(
     return total / positions, positions
 
 
-class _Draw:
-    """Draws the sequences of a step: a language by its share of the tokens, then any of its sequences."""
+class Draws:
+    """Draws the sequences of each step: a language by its share of the tokens, then any of its sequences.
 
-    def __init__(self, texts: list[Sequences], schedule: Schedule) -> None:
+    Those of POOL steps are drawn at once and cut into parts of like length, which come in a random order.
+    """
+
+    def __init__(self, texts: list[Sequences], schedule: Schedule, at_once: int) -> None:
+        """`at_once`: padded tokens of a part, about; a step is one part or, of more tokens, several."""
         tokens = np.array([len(text.ids) for text in texts], np.float64)
         weights = tokens ** (1.0 / schedule.sampling_temperature)
         lengths = tokens / np.array([len(text.offsets) - 1 for text in texts])
         # `weights` are shares of tokens; a language of short sequences needs more of them.
         self._shares = weights / lengths / (weights / lengths).sum()
-        self._rows = max(1, int(schedule.batch_tokens / float(self._shares @ lengths)))
+        self._rows = max(1, int(POOL * schedule.batch_tokens / float(self._shares @ lengths)))
+        self._parts = max(1, round(schedule.batch_tokens / at_once))  # of a step
+        self._room = schedule.batch_tokens // self._parts
         self._texts = texts
 
-    def __call__(self, rng: np.random.Generator) -> list[np.ndarray]:
-        counts = rng.multinomial(self._rows, self._shares)
-        return [
-            sequence
-            for text, count in zip(self._texts, counts, strict=True)
-            for sequence in text.take(rng.integers(0, len(text.offsets) - 1, count))
-        ]
+    def steps(self, seed: int, first: int) -> Iterator[list[list[np.ndarray]]]:
+        """The parts of step `first` and, without an end, of those after it; each the ids of its sequences."""
+        parts = islice(self._stream(seed), first * self._parts, None)
+        while True:
+            yield [
+                [self._texts[text].take([number])[0] for text, number in rows] for rows in islice(parts, self._parts)
+            ]
+
+    def _stream(self, seed: int) -> Iterator[np.ndarray]:
+        """Parts as (rows, 2) numbers of text and sequence."""
+        for pool in count():
+            rng = np.random.default_rng([seed, pool, POOL])
+            counts = rng.multinomial(self._rows, self._shares)
+            numbers = [rng.integers(0, len(text.offsets) - 1, rows)
+                       for text, rows in zip(self._texts, counts, strict=True)]  # fmt: skip
+            lengths = [np.diff(text.offsets)[chosen] for text, chosen in zip(self._texts, numbers, strict=True)]
+            rows = np.stack([np.repeat(np.arange(len(counts)), counts), np.concatenate(numbers)], axis=1)
+            parts = list(by_length(np.concatenate(lengths), self._room))
+            for place in rng.permutation(len(parts)):
+                yield rows[parts[place]]
 
 
 def _losses(model: XLMRobertaForMaskedLM, head: MaskedHead, batch: MaskedBatch, device: torch.device) -> torch.Tensor:

@@ -1,6 +1,8 @@
 """Masked-LM training of whole models: the loop, and a teacher adapted to its text."""
 
+import copy
 import shutil
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ import pytest
 import torch
 
 from distil.adapt import AdaptConfig, adapt
+from distil.batching import BATCH_TOKENS
 from distil.errors import UserError
 from distil.files import sha256_file
-from distil.mlm import Schedule, Sequences, _Draw, _share, encode, mask_batch
+from distil.mlm import Draws, Schedule, Sequences, _share, encode, mask_batch
 from distil.split import is_held_out
 from distil.teacher import load_masked_lm
 from distil.teacher_source import TeacherConfig, fetch_teacher
@@ -142,15 +145,23 @@ def test_languages_are_drawn_by_the_root_of_their_tokens() -> None:
     # 9,000 and 1,000 tokens in sequences of 10 and 5; at temperature 2 tokens come as 3 to 1.
     long = Sequences(np.zeros(9000, np.int32), np.arange(0, 9001, 10))
     short = Sequences(np.ones(1000, np.int32), np.arange(0, 1001, 5))
-    rng = np.random.default_rng(1)
     for temperature, expected in ((1.0, 9.0), (2.0, 3.0), (1000.0, 1.0)):
-        draw = _Draw([long, short], Schedule(1, 2000, 0.1, 0.1, 0.15, temperature))
+        draws = Draws([long, short], Schedule(1, 2000, 0.1, 0.1, 0.15, temperature), 1000)
         tokens = np.zeros(2)
-        for _ in range(50):
-            ids = np.concatenate(draw(rng))
+        for parts in islice(draws.steps(1, 0), 80):
+            assert len(parts) == 2 and all(sum(map(len, part)) <= 1000 for part in parts)
+            ids = np.concatenate([sequence for part in parts for sequence in part])
             tokens += [(ids == 0).sum(), (ids == 1).sum()]
         assert tokens[0] / tokens[1] == pytest.approx(expected, rel=0.08)
-        assert tokens.sum() / 50 == pytest.approx(2000, rel=0.05)
+        assert tokens.sum() / 80 == pytest.approx(2000, rel=0.05)
+
+
+def test_steps_taken_up_in_the_middle_are_those_of_the_beginning() -> None:
+    text = Sequences(np.arange(5000, dtype=np.int32), np.array([0, *np.cumsum(np.arange(1, 99)), 5000]))
+    draws = Draws([text], Schedule(1, 300, 0.1, 0.1, 0.15, 1.0), 100)
+    whole, rest = islice(draws.steps(1, 0), 45), islice(draws.steps(1, 20), 25)
+    for one, other in zip(list(whole)[20:], rest, strict=True):
+        assert [[row.tolist() for row in part] for part in one] == [[row.tolist() for row in part] for part in other]
 
 
 def test_masks_follow_the_rate_and_gold_is_what_stood_there() -> None:
@@ -181,6 +192,38 @@ def test_long_lines_are_cut_and_empty_ones_left_out(world: Path) -> None:
     assert len(text.offsets) == 3 and np.diff(text.offsets)[1] == 16
     for sequence in text.take(np.arange(2)):
         assert sequence[0] == special.bos and sequence[-1] == special.eos
+
+
+def test_the_parts_of_a_step_hold_little_padding_and_add_up_to_the_gradient_of_the_whole(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distil import mlm
+
+    tokenizer, model = load_tokenizer(root / "given"), load_masked_lm(root / "given", None)
+    special = special_ids(tokenizer)
+    text = encode([" ".join(["aeị bo"] * (1 + number % 20)) for number in range(200)], tokenizer, special, 64)
+    parts: list[Any] = []
+    draw = mlm.mask_batch
+
+    def kept(*given: Any) -> Any:
+        parts.append(draw(*given))
+        return parts[-1]
+
+    monkeypatch.setattr(mlm, "mask_batch", kept)
+    monkeypatch.setitem(BATCH_TOKENS, "cpu", 256)
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *given: torch.tensor(0.0))
+    untrained = copy.deepcopy(model)
+    mlm.train_masked_lm(model, {"kin": text}, special, Schedule(1, 2048, 0.001, 0.0, 0.15, 1.0), 1, "adapt")
+    assert len(parts) == 8
+    assert sum(part.mask.sum() for part in parts) > 0.85 * sum(part.mask.numel() for part in parts)
+
+    logits = [
+        untrained(part.input_ids, attention_mask=part.mask.long()).logits[part.row, part.column] for part in parts
+    ]
+    torch.nn.functional.cross_entropy(torch.cat(logits), torch.cat([part.gold for part in parts])).backward()
+    for (name, trained), plain in zip(model.named_parameters(), untrained.parameters(), strict=True):
+        assert trained.grad is not None and plain.grad is not None, name
+        torch.testing.assert_close(trained.grad, plain.grad, rtol=1e-4, atol=1e-6)
 
 
 def test_the_learning_rate_rises_and_falls_and_is_never_zero() -> None:
