@@ -89,7 +89,7 @@ def cache_language(
                 if not _is_finished(finished):
                     arrays = outputs.shard(prepared.open(entry), form, prepared.manifest["pad_id"], progress.add)
                 else:
-                    progress.add(entry["tokens"] * prepared.manifest["splits"][split]["mask_variants"])
+                    progress.skip(entry["tokens"] * prepared.manifest["splits"][split]["mask_variants"])
                 if files:
                     files[-1].result()  # at most one shard waits to be written
                 files.append(writer.submit(_write, entry, arrays, finished, out / entry["file"]))

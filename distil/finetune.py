@@ -133,7 +133,7 @@ def finetune(
     run.restore(checkpoint)
     saved, before = time.monotonic(), run.state["rows"]
     with Progress(title, recipe.epochs * len(rows.train.ids), "rows") as progress:
-        progress.add(before)
+        progress.skip(before)
         for epoch in range(run.state["epoch"], recipe.epochs):
             model.train()
             for batch in run.rest_of(epoch):

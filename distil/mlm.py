@@ -127,7 +127,7 @@ def train_masked_lm(
         state = load_checkpoint(checkpoint, {"model": model}, optimizer) or state
     draws = Draws(list(texts.values()), schedule, BATCH_TOKENS[device.type]).steps(seed, state["step"])
     with Progress(title, schedule.steps, "steps") as progress:
-        progress.add(state["step"])
+        progress.skip(state["step"])
         while state["step"] < schedule.steps:
             step = state["step"]
             rng, chosen = np.random.default_rng([seed, step]), next(draws)

@@ -22,16 +22,29 @@ def quieten_transformers() -> None:
         transformers_logging.disable_progress_bar()
 
 
+def pace(rate: float) -> str:
+    """Units a second, or seconds a unit where that is the plainer figure."""
+    if rate >= 10 or rate <= 0:
+        return f"{rate:,.0f}/s"
+    return f"{rate:.1f}/s" if rate >= 1 else f"{1 / rate:,.1f} s each"
+
+
 class Progress:
     """Counts units of work. Use as a context manager and call `add` after each piece."""
 
     def __init__(self, title: str, total: int, unit: str) -> None:
         self.title, self.total, self.unit = title, total, unit
-        self.done = 0
+        self.done = self._before = 0
         self._start = self._last = time.monotonic()
         self._bar = tqdm(
             total=total, desc=title, unit=f" {unit}", unit_scale=True, disable=not sys.stderr.isatty(), leave=False
         )
+
+    def skip(self, count: int) -> None:
+        """`count` units were done by an earlier run, so they say nothing of the rate."""
+        self.done += count
+        self._before += count
+        self._bar.update(count)
 
     def add(self, count: int, note: str = "") -> None:
         """`count` units more are done; `note` (a loss, a language) stands behind the rate."""
@@ -42,11 +55,11 @@ class Progress:
         now = time.monotonic()
         if self._bar.disable and now - self._last >= LOG_EVERY_SECONDS:
             self._last = now
-            rate = self.done / (now - self._start)
+            rate = (self.done - self._before) / (now - self._start)
             remaining = (self.total - self.done) / rate if rate else float("inf")
             log.info(
-                "%s: %s of %s %s, %s/s, %.0f s left%s",
-                self.title, f"{self.done:,}", f"{self.total:,}", self.unit, f"{rate:,.0f}", remaining,
+                "%s: %s of %s %s, %s, %.0f s left%s",
+                self.title, f"{self.done:,}", f"{self.total:,}", self.unit, pace(rate), remaining,
                 f", {note}" if note else "",
             )  # fmt: skip
 
@@ -63,6 +76,5 @@ class Progress:
     ) -> None:
         self._bar.close()
         if kind is None:
-            seconds = max(self.seconds, 1e-9)
-            log.info("%s: %s %s in %.1f s (%s/s)", self.title, f"{self.done:,}", self.unit, seconds,
-                     f"{self.done / seconds:,.0f}")  # fmt: skip
+            seconds, done = max(self.seconds, 1e-9), self.done - self._before
+            log.info("%s: %s %s in %.1f s (%s)", self.title, f"{done:,}", self.unit, seconds, pace(done / seconds))

@@ -222,7 +222,7 @@ def train(
                            **window.take(ranks)})  # fmt: skip
 
     with Progress(title, training.total_tokens, "tokens") as progress:
-        progress.add(training.state["tokens"])
+        progress.skip(training.state["tokens"])
         plan = _after(index, config, training.state["step"])
         for (epoch, drawn), batch, waited in ahead(plan, lambda item: _load(index, item[1], ranks)):
             wait += waited
