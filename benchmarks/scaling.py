@@ -21,7 +21,8 @@ from benchmarks.machine import clock, finish, machine
 from benchmarks.material import parser
 from benchmarks.memory import BYTES_A_TOKEN, repeated
 from benchmarks.steps import from_cache
-from distil.batches import CorpusIndex, ahead
+from distil.ahead import ahead
+from distil.batches import CorpusIndex
 from distil.cache import TeacherCache
 from distil.caching import cache_language
 from distil.objective import LayerPair, Objective

@@ -26,7 +26,8 @@ from benchmarks.cache_speed import CONFIG, LOSS
 from benchmarks.machine import clock, finish, machine
 from benchmarks.material import PAPER, load_student, load_text, parser
 from benchmarks.steps import Work, from_cache, lean_online, online, plain_masked_lm
-from distil.batches import Batch, CorpusIndex, ahead
+from distil.ahead import ahead
+from distil.batches import Batch, CorpusIndex
 from distil.cache import TeacherCache
 from distil.caching import cache_language
 from distil.objective import LayerPair, Objective

@@ -19,7 +19,8 @@ from benchmarks.cache_speed import CONFIG, LOSS
 from benchmarks.machine import finish, machine
 from benchmarks.material import load_student, load_text, parser
 from benchmarks.steps import Work, from_cache, lean_online, online
-from distil.batches import CorpusIndex, ahead
+from distil.ahead import ahead
+from distil.batches import CorpusIndex
 from distil.cache import TeacherCache
 from distil.caching import cache_language
 from distil.objective import LayerPair, Objective

@@ -14,6 +14,7 @@ from transformers import XLMRobertaForMaskedLM
 from distil.errors import UserError
 from distil.mlm import Schedule, Sequences, encode, measure_masked_lm, train_masked_lm
 from distil.params import Params
+from distil.precision import Precision
 from distil.split import is_held_out
 from distil.vocabulary import load_tokenizer, special_ids
 
@@ -35,6 +36,7 @@ class AdaptConfig(Params):
     sampling_temperature: float = Field(gt=0)
     heldout_fraction: float = Field(gt=0, le=0.5)
     checkpoint_every: int = Field(ge=1)
+    precision: Precision
 
 
 def adapt(
@@ -91,7 +93,7 @@ def adapt(
 
     before = measure()
     schedule = Schedule(config.steps, config.batch_tokens, config.learning_rate, config.warmup_fraction,
-                        config.mask_rate, config.sampling_temperature)  # fmt: skip
+                        config.mask_rate, config.sampling_temperature, config.precision)  # fmt: skip
     tokens = train_masked_lm(
         model, train, special, schedule, seed, "adapt the teacher", scratch, config.checkpoint_every
     )

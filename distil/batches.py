@@ -1,9 +1,7 @@
 """Which sequences stand in which batch, and the batch itself: text from data/prepared, targets from data/teacher."""
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,9 +12,6 @@ from distil.cache import CachedShard, TeacherCache
 from distil.prepared import Shard, masked_input
 from distil.targets import KeptEntries
 from distil.untaught import NoTargets, TextOnly
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 POOL_BATCHES = 50  # batches that are sorted by length together: little padding, yet batches differ between epochs
 
@@ -168,22 +163,3 @@ def _pad(array: np.ndarray, width: int, value: float) -> np.ndarray:
     """Fill the last axis up to `width`."""
     missing = width - array.shape[-1]
     return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, missing)], constant_values=value) if missing else array
-
-
-def ahead(items: Iterable[Item], work: Callable[[Item], Result]) -> Iterator[tuple[Item, Result, float]]:
-    """Each item with its result, made in a thread while the one before is in use, and the seconds waited for it."""
-    with ThreadPoolExecutor(1) as worker:
-        waiting: tuple[Item, Future[Result]] | None = None
-        for item in items:
-            following = item, worker.submit(work, item)
-            if waiting:
-                yield _waited(*waiting)
-            waiting = following
-        if waiting:
-            yield _waited(*waiting)
-
-
-def _waited(item: Item, future: Future[Result]) -> tuple[Item, Result, float]:
-    asked = time.monotonic()
-    result = future.result()
-    return item, result, time.monotonic() - asked

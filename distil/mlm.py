@@ -15,10 +15,12 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import XLMRobertaForMaskedLM
 
+from distil.ahead import ahead
 from distil.batching import BATCH_TOKENS, by_length
 from distil.checkpoint import load_checkpoint, save_checkpoint
 from distil.errors import UserError
 from distil.masking import draw_masks
+from distil.precision import Precision, autocast
 from distil.progress import Progress
 from distil.teacher import MaskedHead
 from distil.vocabulary import SpecialIds
@@ -48,6 +50,7 @@ class Schedule(NamedTuple):
     warmup_fraction: float  # of the steps
     mask_rate: float
     sampling_temperature: float  # languages are drawn in proportion to tokens ** (1 / this)
+    precision: Precision = "float32"
 
 
 def encode(lines: Sequence[str], tokenizer: Tokenizer, special: SpecialIds, max_length: int) -> Sequences:
@@ -126,26 +129,28 @@ def train_masked_lm(
     if checkpoint:
         state = load_checkpoint(checkpoint, {"model": model}, optimizer) or state
     draws = Draws(list(texts.values()), schedule, BATCH_TOKENS[device.type]).steps(seed, state["step"])
+
+    def masked(step: int) -> list[MaskedBatch]:
+        rng, chosen = np.random.default_rng([seed, step]), next(draws)
+        return [mask_batch(rows, schedule.mask_rate, special, model.config.vocab_size, rng) for rows in chosen]
+
     with Progress(title, schedule.steps, "steps") as progress:
         progress.skip(state["step"])
-        while state["step"] < schedule.steps:
-            step = state["step"]
-            rng, chosen = np.random.default_rng([seed, step]), next(draws)
-            parts = [mask_batch(rows, schedule.mask_rate, special, model.config.vocab_size, rng) for rows in chosen]
+        for step, parts, _ in ahead(range(state["step"], schedule.steps), masked):
             for group in optimizer.param_groups:
                 group["lr"] = schedule.learning_rate * _share(step, schedule)
             optimizer.zero_grad(set_to_none=True)
             value, positions = 0.0, sum(len(part.gold) for part in parts)
             for part in parts:
-                loss = _losses(model, head, part, device).sum() / positions
+                loss = _losses(model, head, part, device, schedule.precision).sum() / positions
                 loss.backward()
                 value += float(loss.detach())
             norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             if not (np.isfinite(value) and bool(torch.isfinite(norm))):
                 raise UserError(
                     f"{title}: step {step + 1}: the loss is {value}, its gradient's norm {float(norm)}, on "
-                    f"{sum(map(len, chosen))} sequences of {', '.join(texts)}; the last checkpoint is kept; try a "
-                    "lower learning rate in teacher: of params.yaml"
+                    f"{sum(len(part.mask) for part in parts)} sequences of {', '.join(texts)}; the last checkpoint is "
+                    "kept; try a lower learning rate in teacher: of params.yaml"
                 )
             optimizer.step()
             state = {"step": step + 1, "tokens": state["tokens"] + sum(int(part.mask.sum()) for part in parts)}
@@ -168,7 +173,7 @@ def measure_masked_lm(
     rows = max(1, batch_tokens // int(np.diff(text.offsets).max()))
     for start in range(0, len(order), rows):
         batch = mask_batch(text.take(order[start : start + rows]), rate, special, model.config.vocab_size, rng)
-        losses = _losses(model, head, batch, device)
+        losses = _losses(model, head, batch, device, "float32")
         total += float(losses.double().sum())
         positions += len(losses)
     model.cpu()
@@ -215,11 +220,15 @@ class Draws:
                 yield rows[parts[place]]
 
 
-def _losses(model: XLMRobertaForMaskedLM, head: MaskedHead, batch: MaskedBatch, device: torch.device) -> torch.Tensor:
-    """(P,) nats."""
+def _losses(
+    model: XLMRobertaForMaskedLM, head: MaskedHead, batch: MaskedBatch, device: torch.device, precision: Precision
+) -> torch.Tensor:
+    """(P,) nats, float32."""
     input_ids, mask, row, column, gold = (tensor.to(device) for tensor in batch)
-    hidden = model.roberta(input_ids, attention_mask=mask).last_hidden_state
-    return nn.functional.cross_entropy(head.logits(hidden[row, column]), gold, reduction="none")
+    with autocast(device, precision):
+        hidden = model.roberta(input_ids, attention_mask=mask).last_hidden_state
+        logits = head.logits(hidden[row, column])
+    return nn.functional.cross_entropy(logits.float(), gold, reduction="none")
 
 
 def _optimizer(model: XLMRobertaForMaskedLM, learning_rate: float) -> torch.optim.Optimizer:

@@ -189,7 +189,8 @@ class MaskedHead:
         self._head = model.lm_head
         decoder = model.lm_head.decoder
         every = piece_ids is None or (
-            len(piece_ids) == len(decoder.weight) and bool((piece_ids == torch.arange(len(piece_ids))).all())
+            len(piece_ids) == len(decoder.weight)
+            and torch.equal(piece_ids, torch.arange(len(piece_ids), device=piece_ids.device))
         )
         self.weight = decoder.weight if every else decoder.weight.detach()[piece_ids]  # (V, D)
         self.bias = decoder.bias if every else decoder.bias.detach()[piece_ids]  # (V,)

@@ -12,7 +12,8 @@ from pydantic import Field
 from torch import nn
 from transformers import XLMRobertaForMaskedLM
 
-from distil.batches import Batch, CorpusIndex, Drawn, ahead
+from distil.ahead import ahead
+from distil.batches import Batch, CorpusIndex, Drawn
 from distil.cache import TeacherCache
 from distil.checkpoint import load_checkpoint, save_checkpoint
 from distil.errors import UserError

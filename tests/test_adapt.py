@@ -23,7 +23,7 @@ from tests import toy
 
 ADAPT = AdaptConfig(
     steps=40, text="data/raw", batch_tokens=512, max_length=24, learning_rate=0.003, warmup_fraction=0.1,
-    mask_rate=0.15, sampling_temperature=2.0, heldout_fraction=0.15, checkpoint_every=10,
+    mask_rate=0.15, sampling_temperature=2.0, heldout_fraction=0.15, checkpoint_every=10, precision="float32",
 )  # fmt: skip
 
 
@@ -69,6 +69,15 @@ def test_two_adaptations_give_the_same_bytes_and_another_seed_gives_others(root:
     Path("c").mkdir()
     fetch_teacher(config(), toy.LANGUAGES, False, 2, Path("c"))
     assert sha256_file(Path("a/model.safetensors")) != sha256_file(Path("c/model.safetensors"))
+
+
+def test_an_adaptation_in_bfloat16_learns_as_well_and_keeps_weights_in_float32(root: Path) -> None:
+    exact, near = fetch("exact"), fetch("near", adapt={"precision": "bfloat16"})
+    assert exact["weights_sha256"] != near["weights_sha256"]
+    assert {tensor.dtype for tensor in load_masked_lm(Path("near"), None).parameters()} == {torch.float32}
+    for language in toy.LANGUAGES:
+        losses = [found["adapted"]["languages"][language]["masked_lm_after"] for found in (exact, near)]
+        assert losses[1] == pytest.approx(losses[0], abs=0.1)
 
 
 def test_a_killed_adaptation_goes_on_and_ends_as_an_uninterrupted_one(

@@ -143,6 +143,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "cache_teacher.attention_rows": [0, 1.1],
     "cache_teacher.batch_tokens": [0],
     "cache_teacher.precision": ["float16", 32],
+    "teacher.adapt.precision": ["float16", 32],
     "student.hidden_size": [0, 65],
     "student.num_hidden_layers": [0],
     "student.num_attention_heads": [0, 3],

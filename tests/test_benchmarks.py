@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import scale_sim, step, steps
+from benchmarks import gpu, scale_sim, step, steps
 from benchmarks.cache_speed import LOSS
 from benchmarks.machine import clock, finish, machine, plain_parser
 from benchmarks.memory import repeated
@@ -110,3 +110,12 @@ def test_the_table_of_docs_scaling_is_what_the_simulation_says() -> None:
     for name in names:
         shown = [float(cell.replace(",", "")) for cell in rows[name]]
         assert shown == pytest.approx([values[name] for values in found], rel=0.06), name
+
+
+def test_the_gpu_benchmark_runs_every_part_also_without_a_gpu() -> None:
+    assert set(gpu.PARTS) == {"cache", "student", "adapt", "finetune"}
+    for name, part in gpu.PARTS.items():
+        figures = part(True)
+        rates = figures.get("tokens_per_second") or figures["rows_per_second"]
+        assert rates and all(rate > 0 for rate in rates.values()), name
+    assert gpu.random_shard(1000, 3).mask_offsets.tolist() == [[0, 19, 38, 57]]

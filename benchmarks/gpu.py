@@ -1,0 +1,231 @@
+"""What a GPU gives: tokens/s of the stages that need one, and which share of its arithmetic they use.
+
+    python -m benchmarks.gpu [--quick] [--part NAME ...]
+
+Models have the shapes named and random weights, text is random pieces in sequences of full length, so nothing has to be
+downloaded; what is timed is the stages' own code. Parts:
+
+cache: the work of cache_teacher on a shard at AfroXLMR-Large's shape, all 250,002 pieces, beside the bare forward pass
+of its encoder on the same batches. `share_of_peak`: operations counted from the shape (encoder, and the head at masked
+places), over those of one large bfloat16 matrix product on the same card.
+student: a whole step of stage distil (6 layers of 256, 32,000 pieces) on batches that lie on the card.
+adapt: masked-LM training as `teacher.adapt` does it, masks included, at a laptop teacher's shape and AfroXLMR-Large's.
+finetune: a step of 32 rows of 40 tokens, of the laptop teacher and of the student.
+
+Each in float32 and, where params.yaml knows it, in bfloat16. Medians of repetitions in turn. Without a GPU it measures
+the CPU, for a try with --quick. The last line is one JSON object.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
+
+from benchmarks.cache_speed import CONFIG, LOSS
+from benchmarks.machine import finish, machine, plain_parser
+from benchmarks.material import PAPER
+from benchmarks.scale_sim import LENGTH, MASKED, Shape
+from benchmarks.step import LAYERS, bare_cache, random_batch
+from benchmarks.steps import stepping
+from distil.classify import load_classifier
+from distil.encode import Encoded
+from distil.finetune import Recipe, Rows, Run
+from distil.mlm import Schedule, Sequences, train_masked_lm
+from distil.objective import Objective
+from distil.outputs import TeacherOutputs
+from distil.precision import Precision, autocast
+from distil.prepared import Shard
+from distil.progress import quieten_transformers
+from distil.student import build_student
+from distil.vocabulary import SpecialIds
+
+SPECIAL = SpecialIds(bos=0, pad=1, eos=2, unk=3, mask=4)
+LARGE, LAPTOP = Shape(24, 1024, 4096, 250_002), Shape(12, 384, 1536, 32_367)
+STUDENT_PIECES, ROW_TOKENS, BATCH_ROWS = 32_000, 40, 32
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+
+
+def device() -> torch.device:
+    """The GPU, or the CPU where there is none."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of one call, with all that it left the GPU to do."""
+    start = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def in_turn(works: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
+    """Median seconds of each, after one call that is not counted."""
+    found: dict[str, list[float]] = {name: [] for name in works}
+    for repetition in range(repetitions + 1):
+        for name, work in works.items():
+            taken = seconds(work)
+            if repetition:
+                found[name].append(taken)
+    return {name: median(each) for name, each in found.items()}
+
+
+def masked_lm(shape: Shape) -> XLMRobertaForMaskedLM:
+    """A masked language model of a shape, made where it will work."""
+    torch.manual_seed(0)
+    with device():
+        return XLMRobertaForMaskedLM(XLMRobertaConfig(
+            vocab_size=shape.pieces, hidden_size=shape.hidden, num_hidden_layers=shape.layers,
+            num_attention_heads=shape.hidden // (64 if shape.hidden > 512 else 32),
+            intermediate_size=shape.intermediate, max_position_embeddings=LENGTH + 2, type_vocab_size=1,
+            tie_word_embeddings=True,
+        )).eval()  # fmt: skip
+
+
+def random_shard(pieces: int, sequences: int) -> Shard:
+    """Sequences of LENGTH random pieces with one mask variant, in memory."""
+    rng = np.random.default_rng(0)
+    masked = round(MASKED * LENGTH)
+    places = [np.sort(rng.permutation(np.arange(1, LENGTH - 1))[:masked]) for _ in range(sequences)]
+    return Shard(
+        Path("random"), "0" * 64, rng.integers(5, pieces, sequences * LENGTH).astype(np.uint32),
+        np.arange(sequences + 1) * LENGTH, np.arange(sequences + 1)[None] * masked,
+        np.concatenate(places).astype(np.uint16), np.full(sequences * masked, SPECIAL.mask, np.uint32),
+    )  # fmt: skip
+
+
+def peak_flops(quick: bool) -> float:
+    """Operations a second of one large bfloat16 matrix product."""
+    size = 1024 if quick else 8192
+    left, right = (torch.randn(size, size, device=device(), dtype=torch.bfloat16) for _ in range(2))
+    return 2 * size**3 * 10 / min(seconds(lambda: [left @ right for _ in range(10)]) for _ in range(3))
+
+
+def cache(quick: bool) -> dict[str, Any]:
+    """The teacher's pass at AfroXLMR-Large's shape."""
+    shape = LARGE._replace(layers=1, hidden=64, intermediate=128, pieces=1000) if quick else LARGE
+    shard, model = random_shard(shape.pieces, 32 if quick else 1024), masked_lm(shape)
+    ids = torch.from_numpy(shard.ids.astype(np.int64)).view(-1, LENGTH).to(device())
+    rows = (512 if quick else 16384) // LENGTH
+    works: dict[str, Callable[[], object]] = {}
+    for precision in PRECISIONS:
+        config = CONFIG.model_copy(update={"batch_tokens": rows * LENGTH, "precision": precision})
+        outputs = TeacherOutputs(model, np.arange(shape.pieces), config, 1)
+
+        def ours(outputs: TeacherOutputs = outputs) -> None:
+            outputs.shard(shard, outputs.logit_format("train"), SPECIAL.pad, lambda tokens: None)
+
+        @torch.inference_mode()
+        def bare(precision: Precision = precision) -> None:
+            mask = torch.ones(rows, LENGTH, dtype=torch.bool, device=device())
+            with autocast(device(), precision):
+                for batch in ids.split(rows):
+                    model.roberta(batch, attention_mask=mask[: len(batch)])
+
+        works |= {f"cache_teacher {precision}": ours, f"encoder {precision}": bare}
+    taken, peak = in_turn(works, 1 if quick else 3), peak_flops(quick)
+    operations = len(shard.ids) * shape.forward_flops(LENGTH, MASKED)
+    return {
+        "tokens_per_second": {name: round(len(shard.ids) / each) for name, each in taken.items()},
+        "tflops": {p: round(operations / taken[f"cache_teacher {p}"] / 1e12, 1) for p in PRECISIONS},
+        "peak_tflops": round(peak / 1e12, 1),
+        "share_of_peak": {p: round(operations / taken[f"cache_teacher {p}"] / peak, 3) for p in PRECISIONS},
+        "batch_tokens": rows * LENGTH,
+    }
+
+
+def student(quick: bool) -> dict[str, Any]:
+    """A step of stage distil, by precision and tokens in a step."""
+    pieces = 1000 if quick else STUDENT_PIECES
+    works: dict[str, Callable[[], object]] = {}
+    tokens = {}
+    for sequences in (2,) if quick else (16, 64, 256, 1024):
+        batch = random_batch(pieces, sequences).to(device())
+        for precision in PRECISIONS:
+            model = build_student(PAPER, SPECIAL, pieces, LENGTH + 2).to(device())  # type: ignore[arg-type]
+            objective = Objective(model, bare_cache(pieces), LOSS, LAYERS).to(device())
+
+            def loss(given: Any, objective: Objective = objective, precision: Precision = precision) -> torch.Tensor:
+                with autocast(device(), precision):
+                    logits = objective.logits(given)
+                return objective.total(objective.terms(given, logits.float(), "train"))
+
+            name = f"{sequences * LENGTH} {precision}"
+            step = stepping(model, loss, objective)
+            repeats = 1 if quick else 20
+
+            def steps(step: Any = step, batch: Any = batch, repeats: int = repeats) -> None:
+                for _ in range(repeats):
+                    step(batch)
+
+            works[name], tokens[name] = steps, sequences * LENGTH * repeats
+    taken = in_turn(works, 1 if quick else 3)
+    return {"tokens_per_second": {name: round(tokens[name] / each) for name, each in taken.items()}, "pieces": pieces}
+
+
+def adapt(quick: bool) -> dict[str, Any]:
+    """Masked-LM training, by shape and precision."""
+    found = {}
+    for name, shape in (("12x384", LAPTOP), ("24x1024", LARGE)):
+        small = shape._replace(layers=1, hidden=64, intermediate=128, pieces=1000) if quick else shape
+        rng = np.random.default_rng(0)
+        rows = 1000
+        ids = rng.integers(5, small.pieces, rows * LENGTH).astype(np.int32)
+        text = Sequences(ids, np.arange(rows + 1) * LENGTH)
+        for precision in PRECISIONS:
+            steps = 1 if quick else 60 if shape is LAPTOP else 6
+            model = masked_lm(small)
+            schedule = Schedule(steps, 512 if quick else 16384, 1e-4, 0.0, MASKED, 1.0, precision)
+            train_masked_lm(model, {"x": text}, SPECIAL, schedule._replace(steps=2), 1, "warm up")
+            start = time.perf_counter()
+            read = train_masked_lm(model, {"x": text}, SPECIAL, schedule, 1, "adapt")
+            found[f"{name} {precision}"] = round(read / (time.perf_counter() - start))
+    return {"tokens_per_second": found}
+
+
+def finetune(quick: bool) -> dict[str, Any]:
+    """A step of a text classifier, 32 rows of 40 tokens, float32."""
+    rng, rows = np.random.default_rng(0), BATCH_ROWS * (2 if quick else 60)
+    found, labels = {}, ["a", "b", "c"]
+    ids = [row.tolist() for row in rng.integers(5, 1000, (rows, ROW_TOKENS))]
+    encoded = Encoded(ids, np.arange(rows + 1), np.zeros(rows, np.int64), rng.integers(0, 3, rows),
+                      np.zeros(rows, np.int64))  # fmt: skip
+    for name, shape in (("12x384", LAPTOP), ("6x256", Shape(6, 256, 1024, STUDENT_PIECES))):
+        small = shape._replace(layers=1, pieces=1000) if quick else shape
+        with tempfile.TemporaryDirectory() as folder:
+            masked_lm(small).cpu().save_pretrained(folder)
+            model = load_classifier(Path(folder), "text_classification", labels, ROW_TOKENS, "distil")
+        run = Run(model, Rows("text_classification", labels, ["x"], encoded, {}, SPECIAL.pad),
+                  Recipe(1, 1e-4, "plain", BATCH_ROWS, 0.1, 0.1, 0.01, 1.0, 0.0), 1, "benchmark")  # fmt: skip
+        model.train()
+        taken = []
+        for batch in run.rest_of(0):
+            start = time.perf_counter()
+            run.step(batch)
+            taken.append(time.perf_counter() - start)
+        found[name] = round(BATCH_ROWS / median(taken))
+    return {"rows_per_second": found}
+
+
+PARTS = {"cache": cache, "student": student, "adapt": adapt, "finetune": finetune}
+
+
+def main() -> None:
+    """Print one JSON object."""
+    options = plain_parser(__doc__.splitlines()[0])
+    options.add_argument("--part", action="append", choices=PARTS, help="only this one; may be given again")
+    given = options.parse_args()
+    torch.set_num_threads(given.threads)
+    quieten_transformers()
+    result = {name: PARTS[name](given.quick) for name in given.part or PARTS}
+    finish({**result, "machine": machine(given.threads)})
+
+
+if __name__ == "__main__":
+    main()
