@@ -51,6 +51,35 @@ def test_kept_pieces_are_distinct_and_the_first_is_the_most_probable(log_probs: 
         assert (kept.ids[:, 0] == log_probs.argmax(dim=-1)).all()
 
 
+def plain_sample(probs: np.ndarray, entries: int, start: float) -> list[int]:
+    """Threshold sampling of one distribution, piece by piece: some kept for certain, then draws from the rest."""
+    order = np.argsort(-probs, kind="stable")
+    certain = 1
+    while certain < entries and probs[order[certain]] * (entries - certain) > probs[order[certain:]].sum():
+        certain += 1
+    rest = probs.copy()
+    rest[order[:certain]] = 0.0
+    points = (np.arange(entries - certain) + start) / max(1, entries - certain) * rest.sum()
+    return [*order[:certain], *np.searchsorted(rest.cumsum(), points, side="right")]
+
+
+@pytest.mark.parametrize("pieces", [40, 64, 65, 1000])
+def test_the_draws_are_those_of_a_plainer_version(pieces: int) -> None:
+    scores = torch.randn(60, pieces, generator=torch.Generator().manual_seed(5)) * torch.linspace(0.1, 6, 60)[:, None]
+    log_probs = scores.double().log_softmax(dim=-1)
+    kept = sample_entries(log_probs, 20, 1.0, torch.Generator().manual_seed(6))
+    starts = torch.rand((60, 1), generator=torch.Generator().manual_seed(6))[:, 0].tolist()
+    for ids, probs, start in zip(kept.ids.tolist(), log_probs.exp().numpy(), starts, strict=True):
+        assert ids == plain_sample(probs, 20, start)
+
+
+def test_pieces_too_rare_for_a_number_are_kept_before_none_at_all() -> None:
+    log_probs = torch.full((3, 70), -300.0)  # its exponential is 0
+    log_probs[:, 3] = 0.0
+    kept = sample_entries(log_probs, 30, 1.0, torch.Generator().manual_seed(0))
+    assert kept.ids[:, 0].tolist() == [3, 3, 3] and int(kept.ids.max()) < 70
+
+
 def test_a_certain_teacher_and_a_uniform_one_give_finite_targets() -> None:
     certain = torch.full((1, 1000), -60.0)
     certain[0, 7] = 0.0
