@@ -37,7 +37,7 @@ def write(folder, **files):
 
 
 def test_there_are_four_presets_each_with_a_line_about_it_and_sample_first():
-    assert NAMES[0] == "sample" and sorted(NAMES) == ["comet", "comet-trim", "sample", "small"]
+    assert NAMES[0] == "sample" and sorted(NAMES) == ["comet", "comet-trim", "medium", "sample", "small"]
     assert all(len(line) > 20 for line in describe(FOLDER).values())
 
 
@@ -182,7 +182,7 @@ def test_white_space_in_a_path_is_refused_as_an_option(params):
 
 def test_an_unknown_preset_key_or_setting_is_refused_by_name(params, tmp_path):
     before = params.read_bytes()
-    with pytest.raises(UserError, match="preset 'smal'.* sample, comet, comet-trim, small"):
+    with pytest.raises(UserError, match="preset 'smal'.* sample, comet, comet-trim, medium, small"):
         choose("smal", params)
     with pytest.raises(UserError, match=r"sets `loss.alhpa`.*did you mean `loss.alpha`"):
         choose("small", params, "loss.alhpa=0.5")
