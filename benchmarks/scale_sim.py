@@ -5,9 +5,9 @@
 Two parts. `check`: rates of tokenising, caching and training are measured at 50,000 and 200,000 tokens (teacher and
 student of one layer of 32, so that ten million tokens end), the simulation predicts 0.1, 1 and 10 million, and real
 runs stand beside it; --quick goes to 0.1 and 0.4 million. `sums`: AfroXLMR-Large over 10 million, 1 billion and 10
-billion tokens. Arithmetic and bytes are counted from the shapes; rates of text come from the check; what a GPU, a
-network and an hour of either give is assumed, as no GPU has been measured: ASSUMED below says so, with where each
-figure is from. The last line is one JSON object.
+billion tokens. Arithmetic and bytes are counted from the shapes; rates of text come from the check; what a GPU gives
+the teacher was measured once (TEACHER_FLOPS); what it gives the paper's student, a network and an hour of either is
+assumed: ASSUMED below says so, with where each figure is from. The last line is one JSON object.
 """
 
 import tempfile
@@ -60,11 +60,13 @@ STUDENT = Shape(6, 256, 1024, 250_002)  # the paper's
 LENGTH, MASKED, VARIANTS, ENTRIES, ROWS, BATCH_TOKENS, EPOCHS = 128, 0.15, 2, 20, 0.5, 2048, 2
 ATTENTION_BYTES = 132  # measured, docs/cache.md: a token and variant with every row, mean over heads, at length 128
 
+# Operations a second of cache_teacher at AfroXLMR-Large's shape: python -m benchmarks.gpu --part cache on an NVIDIA
+# H200, 2026-11-27, commit 1372fd0 (docs/performance.md).
+TEACHER_FLOPS = {"float32": 41.2e12, "bfloat16": 179.6e12}
+
 ASSUMED: dict[str, tuple[float, str]] = {
-    "float32_flops": (67e12, "H100 SXM, NVIDIA's data sheet; the code computes in float32"),
-    "bf16_flops": (989e12, "the same card, bf16 without sparsity, for precision bfloat16"),
+    "float32_flops": (67e12, "H100 SXM, NVIDIA's data sheet; the student computes in float32"),
     "memory_bytes_per_second": (3.35e12, "the same card"),
-    "teacher_utilisation": (0.5, "a guess at large matrices"),
     "student_utilisation": (0.1, "a guess at small ones"),
     "dollars_per_gpu_hour": (2.5, "a guess; take your own"),
     "network_bytes_per_second": (125e6, "1 Gbit/s"),
@@ -108,8 +110,7 @@ def sums(tokens: int, rates: Mapping[str, Rate], teacher: Shape = LARGE, student
     """What a corpus of `tokens` takes with one GPU and one process for the text."""
     assumed = {name: value for name, (value, _) in ASSUMED.items()}
     teacher_flops = tokens * VARIANTS * teacher.forward_flops(LENGTH, MASKED)
-    hours = teacher_flops / (assumed["float32_flops"] * assumed["teacher_utilisation"]) / 3600
-    bf16_hours = teacher_flops / (assumed["bf16_flops"] * assumed["teacher_utilisation"]) / 3600
+    hours, bf16_hours = (teacher_flops / TEACHER_FLOPS[name] / 3600 for name in ("float32", "bfloat16"))
     # Forward and backward; and in each step AdamW reads and writes weights, gradients and moments: 8 times 4 bytes.
     trained = EPOCHS * tokens
     student_seconds = (
