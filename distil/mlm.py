@@ -5,6 +5,7 @@ run continued from a checkpoint is the run that was not killed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,8 +83,8 @@ def mask_batch(
     """Pad sequences and mask them (masking.draw_masks)."""
     lengths = np.array([len(ids) for ids in chosen])
     flat = np.concatenate(chosen).astype(np.int64)
-    candidates = np.setdiff1d(np.arange(pieces), np.array(special))
-    masks = draw_masks(flat, np.concatenate([[0], np.cumsum(lengths)]), rate, 1, special.mask, candidates, rng)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    masks = draw_masks(flat, offsets, rate, 1, special.mask, _ordinary_ids(pieces, special), rng)
     row = np.repeat(np.arange(len(chosen)), np.diff(masks.offsets[0]))
     column = masks.positions.astype(np.int64)
     mask = np.arange(lengths.max()) < lengths[:, None]
@@ -92,6 +93,12 @@ def mask_batch(
     gold = input_ids[row, column]
     input_ids[row, column] = masks.inputs
     return MaskedBatch(*(torch.from_numpy(array) for array in (input_ids, mask, row, column, gold)))
+
+
+@cache
+def _ordinary_ids(pieces: int, special: SpecialIds) -> np.ndarray:
+    """The ids that may stand in a masked place; to find them takes longer than to mask a batch."""
+    return np.setdiff1d(np.arange(pieces), np.array(special))
 
 
 def train_masked_lm(
