@@ -25,14 +25,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
+from transformers import XLMRobertaForMaskedLM
 
-from benchmarks.cache_speed import CONFIG, LOSS
+from benchmarks.cache_speed import CONFIG, LOSS, seconds
 from benchmarks.machine import finish, machine, plain_parser
 from benchmarks.material import PAPER
-from benchmarks.scale_sim import LENGTH, MASKED, Shape
-from benchmarks.step import LAYERS, bare_cache, random_batch
-from benchmarks.steps import stepping
+from benchmarks.scale_sim import LARGE, LENGTH, MASKED, Shape
+from benchmarks.step import LAYERS, bare_cache, random_batch, untrained
+from benchmarks.steps import from_cache
 from distil.classify import load_classifier
 from distil.encode import Encoded
 from distil.finetune import Recipe, Rows, Run
@@ -46,7 +46,7 @@ from distil.student import build_student
 from distil.vocabulary import SpecialIds
 
 SPECIAL = SpecialIds(bos=0, pad=1, eos=2, unk=3, mask=4)
-LARGE, LAPTOP = Shape(24, 1024, 4096, 250_002), Shape(12, 384, 1536, 32_367)
+LAPTOP = Shape(12, 384, 1536, 32_367)
 STUDENT_PIECES, ROW_TOKENS, BATCH_ROWS = 32_000, 40, 32
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
@@ -56,13 +56,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call, with all that it left the GPU to do."""
-    start = time.perf_counter()
-    work()
+def now() -> float:
+    """Wall time, once the GPU has done all that it was given."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return time.perf_counter()
 
 
 def in_turn(works: dict[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
@@ -70,22 +68,16 @@ def in_turn(works: dict[str, Callable[[], object]], repetitions: int) -> dict[st
     found: dict[str, list[float]] = {name: [] for name in works}
     for repetition in range(repetitions + 1):
         for name, work in works.items():
-            taken = seconds(work)
+            taken = seconds(work, now)
             if repetition:
                 found[name].append(taken)
     return {name: median(each) for name, each in found.items()}
 
 
-def masked_lm(shape: Shape) -> XLMRobertaForMaskedLM:
-    """A masked language model of a shape, made where it will work."""
-    torch.manual_seed(0)
+def model_of(shape: Shape) -> XLMRobertaForMaskedLM:
+    """An untrained model, made where it will work."""
     with device():
-        return XLMRobertaForMaskedLM(XLMRobertaConfig(
-            vocab_size=shape.pieces, hidden_size=shape.hidden, num_hidden_layers=shape.layers,
-            num_attention_heads=shape.hidden // (64 if shape.hidden > 512 else 32),
-            intermediate_size=shape.intermediate, max_position_embeddings=LENGTH + 2, type_vocab_size=1,
-            tie_word_embeddings=True,
-        )).eval()  # fmt: skip
+        return untrained(shape)
 
 
 def random_shard(pieces: int, sequences: int) -> Shard:
@@ -104,13 +96,13 @@ def peak_flops(quick: bool) -> float:
     """Operations a second of one large bfloat16 matrix product."""
     size = 1024 if quick else 8192
     left, right = (torch.randn(size, size, device=device(), dtype=torch.bfloat16) for _ in range(2))
-    return 2 * size**3 * 10 / min(seconds(lambda: [left @ right for _ in range(10)]) for _ in range(3))
+    return 2 * size**3 * 10 / min(seconds(lambda: [left @ right for _ in range(10)], now) for _ in range(3))
 
 
 def cache(quick: bool) -> dict[str, Any]:
     """The teacher's pass at AfroXLMR-Large's shape."""
     shape = LARGE._replace(layers=1, hidden=64, intermediate=128, pieces=1000) if quick else LARGE
-    shard, model = random_shard(shape.pieces, 32 if quick else 1024), masked_lm(shape)
+    shard, model = random_shard(shape.pieces, 32 if quick else 1024), model_of(shape)
     ids = torch.from_numpy(shard.ids.astype(np.int64)).view(-1, LENGTH).to(device())
     rows = (512 if quick else 16384) // LENGTH
     works: dict[str, Callable[[], object]] = {}
@@ -151,13 +143,8 @@ def student(quick: bool) -> dict[str, Any]:
             model = build_student(PAPER, SPECIAL, pieces, LENGTH + 2).to(device())  # type: ignore[arg-type]
             objective = Objective(model, bare_cache(pieces), LOSS, LAYERS).to(device())
 
-            def loss(given: Any, objective: Objective = objective, precision: Precision = precision) -> torch.Tensor:
-                with autocast(device(), precision):
-                    logits = objective.logits(given)
-                return objective.total(objective.terms(given, logits.float(), "train"))
-
             name = f"{sequences * LENGTH} {precision}"
-            step = stepping(model, loss, objective)
+            step = from_cache(model, objective, precision)
             repeats = 1 if quick else 20
 
             def steps(step: Any = step, batch: Any = batch, repeats: int = repeats) -> None:
@@ -179,7 +166,7 @@ def adapt(quick: bool) -> dict[str, Any]:
         ids = rng.integers(5, small.pieces, rows * LENGTH).astype(np.int32)
         text = Sequences(ids, np.arange(rows + 1) * LENGTH)
         for precision in PRECISIONS:
-            model, taken, read = masked_lm(small), [], []
+            model, taken, read = model_of(small), [], []
             schedule = Schedule(1, 512 if quick else 16384, 1e-4, 0.0, MASKED, 1.0, precision)
             # The difference of two trainings: what a model's way to the GPU and back takes is in both.
             for steps in (1, 1, 3) if quick else (5, 5, 65) if shape is LAPTOP else (2, 2, 12):
@@ -200,7 +187,7 @@ def finetune(quick: bool) -> dict[str, Any]:
     for name, shape in (("12x384", LAPTOP), ("6x256", Shape(6, 256, 1024, STUDENT_PIECES))):
         small = shape._replace(layers=1, pieces=1000) if quick else shape
         with tempfile.TemporaryDirectory() as folder:
-            masked_lm(small).cpu().save_pretrained(folder)
+            model_of(small).cpu().save_pretrained(folder)
             model = load_classifier(Path(folder), "text_classification", labels, ROW_TOKENS, "distil")
         run = Run(model, Rows("text_classification", labels, ["x"], encoded, {}, SPECIAL.pad),
                   Recipe(1, 1e-4, "plain", BATCH_ROWS, 0.1, 0.1, 0.01, 1.0, 0.0), 1, "benchmark")  # fmt: skip

@@ -25,6 +25,7 @@ from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 from benchmarks.cache_speed import CONFIG, LOSS
 from benchmarks.machine import clock, finish, machine
 from benchmarks.material import PAPER, load_student, load_text, parser
+from benchmarks.scale_sim import LARGE, Shape
 from benchmarks.steps import Work, from_cache, lean_online, online, plain_masked_lm
 from distil.ahead import ahead
 from distil.batches import Batch, CorpusIndex
@@ -38,7 +39,6 @@ from distil.targets import KeptEntries
 from distil.teacher import load_masked_lm
 from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
 
-FULL = 250_002
 LENGTH = 128
 LAYERS = [LayerPair(student=-1, teacher=-1)]
 
@@ -54,8 +54,8 @@ def main() -> None:
         against_mlm = real_text(options, Path(name), repetitions, 1 if options.quick else 6)
     sequences = 1 if options.quick else 4
     found: dict[str, Any] = {}
-    for label, count in (("full", FULL), ("trimmed", len(pieces))):
-        teacher = large_teacher(count)
+    for label, count in (("full", LARGE.pieces), ("trimmed", len(pieces))):
+        teacher = untrained(LARGE._replace(pieces=count))
         batch = random_batch(count, sequences)
         works: dict[str, Work] = {}
         student = build_student(PAPER, special, count, 514)
@@ -132,11 +132,12 @@ def real_text(options: Any, folder: Path, repetitions: int, batches: int) -> dic
             "data_wait_share": round(median(waits), 4), "tokens_per_second": round(median(rates))}  # fmt: skip
 
 
-def large_teacher(pieces: int) -> XLMRobertaForMaskedLM:
-    """AfroXLMR-Large's shape with random weights."""
+def untrained(shape: Shape) -> XLMRobertaForMaskedLM:
+    """A masked language model of a shape with random weights."""
     torch.manual_seed(0)
     config = XLMRobertaConfig(
-        vocab_size=pieces, hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096,
+        vocab_size=shape.pieces, hidden_size=shape.hidden, num_hidden_layers=shape.layers,
+        num_attention_heads=shape.hidden // (64 if shape.hidden > 512 else 32), intermediate_size=shape.intermediate,
         max_position_embeddings=514, type_vocab_size=1, tie_word_embeddings=True,
     )  # fmt: skip
     return XLMRobertaForMaskedLM(config).eval()

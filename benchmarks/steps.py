@@ -12,6 +12,7 @@ from transformers import XLMRobertaForMaskedLM
 from distil.batches import Batch
 from distil.losses import masked_lm, masked_mean
 from distil.objective import Objective
+from distil.precision import Precision, autocast
 from distil.teacher import AttentionTap, MaskedHead
 
 TEMPERATURE = 2.0
@@ -34,11 +35,15 @@ def stepping(student: XLMRobertaForMaskedLM, loss: Callable[[Batch], Tensor], *m
     return step
 
 
-def from_cache(student: XLMRobertaForMaskedLM, objective: Objective) -> Work:
+def from_cache(student: XLMRobertaForMaskedLM, objective: Objective, precision: Precision = "float32") -> Work:
     """What stage distil does."""
-    return stepping(
-        student, lambda batch: objective.total(objective.terms(batch, objective.logits(batch), "train")), objective
-    )
+
+    def loss(batch: Batch) -> Tensor:
+        with autocast(student.device, precision):
+            logits = objective.logits(batch)
+        return objective.total(objective.terms(batch, logits.float(), "train"))
+
+    return stepping(student, loss, objective)
 
 
 def plain_masked_lm(student: XLMRobertaForMaskedLM) -> Work:
