@@ -24,6 +24,7 @@ from distil.encode import Encoded
 from distil.errors import UserError
 from distil.params import Params
 from distil.pooled_start import start_pooled
+from distil.precision import Precision, autocast
 from distil.progress import Progress
 from distil.scoring import from_totals, metric_of, row_counts
 from distil.task_losses import task_distillation
@@ -52,6 +53,7 @@ class FinetuneConfig(Params):
     start: Literal["plain", "pooled"]
     batch_size: int = Field(ge=1)
     max_length: int = Field(ge=8, le=512)
+    precision: Precision
     dropout: float = Field(ge=0, le=0.5)
     warmup_fraction: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0, lt=1)
@@ -65,7 +67,7 @@ class FinetuneConfig(Params):
         taught = model == "student" and self.task_distillation
         rate = pace.learning_rate if kind == "text_classification" else pace.tagger_learning_rate
         return Recipe(
-            pace.epochs, rate, self.start, self.batch_size, self.dropout, self.warmup_fraction,
+            pace.epochs, rate, self.start, self.batch_size, self.precision, self.dropout, self.warmup_fraction,
             self.weight_decay, self.task_temperature if taught else 1.0, self.task_weight if taught else 0.0,
         )  # fmt: skip
 
@@ -77,6 +79,7 @@ class Recipe(NamedTuple):
     learning_rate: float
     start: str  # of a text classifier, plain or pooled
     batch_size: int
+    precision: Precision  # of the steps; scores are found in float32
     dropout: float
     warmup_fraction: float
     weight_decay: float
@@ -217,7 +220,8 @@ class Run:
     def _losses(self, batch: np.ndarray) -> Tensor:
         """(B,) of the B units of some rows."""
         train, recipe = self.rows.train, self.recipe
-        logits, units = unit_logits(self.model, train, batch, self.rows.pad_id)
+        with autocast(self.device, recipe.precision):
+            logits, units = unit_logits(self.model, train, batch, self.rows.pad_id)
         gold = torch.from_numpy(train.gold[units]).to(self.device)
         if train.teacher is None:
             return functional.cross_entropy(logits, gold, reduction="none")

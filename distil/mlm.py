@@ -176,10 +176,8 @@ def measure_masked_lm(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).eval()  # type: ignore[arg-type]
     head, rng, total, positions = MaskedHead(model), np.random.default_rng(seed), 0.0, 0
-    order = np.argsort(np.diff(text.offsets), kind="stable")
-    rows = max(1, batch_tokens // int(np.diff(text.offsets).max()))
-    for start in range(0, len(order), rows):
-        batch = mask_batch(text.take(order[start : start + rows]), rate, special, model.config.vocab_size, rng)
+    for rows in by_length(np.diff(text.offsets), batch_tokens):
+        batch = mask_batch(text.take(rows), rate, special, model.config.vocab_size, rng)
         losses = _losses(model, head, batch, device, "float32")
         total += float(losses.double().sum())
         positions += len(losses)

@@ -7,10 +7,11 @@ the structure, report_html.py the page, model_card.py the card.
 
 import csv
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import ValidationError
 
@@ -44,6 +45,30 @@ PACKAGES = (
 
 
 Curve = dict[str, list[float | None]]
+
+
+class Scored(Protocol):
+    """What the tables of scores need of a report."""
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """Codes in the order of tables."""
+        ...
+
+    @property
+    def models(self) -> Sequence[str]:
+        """Names in the order of tables."""
+        ...
+
+    @property
+    def scores(self) -> Mapping[str, Mapping[str, TaskScores]]:
+        """By task and model."""
+        ...
+
+    @property
+    def comparisons(self) -> Mapping[str, Comparison]:
+        """By task."""
+        ...
 
 
 @dataclass(frozen=True)

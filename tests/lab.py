@@ -19,7 +19,8 @@ ROOT = Path(__file__).parent.parent
 PACE = {"epochs": 4, "learning_rate": 0.002, "tagger_learning_rate": 0.002}
 CONFIG = FinetuneConfig.model_validate({
     "teacher": PACE, "student": PACE,
-    "start": "plain", "batch_size": 8, "max_length": 40, "dropout": 0.1, "warmup_fraction": 0.1, "weight_decay": 0.01,
+    "start": "plain", "batch_size": 8, "max_length": 40, "precision": "float32", "dropout": 0.1,
+    "warmup_fraction": 0.1, "weight_decay": 0.01,
     "task_distillation": True, "task_temperature": 2.0, "task_weight": 0.5,
 })  # fmt: skip
 SCORING = EvaluateConfig.model_validate(

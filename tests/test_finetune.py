@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 
 from distil import finetune as module
@@ -102,6 +104,18 @@ def test_a_tagger_has_a_rate_of_its_own() -> None:
     assert config.recipe("teacher", "text_classification").learning_rate == 0.1
     assert config.recipe("teacher", "token_classification").learning_rate == 0.2
     assert config.recipe("student", "token_classification").learning_rate == lab.CONFIG.student.tagger_learning_rate
+
+
+def test_bfloat16_is_of_the_steps_alone(here: Path) -> None:
+    config = lab.CONFIG.model_copy(update={"precision": "bfloat16"})
+    half = lab.tuned("teacher", "words", seeds=(1, 2), out="half", config=config).folder
+    full = here / "models/finetuned/teacher/words"
+    read = {folder: load_file(folder / "seed-1/model.safetensors") for folder in (half, full)}
+    assert {tensor.dtype for tensor in read[half].values()} == {torch.float32}
+    assert digest(half) != digest(full)
+    losses = {folder: [epoch["loss"] for epoch in read_json(folder / "manifest.json", "")["history"]["seed-1"]]
+              for folder in (half, full)}  # fmt: skip
+    assert losses[half] == pytest.approx(losses[full], rel=0.1, abs=0.02)
 
 
 def test_the_same_inputs_give_the_same_bytes(here: Path) -> None:
