@@ -1,7 +1,8 @@
 """What each part of the recipe gives: DVC experiments from benchmarks/ablations.yaml, recorded and shown as a table.
 
 python -m benchmarks.ablations run [NAME ...]   # those that are not there yet, one after another, in the workspace
-python -m benchmarks.ablations record           # their results -> docs/results.json, which git keeps; others' stay
+python -m benchmarks.ablations record           # -> docs/results.json and docs/experiments.bundle; what is there stays
+python -m benchmarks.ablations restore          # docs/experiments.bundle -> this clone, for `dvc exp show`
 python -m benchmarks.ablations table            # docs/results.json -> the tables in docs/results.md
 """
 
@@ -15,14 +16,15 @@ from typing import Any
 
 import yaml
 
+from benchmarks.pages import RESULTS as PAGE
+from benchmarks.pages import fill_page
 from distil.errors import UserError
 from distil.files import write_json, write_text
 from distil.runner import run
 
-SPEC, RECORDS, PAGE = Path("benchmarks/ablations.yaml"), Path("docs/results.json"), Path("docs/results.md")
+SPEC, RECORDS, BUNDLE = Path("benchmarks/ablations.yaml"), Path("docs/results.json"), Path("docs/experiments.bundle")
 # What only measures speed is cut short: ablations compare scores.
 BRIEF = ("footprint.rounds=1", "export.speed_rows=10", "export.repetitions=1")
-BEGIN, END = "<!-- ablations: made by `python -m benchmarks.ablations table` -->", "<!-- end of ablations -->"
 
 
 def git(*words: str) -> str:
@@ -38,10 +40,9 @@ def git(*words: str) -> str:
 
 
 def recorded_experiments() -> dict[str, str]:
-    """Name -> git revision of every DVC experiment of this clone."""
-    lines = git("for-each-ref", "refs/exps", "--format=%(refname) %(objectname)").splitlines()
-    found = dict(line.split() for line in lines)
-    return {ref.rpartition("/")[2]: revision for ref, revision in found.items() if ref.count("/") >= 4}
+    """Name -> git reference of every DVC experiment of this clone; of several with one name the newest."""
+    refs = git("for-each-ref", "refs/exps", "--sort=creatordate", "--format=%(refname)").splitlines()
+    return {ref.rpartition("/")[2]: ref for ref in refs if ref.count("/") >= 4}
 
 
 def read_spec(path: Path = SPEC) -> dict[str, dict[str, Any]]:
@@ -76,15 +77,39 @@ def record(spec: dict[str, dict[str, Any]], before: list[dict[str, Any]]) -> lis
 
     Several clones may share the work: what another one ran and recorded stays.
     """
-    revisions, records = recorded_experiments(), []
+    experiments, records = recorded_experiments(), []
     recorded = {entry["name"]: entry for entry in before}
     for name, entry in spec.items():
-        if name in recorded and name not in revisions:
+        if name in recorded and name not in experiments:
             records.append(recorded[name])
-        elif revision := revisions.get(name):
+        elif revision := experiments.get(name):
             about: dict[str, Any] = {key: entry[key] for key in ("what", "repeats", "set") if key in entry}
             records.append({"name": name, **about, **_results(revision)})
     return records
+
+
+def write_bundle(spec: dict[str, dict[str, Any]], bundle: Path) -> None:
+    """The experiments of the spec that this clone has, as git objects: parameters, dvc.lock and metrics, no weights.
+
+    DVC files an experiment under a reference of its own, which no clone brings along; a file does.
+    """
+    experiments = recorded_experiments()
+    refs = [experiments[name] for name in spec if name in experiments]
+    if refs:
+        git("bundle", "create", "--quiet", str(bundle), *refs, "--not", "HEAD")
+
+
+def restore(bundle: Path) -> list[str]:
+    """Experiments of a bundle become this clone's, but for those that it has; returns their names.
+
+    Raises:
+        UserError: no such file, or this clone lacks the commits on which they stand.
+    """
+    there = [line.split()[1] for line in git("bundle", "list-heads", str(bundle)).splitlines()]
+    missing = set(there) - set(git("for-each-ref", "refs/exps", "--format=%(refname)").splitlines())
+    if missing:
+        git("fetch", "--quiet", "--no-tags", str(bundle), *(f"{ref}:{ref}" for ref in sorted(missing)))
+    return sorted(ref.rpartition("/")[2] for ref in missing)
 
 
 def _results(revision: str) -> dict[str, Any]:
@@ -170,33 +195,25 @@ def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def fill_page(page: str, body: str) -> str:
-    """The page with what stands between the two marks replaced.
-
-    Raises:
-        UserError: the marks are not there.
-    """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise UserError(f"{PAGE}: expected the lines {BEGIN} and {END}, found no such pair; put them in")
-    return f"{before}{BEGIN}\n\n{body}\n\n{END}{after}"
-
-
 def main() -> None:
     """Parse the command line and act."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablations", description="Ablations of the recipe.")
-    parser.add_argument("action", choices=("run", "record", "table"))
+    parser.add_argument("action", choices=("run", "record", "restore", "table"))
     parser.add_argument("names", nargs="*", help="with `run`: only these")
     options = parser.parse_args()
     if options.action == "run":
         run_experiments(read_spec(), options.names)
     elif options.action == "record":
+        if BUNDLE.is_file():
+            restore(BUNDLE)
         before = json.loads(RECORDS.read_text(encoding="utf-8")) if RECORDS.is_file() else []
         write_json(RECORDS, record(read_spec(), before))
+        write_bundle(read_spec(), BUNDLE)
+    elif options.action == "restore":
+        sys.stdout.write(f"{BUNDLE}: {', '.join(restore(BUNDLE)) or 'nothing that is not there'}\n")
     else:
         records = json.loads(RECORDS.read_text(encoding="utf-8"))
-        write_text(PAGE, fill_page(PAGE.read_text(encoding="utf-8"), table(records)))
+        fill_page("ablations", "python -m benchmarks.ablations table", table(records))
         sys.stdout.write(f"{PAGE}: {len(records)} runs\n")
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -75,11 +76,29 @@ def test_other_seeds_of_an_experiment_are_summed_up_below(clone: Path) -> None:
     assert ablations.table([one]).count("distillations") == 0
 
 
-def test_a_page_without_its_marks_is_refused() -> None:
-    filled = ablations.fill_page(f"a\n{ablations.BEGIN}\nold\n{ablations.END}\nb\n", "new")
-    assert "new" in filled and "old" not in filled and filled.startswith("a") and filled.endswith("b\n")
-    with pytest.raises(UserError, match="expected the lines"):
-        ablations.fill_page("no marks", "new")
+def test_another_clone_gets_the_experiments_from_the_bundle(
+    clone: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    ablations.write_bundle(SPEC, bundle := clone / "experiments.bundle")
+    before = ablations.recorded_experiments()
+    assert ablations.restore(bundle) == []
+    subprocess.run(["git", "update-ref", "-d", before["paper"]], check=True)
+    assert ablations.recorded_experiments() == {}
+    assert ablations.restore(bundle) == ["paper"]
+    assert ablations.recorded_experiments() == before
+    (found,) = ablations.record(SPEC, [])
+    assert found["scores"]["sentiment"]["student"]["mean"] == 0.6
+    bundle.unlink()
+    with pytest.raises(UserError, match="experiments.bundle"):
+        ablations.restore(bundle)
+
+
+def test_of_two_experiments_with_one_name_the_newer_counts(clone: Path) -> None:
+    made = ["git", "commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "again"]
+    later = subprocess.run(made, capture_output=True, text=True, check=True,
+                           env=os.environ | {"GIT_COMMITTER_DATE": "2090-01-01T00:00:00Z"}).stdout.strip()  # fmt: skip
+    subprocess.run(["git", "update-ref", "refs/exps/00/1122/paper", later], check=True)
+    assert ablations.recorded_experiments() == {"paper": "refs/exps/00/1122/paper"}
 
 
 def test_an_unknown_ablation_is_refused_before_anything_runs(clone: Path) -> None:

@@ -1,0 +1,27 @@
+"""Tables in docs/results.md that a command makes: each stands between two marks, which say by what."""
+
+from pathlib import Path
+
+from distil.errors import UserError
+from distil.files import write_text
+
+RESULTS = Path("docs/results.md")
+
+
+def marks(name: str, command: str) -> tuple[str, str]:
+    """The lines before and after a table."""
+    return f"<!-- {name}: made by `{command}` -->", f"<!-- end of {name} -->"
+
+
+def fill_page(name: str, command: str, body: str, page: Path = RESULTS) -> None:
+    """Replace what stands between the two marks of `name`.
+
+    Raises:
+        UserError: the marks are not there.
+    """
+    first, last = marks(name, command)
+    before, begin, rest = page.read_text(encoding="utf-8").partition(first)
+    _, end, after = rest.partition(last)
+    if not (begin and end):
+        raise UserError(f"{page}: expected the lines {first} and {last}, found no such pair; put them in")
+    write_text(page, f"{before}{begin}\n\n{body}\n\n{end}{after}")
