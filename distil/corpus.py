@@ -24,7 +24,7 @@ from distil.overlap import HeldOut
 from distil.params import Params
 from distil.sample import corpus_sentences, read_lexicon
 from distil.seen import Seen
-from distil.sources import TABLE_FORMATS, TEXT_FORMATS, find_files, in_blocks, read_blocks
+from distil.sources import TABLE_FORMATS, TEXT_FORMATS, find_files, in_blocks, origin_of, read_blocks
 from distil.tasks import held_out_texts
 from distil.workers import cleaned
 
@@ -170,7 +170,7 @@ def write_corpus(config: CorpusConfig, languages: list[str], tasks_folder: Path,
         "synthetic": config.source == "sample",
         "origin": {
             "sample": config.path,
-            "files": f"{config.path}/{config.pattern}",
+            "files": origin_of(config.path, config.pattern),
             "hub": f"{config.dataset}, {config.config}, {config.split}, {commit}",
         }[config.source],
         "languages": {},

@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +27,14 @@ COMPRESSIONS = (".gz", ".zst")
 BLOCK_BYTES = 2**19
 
 _MAX_CSV_FIELD = 16 * 2**20  # characters; a field beyond it is a quote that was never closed
+
+
+def origin_of(folder: str, pattern: str) -> str:
+    """What a manifest says of where files are from: the folder's own name and what is looked for below it.
+
+    Not where the folder lies: a manifest is part of an out, and the same text elsewhere must not be other bytes to DVC.
+    """
+    return f"{Path(os.path.abspath(folder)).name}/{pattern}"  # noqa: PTH100  # resolve() would follow links
 
 
 def find_files(folder: str, pattern: str, fills: dict[str, str], formats: Sequence[str], where: str) -> list[Path]:

@@ -256,6 +256,21 @@ def test_without_tasks_the_evaluation_texts_cannot_be_taken_out(root):
         write_corpus(CorpusConfig(**BLOCK), ["kin"], root / "data/none", root / "data/raw")
 
 
+def test_the_same_text_in_another_place_is_the_same_bytes(root, monkeypatch):
+    def everything(**changes):
+        build(root, None, **changes)
+        return {path.name: path.read_bytes() for path in sorted((root / "data/raw").iterdir())}
+
+    (root / "text/kin.txt").write_text("Umwana arakina hanze\n")
+    first = everything()
+    assert json.loads(first["manifest.json"])["origin"] == "text/{lang}.txt"
+    (root / "far/away").mkdir(parents=True)
+    (root / "text").rename(root / "far/away/text")
+    monkeypatch.chdir(root / "far")
+    assert everything(path="away/text") == first
+    assert everything(path="../far/away/./text") == first
+
+
 def test_the_sample_is_cleaned_like_any_text_and_said_to_be_synthetic(root, monkeypatch):
     monkeypatch.setattr(distil.corpus, "read_lexicon", lambda folder, language: f"{folder}/{language}")
     monkeypatch.setattr(

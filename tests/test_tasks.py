@@ -230,6 +230,17 @@ def test_the_same_input_gives_the_same_bytes(root):
     assert everything() == everything()
 
 
+def test_the_same_rows_in_another_place_are_the_same_bytes(root):
+    def everything(block):
+        build(root, block, {"train": OK, "dev": OK, "test": OK})
+        return {path.relative_to(root): path.read_bytes() for path in (root / "data").rglob("*") if path.is_file()}
+
+    first = everything(TEXT)
+    (root / "far").mkdir()
+    (root / "in").rename(root / "far/in")
+    assert everything(TEXT | {"path": str(root / "far/in")}) == first
+
+
 def test_the_sample_gives_synthetic_rows(root, monkeypatch):
     monkeypatch.setattr(distil.tasks.write, "read_lexicon", lambda folder, language: language)
     rows = {"train": [("Ni BYIZA!", "positive")], "dev": [("Oya.", "negative")], "test": [("Yego", "neutral")]}

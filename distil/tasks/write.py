@@ -14,7 +14,7 @@ from distil.files import atomic_folder, seal, write_json
 from distil.overlap import fold_key
 from distil.sample import labelled_rows, read_lexicon
 from distil.sample_entities import tagged_rows
-from distil.sources import find_files
+from distil.sources import find_files, origin_of
 from distil.tasks import text_classification, token_classification
 from distil.tasks.config import Account, TaskConfig
 from distil.tasks.pins import check_files, pinned, read_pins
@@ -133,7 +133,7 @@ def _origin(config: TaskConfig) -> str:
         return f"{pins.name}, {pins.repository} at {pins.commit}, {pins.licence}"
     if config.source == "none":
         return "no labelled data"
-    return config.path if config.source == "sample" else f"{config.path}/{config.pattern}"
+    return config.path if config.source == "sample" else origin_of(config.path, config.pattern)
 
 
 def _files(name: str, config: TaskConfig, language: str, split: str, formats: Sequence[str]) -> list[Path]:
