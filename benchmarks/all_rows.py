@@ -1,0 +1,133 @@
+"""The scores of "All rows" in docs/results.md, from what its models said of the test rows: docs/all-rows.
+
+    python -m benchmarks.all_rows keep [--run CLONE]   # a run's metrics/predictions -> docs/all-rows/TASK.csv.gz
+    python -m benchmarks.all_rows score [--run CLONE]  # these and the run's data/tasks -> docs/all-rows/scores.json
+    python -m benchmarks.all_rows table                # docs/all-rows/scores.json -> the tables in docs/results.md
+
+That run took a GPU and hours of a CPU, so its tables cannot be made again at a desk by running it; from the predictions
+they can. These are kept without the gold labels, which come with the texts: `score` reads both in data/tasks, where
+`python -m stages.preset medium && python -m stages.tasks TASK` puts them.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.pages import fill_page
+from distil.compare import compare
+from distil.errors import UserError
+from distil.files import write_json
+from distil.params import load_languages
+from distil.predictions import Answers, as_scored, read_task_predictions
+from distil.report_files import Comparison, TaskScores
+from distil.report_markdown import markdown_table
+from distil.report_scores import distance_table, score_table
+from distil.runner import run
+from distil.scored import BASELINES, MODELS
+from distil.scoring import score, seen_rows
+from distil.tasks import Task, read_task
+
+KEPT, TASKS = Path("docs/all-rows"), ("sentiment", "entities")
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the tables need."""
+
+    languages: list[str]
+    models: list[str]
+    scores: Mapping[str, Mapping[str, TaskScores]]
+    comparisons: Mapping[str, Comparison]
+
+
+def keep(clone: Path, task: str, languages: list[str], out: Path) -> None:
+    """Write what all models said of a task's test rows: language, row, and a column for each MODEL/SEED."""
+    read = read_task_predictions(clone, task, MODELS, languages)
+    columns = {
+        f"{model}/{seed}": [said for code in languages for said in read[model][code][seed].predicted]
+        for model in MODELS for seed in read[model][languages[0]]
+    }  # fmt: skip
+    rows = {code: len(next(iter(read[MODELS[0]][code].values())).gold) for code in languages}
+    places = {
+        "language": [code for code, count in rows.items() for _ in range(count)],
+        "row": [row for count in rows.values() for row in range(count)],
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    # Without the time, so that the same predictions are the same bytes.
+    packed = {"method": "gzip", "mtime": 0}
+    pd.DataFrame(places | columns).to_csv(out / f"{task}.csv.gz", index=False, compression=packed)
+
+
+def rescore(kept: Path, task: Task, languages: list[str], resamples: int = RESAMPLES) -> dict[str, Any]:
+    """The scores of every model and their comparison, as the stages evaluate, baselines and compare find them.
+
+    Raises:
+        UserError: the predictions are of another number of rows than the task's test files have.
+    """
+    said = pd.read_csv(kept, keep_default_na=False)
+    found: dict[str, dict[str, Any]] = {code: {} for code in languages}
+    for code in languages:
+        gold, rows = _gold(task, code), said[said["language"] == code]
+        if len(rows) != len(gold):
+            raise UserError(
+                f"{kept}: {code}: expected {len(gold)} rows, as data/tasks/{task.name} has, found {len(rows)}; choose "
+                f"preset medium and run `python -m stages.tasks {task.name}`"
+            )
+        train = task.texts(code, "train")
+        seen = seen_rows(train, task.texts(code, "test"))
+        for model in MODELS:
+            columns = [name for name in rows.columns if name.startswith(f"{model}/")]
+            answers = {int(name.partition("/")[2]): Answers(gold, rows[name].tolist()) for name in columns}
+            scored = as_scored(answers, task.labels, task.kind)
+            found[code][model] = scored._replace(train_rows=len(train), seen=seen)
+    evaluated = {
+        model: score(
+            model, task.name, task.kind, task.labels, None if model in BASELINES else "joint",
+            {code: found[code][model] for code in languages}, resamples,
+        )
+        for model in MODELS
+    }  # fmt: skip
+    return {"evaluate": evaluated, "compare": compare(task.name, task.kind, task.labels, found, resamples)}
+
+
+def _gold(task: Task, language: str) -> list[str]:
+    """The right labels of the test rows; of a sentence its tags, joined by spaces."""
+    if task.kind == "token_classification":
+        return [" ".join(row.tags) for row in task.token_rows(language, "test")]
+    return [row.label for row in task.text_rows(language, "test")]
+
+
+def tables(scores: dict[str, Any], task: str, languages: list[str]) -> str:
+    """The distances and the scores of a task in Markdown."""
+    evaluated = {model: TaskScores.model_validate(scores[task]["evaluate"][model]) for model in MODELS}
+    compared = Comparison.model_validate(scores[task]["compare"])
+    kept = Kept(languages, MODELS, {task: evaluated}, {task: compared})
+    return "\n".join([*markdown_table(distance_table(kept, task)), "", *markdown_table(score_table(kept, task))])
+
+
+def main() -> None:
+    """Parse the command line and act."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.all_rows", description="The scores on all rows.")
+    parser.add_argument("action", choices=("keep", "score", "table"))
+    parser.add_argument("--run", type=Path, default=Path(), help="the clone in which the run was made")
+    options, languages, file = parser.parse_args(), load_languages(), KEPT / "scores.json"
+    if options.action == "keep":
+        for task in TASKS:
+            keep(options.run, task, languages, KEPT)
+    elif options.action == "score":
+        tasks = {name: read_task(options.run / "data/tasks" / name) for name in TASKS}
+        write_json(file, {name: rescore(KEPT / f"{name}.csv.gz", task, languages) for name, task in tasks.items()})
+    else:
+        scores = json.loads(file.read_text(encoding="utf-8"))
+        for task in TASKS:
+            fill_page(f"all rows of {task}", "python -m benchmarks.all_rows table", tables(scores, task, languages))
+
+
+if __name__ == "__main__":
+    run(main)
