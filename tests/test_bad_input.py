@@ -183,6 +183,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "finetune.start": ["mean"],
     "finetune.batch_size": [0],
     "finetune.max_length": [7, 513],
+    "finetune.precision": ["float16", 32],
     "finetune.dropout": [-0.1, 0.6],
     "finetune.warmup_fraction": [-0.1, 1],
     "finetune.weight_decay": [-0.1, 1],
