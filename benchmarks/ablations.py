@@ -82,9 +82,9 @@ def record(spec: dict[str, dict[str, Any]], before: list[dict[str, Any]]) -> lis
     for name, entry in spec.items():
         if name in recorded and name not in experiments:
             records.append(recorded[name])
-        elif revision := experiments.get(name):
+        elif reference := experiments.get(name):
             about: dict[str, Any] = {key: entry[key] for key in ("what", "repeats", "set") if key in entry}
-            records.append({"name": name, **about, **_results(revision)})
+            records.append({"name": name, **about, **_results(reference)})
     return records
 
 
