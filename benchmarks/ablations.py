@@ -18,9 +18,9 @@ import yaml
 
 from benchmarks.pages import RESULTS as PAGE
 from benchmarks.pages import fill_page
-from distil.errors import UserError
-from distil.files import write_json, write_text
-from distil.runner import run
+from distil.core.errors import UserError
+from distil.core.files import write_json, write_text
+from distil.runtime.process import run
 
 SPEC, RECORDS, BUNDLE = Path("benchmarks/ablations.yaml"), Path("docs/results.json"), Path("docs/experiments.bundle")
 # What only measures speed is cut short: ablations compare scores.

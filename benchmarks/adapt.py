@@ -1,4 +1,4 @@
-"""How fast a teacher is adapted: tokens/s of distil/mlm.py over tokens/s of transformers' own Trainer.
+"""How fast a teacher is adapted: tokens/s of distil/teacher/masked_lm.py over tokens/s of transformers' own Trainer.
 
     python -m benchmarks.adapt [--quick] [--teacher DIR] [--text DIR] [--batch-tokens N] [--threads N]
 
@@ -22,11 +22,11 @@ from transformers import AutoTokenizer, DataCollatorForLanguageModeling, Trainer
 
 from benchmarks.machine import finish, machine
 from benchmarks.material import parser
-from distil.languages import LANGUAGES
-from distil.mlm import Schedule, Sequences, encode, train_masked_lm
-from distil.progress import quieten_transformers
-from distil.teacher import load_masked_lm
-from distil.vocabulary import load_tokenizer, special_ids
+from distil.core.languages import LANGUAGES
+from distil.modeling.tokenizer import load_tokenizer, special_ids
+from distil.modeling.xlm_roberta import load_masked_lm
+from distil.runtime.progress import quieten_transformers
+from distil.teacher.masked_lm import Schedule, Sequences, encode, train_masked_lm
 
 MAX_LENGTH, RATE, MASKED, LINES = 128, 1e-4, 0.15, 2000
 

@@ -19,18 +19,18 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.pages import fill_page
-from distil.compare import compare
-from distil.errors import UserError
-from distil.files import write_json
-from distil.params import load_languages
-from distil.predictions import Answers, as_scored, read_task_predictions
-from distil.report_files import Comparison, TaskScores
-from distil.report_markdown import markdown_table
-from distil.report_scores import distance_table, score_table
-from distil.runner import run
-from distil.scored import BASELINES, MODELS
-from distil.scoring import score, seen_rows
-from distil.tasks import Task, read_task
+from distil.core.errors import UserError
+from distil.core.files import write_json
+from distil.core.params import load_languages
+from distil.evaluation.comparison import compare
+from distil.evaluation.model_names import BASELINES, MODELS
+from distil.evaluation.predictions import Answers, as_scored, read_task_predictions
+from distil.evaluation.scores import score, seen_rows
+from distil.report.inputs import Comparison, TaskScores
+from distil.report.markdown import markdown_table
+from distil.report.tables_scores import distance_table, score_table
+from distil.runtime.process import run
+from distil.tasks.data import Task, read_task
 
 KEPT, TASKS = Path("docs/all-rows"), ("sentiment", "entities")
 RESAMPLES = 10_000

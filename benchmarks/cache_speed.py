@@ -19,16 +19,16 @@ from transformers import XLMRobertaForMaskedLM
 
 from benchmarks.machine import clock, finish, machine
 from benchmarks.material import load_student, load_text, parser
-from distil.batches import CorpusIndex
-from distil.batching import runs
-from distil.cache import TeacherCache
-from distil.caching import cache_language
-from distil.objective import LayerPair, LossConfig, Objective
-from distil.outputs import CacheConfig, TeacherOutputs
-from distil.prepared import Shard, masked_input
-from distil.progress import Progress
-from distil.teacher import load_masked_lm
-from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
+from distil.cache.format import TeacherCache
+from distil.compute.length_batching import runs
+from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
+from distil.modeling.xlm_roberta import load_masked_lm
+from distil.runtime.progress import Progress
+from distil.teacher.cache_writer import cache_language
+from distil.teacher.outputs import CacheConfig, TeacherOutputs
+from distil.tokenization.shards import Shard, masked_input
+from distil.training.data_loader import CorpusIndex
+from distil.training.objective import LayerPair, LossConfig, Objective
 
 CONFIG = CacheConfig(logits="sampled", entries=20, heldout_entries=100, sampling_temperature=2.0,
                      attention_layers=(-1,), attention="mean", attention_rows=0.5, batch_tokens=4096,

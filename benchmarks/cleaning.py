@@ -1,4 +1,4 @@
-"""Throughput and memory of cleaning raw text (distil/corpus.py), against the plain way line by line.
+"""Throughput and memory of cleaning raw text (distil/corpus/build.py), against the plain way line by line.
 
     python -m benchmarks.cleaning [--quick] [--text DIR] [--tasks DIR] [--megabytes N] [--memory-megabytes N]
 
@@ -22,15 +22,15 @@ from typing import Any
 import yaml
 
 from benchmarks.machine import finish, machine
-from distil.blocks import BlockCleaner
-from distil.clean import clean_line, fault
-from distil.corpus import Account, CorpusConfig
-from distil.languages import LANGUAGES
-from distil.overlap import HeldOut
-from distil.params import parse_params
-from distil.sources import read_blocks
-from distil.tasks import held_out_texts
-from distil.workers import cleaned
+from distil.core.languages import LANGUAGES
+from distil.core.params import parse_params
+from distil.corpus.block_cleaning import BlockCleaner
+from distil.corpus.build import Account, CorpusConfig
+from distil.corpus.workers import cleaned
+from distil.sources.local_files import read_blocks
+from distil.tasks.data import held_out_texts
+from distil.text.cleaning import clean_line, fault
+from distil.text.overlap import HeldOut
 
 PLAIN_LINES = 5_000
 
@@ -134,7 +134,7 @@ def peak_mib() -> int:
 
 
 def plain_bytes_per_second(options: argparse.Namespace, path: Path) -> float:
-    """Of the verdicts of distil/clean.py and distil/overlap.py line by line, on one core."""
+    """Of the verdicts of distil/text/cleaning.py and distil/text/overlap.py line by line, on one core."""
     config = configured(1)
     held_out = HeldOut(held_out_texts(options.tasks, path.stem))
     with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as stream:

@@ -21,14 +21,14 @@ from torch import Tensor
 
 from benchmarks.machine import finish, machine
 from benchmarks.material import load_student, load_text, parser, shards
-from distil.bits import bits_for, row_bytes
-from distil.cache import PROB_BITS, decode_log_probs, encode_log_probs, quantise_rows, quantise_states
-from distil.losses import logit_kd
-from distil.precision import autocast
-from distil.prepared import masked_input
-from distil.targets import KeptEntries, LogitTargets, sample_entries, top_entries, weigh_entries
-from distil.teacher import AttentionTap, MaskedHead, attention_rows, load_masked_lm
-from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
+from distil.cache.bit_packing import bits_for, row_bytes
+from distil.cache.format import PROB_BITS, decode_log_probs, encode_log_probs, quantise_rows, quantise_states
+from distil.cache.sparse_logits import KeptEntries, LogitTargets, sample_entries, top_entries, weigh_entries
+from distil.compute.precision import autocast
+from distil.losses.logits import logit_kd
+from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
+from distil.modeling.xlm_roberta import AttentionTap, MaskedHead, attention_rows, load_masked_lm
+from distil.tokenization.shards import masked_input
 
 SEQUENCES = 8  # in a block
 MASK_RATE = 0.15

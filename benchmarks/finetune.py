@@ -1,4 +1,4 @@
-"""How fast fine-tuning and prediction are: rows/s of distil/finetune.py over rows/s of transformers' own Trainer.
+"""How fast fine-tuning and prediction are: rows/s of this project over rows/s of transformers' own Trainer.
 
     python -m benchmarks.finetune [--quick] [--model DIR] [--task DIR] [--batch-size N] [--threads N]
 
@@ -24,11 +24,11 @@ from transformers import (
 )
 
 from benchmarks.machine import finish, machine, plain_parser
-from distil.classify import load_classifier, predict
-from distil.encode import Encoded, Encoder, join
-from distil.finetune import Recipe, Rows, Run
-from distil.progress import quieten_transformers
-from distil.tasks import Task, read_task
+from distil.finetuning.classifier import load_classifier, predict
+from distil.finetuning.encoding import Encoded, Encoder, join
+from distil.finetuning.trainer import Recipe, Rows, Run
+from distil.runtime.progress import quieten_transformers
+from distil.tasks.data import Task, read_task
 
 MAX_LENGTH = 96
 RATE = 1e-4

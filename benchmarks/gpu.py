@@ -33,17 +33,17 @@ from benchmarks.material import PAPER
 from benchmarks.scale_sim import LARGE, LENGTH, MASKED, Shape
 from benchmarks.step import LAYERS, bare_cache, random_batch, untrained
 from benchmarks.steps import from_cache
-from distil.classify import load_classifier
-from distil.encode import Encoded
-from distil.finetune import Recipe, Rows, Run
-from distil.mlm import Schedule, Sequences, train_masked_lm
-from distil.objective import Objective
-from distil.outputs import TeacherOutputs
-from distil.precision import Precision, autocast
-from distil.prepared import Shard
-from distil.progress import quieten_transformers
-from distil.student import build_student
-from distil.vocabulary import SpecialIds
+from distil.compute.precision import Precision, autocast
+from distil.finetuning.classifier import load_classifier
+from distil.finetuning.encoding import Encoded
+from distil.finetuning.trainer import Recipe, Rows, Run
+from distil.modeling.tokenizer import SpecialIds
+from distil.runtime.progress import quieten_transformers
+from distil.student.model import build_student
+from distil.teacher.masked_lm import Schedule, Sequences, train_masked_lm
+from distil.teacher.outputs import TeacherOutputs
+from distil.tokenization.shards import Shard
+from distil.training.objective import Objective
 
 SPECIAL = SpecialIds(bos=0, pad=1, eos=2, unk=3, mask=4)
 LAPTOP = Shape(12, 384, 1536, 32_367)

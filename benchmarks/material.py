@@ -9,13 +9,13 @@ import torch
 from transformers import XLMRobertaForMaskedLM
 
 from benchmarks.machine import plain_parser
-from distil.initialise import start_from_teacher
-from distil.languages import LANGUAGES
-from distil.prepare import TokenizeConfig, prepare_language
-from distil.prepared import Prepared, Shard
-from distil.student import StudentConfig, build_student
-from distil.teacher import load_masked_lm
-from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
+from distil.core.languages import LANGUAGES
+from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
+from distil.modeling.xlm_roberta import load_masked_lm
+from distil.student.initialisation import start_from_teacher
+from distil.student.model import StudentConfig, build_student
+from distil.tokenization.prepare import TokenizeConfig, prepare_language
+from distil.tokenization.shards import Prepared, Shard
 
 # The paper's student, from a random start; read when this is imported, so that a test notices a new key.
 PAPER = StudentConfig(hidden_size=256, num_hidden_layers=6, num_attention_heads=8, intermediate_size=1024, dropout=0.0,

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from distil.errors import UserError
-from distil.files import write_text
+from distil.core.errors import UserError
+from distil.core.files import write_text
 
 RESULTS = Path("docs/results.md")
 

@@ -21,8 +21,8 @@ import torch
 from benchmarks.machine import finish, machine
 from benchmarks.material import parser
 from benchmarks.scaling import SHAPE, STAGES, measure
-from distil.bits import bits_for, row_bytes
-from distil.cache import PROB_BITS
+from distil.cache.bit_packing import bits_for, row_bytes
+from distil.cache.format import PROB_BITS
 
 TINY = {**SHAPE, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
 SIZES = (10_000_000, 1_000_000_000, 10_000_000_000)
@@ -137,7 +137,7 @@ def sums(tokens: int, rates: Mapping[str, Rate], teacher: Shape = LARGE, student
         "dollars_gpu": gpu_hours * assumed["dollars_per_gpu_hour"],
         "dollars_storage_month": (cache + prepared) / 1e9 * assumed["dollars_per_gigabyte_month"],
         "shards": tokens / 500_000,
-        "index_gigabytes": tokens / 64 * 10 / 1e9,  # 10 bytes a sequence (distil/batches.py), at 64 tokens a sequence
+        "index_gigabytes": tokens / 64 * 10 / 1e9,  # 10 bytes a sequence (training/data_loader.py) of 64 tokens
     }
 
 

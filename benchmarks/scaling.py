@@ -21,17 +21,17 @@ from benchmarks.machine import clock, finish, machine
 from benchmarks.material import parser
 from benchmarks.memory import BYTES_A_TOKEN, repeated
 from benchmarks.steps import from_cache
-from distil.ahead import ahead
-from distil.batches import CorpusIndex
-from distil.cache import TeacherCache
-from distil.caching import cache_language
-from distil.objective import LayerPair, Objective
-from distil.outputs import TeacherOutputs
-from distil.prepare import TokenizeConfig, prepare_language
-from distil.prepared import Prepared
-from distil.progress import Progress
-from distil.student import StudentConfig, build_student
-from distil.vocabulary import load_tokenizer, special_ids
+from distil.cache.format import TeacherCache
+from distil.compute.prefetch import ahead
+from distil.modeling.tokenizer import load_tokenizer, special_ids
+from distil.runtime.progress import Progress
+from distil.student.model import StudentConfig, build_student
+from distil.teacher.cache_writer import cache_language
+from distil.teacher.outputs import TeacherOutputs
+from distil.tokenization.prepare import TokenizeConfig, prepare_language
+from distil.tokenization.shards import Prepared
+from distil.training.data_loader import CorpusIndex
+from distil.training.objective import LayerPair, Objective
 
 LANGUAGE = "swa"
 STAGES = ("tokenize", "cache_teacher", "distil, one epoch")

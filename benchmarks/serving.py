@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from transformers import XLMRobertaConfig, XLMRobertaForSequenceClassification
 
-from distil.clean import clean_line
-from distil.serving import Predictor, Runtime
-from distil.serving_cost import batches_of, machine, serve, thread_counts, tokens_per_second
+from distil.serving.predictor import Predictor, Runtime
+from distil.serving.speed import batches_of, machine, serve, thread_counts, tokens_per_second
+from distil.text.cleaning import clean_line
 
 SHAPE: dict[str, Any] = {
     "num_labels": 3, "vocab_size": 250_002, "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,

@@ -27,17 +27,17 @@ from benchmarks.machine import clock, finish, machine
 from benchmarks.material import PAPER, load_student, load_text, parser
 from benchmarks.scale_sim import LARGE, Shape
 from benchmarks.steps import Work, from_cache, lean_online, online, plain_masked_lm
-from distil.ahead import ahead
-from distil.batches import Batch, CorpusIndex
-from distil.cache import TeacherCache
-from distil.caching import cache_language
-from distil.objective import LayerPair, Objective
-from distil.outputs import TeacherOutputs
-from distil.progress import Progress
-from distil.student import build_student
-from distil.targets import KeptEntries
-from distil.teacher import load_masked_lm
-from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
+from distil.cache.format import TeacherCache
+from distil.cache.sparse_logits import KeptEntries
+from distil.compute.prefetch import ahead
+from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
+from distil.modeling.xlm_roberta import load_masked_lm
+from distil.runtime.progress import Progress
+from distil.student.model import build_student
+from distil.teacher.cache_writer import cache_language
+from distil.teacher.outputs import TeacherOutputs
+from distil.training.data_loader import Batch, CorpusIndex
+from distil.training.objective import LayerPair, Objective
 
 LENGTH = 128
 LAYERS = [LayerPair(student=-1, teacher=-1)]

@@ -9,18 +9,18 @@ import torch
 from torch import Tensor, nn
 from transformers import XLMRobertaForMaskedLM
 
-from distil.batches import Batch
-from distil.losses import masked_lm, masked_mean
-from distil.objective import Objective
-from distil.precision import Precision, autocast
-from distil.teacher import AttentionTap, MaskedHead
+from distil.compute.precision import Precision, autocast
+from distil.losses.logits import masked_lm, masked_mean
+from distil.modeling.xlm_roberta import AttentionTap, MaskedHead
+from distil.training.data_loader import Batch
+from distil.training.objective import Objective
 
 TEMPERATURE = 2.0
 Work = Callable[[Batch], None]
 
 
 def stepping(student: XLMRobertaForMaskedLM, loss: Callable[[Batch], Tensor], *more: nn.Module) -> Work:
-    """One optimiser step on `loss`, as distil/train.py does it; `more` is trained beside the student."""
+    """One optimiser step on `loss`, as distil/training/trainer.py does it; `more` is trained beside the student."""
     parameters = [p for module in (student, *more) for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, fused=True)
     student.train()

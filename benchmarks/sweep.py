@@ -19,15 +19,15 @@ from benchmarks.cache_speed import CONFIG, LOSS
 from benchmarks.machine import finish, machine
 from benchmarks.material import load_student, load_text, parser
 from benchmarks.steps import Work, from_cache, lean_online, online
-from distil.ahead import ahead
-from distil.batches import CorpusIndex
-from distil.cache import TeacherCache
-from distil.caching import cache_language
-from distil.objective import LayerPair, Objective
-from distil.outputs import TeacherOutputs
-from distil.progress import Progress
-from distil.teacher import load_masked_lm
-from distil.vocabulary import teacher_ids
+from distil.cache.format import TeacherCache
+from distil.compute.prefetch import ahead
+from distil.modeling.tokenizer import teacher_ids
+from distil.modeling.xlm_roberta import load_masked_lm
+from distil.runtime.progress import Progress
+from distil.teacher.cache_writer import cache_language
+from distil.teacher.outputs import TeacherOutputs
+from distil.training.data_loader import CorpusIndex
+from distil.training.objective import LayerPair, Objective
 
 ALPHAS = (0.1, 0.3, 0.5, 0.7, 0.9)
 EPOCHS = 3

@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from distil.errors import UserError
-from distil.files import sha256_file
-from distil.model_folder import Card, read_card
-from distil.runner import run
+from distil.core.errors import UserError
+from distil.core.files import sha256_file
+from distil.runtime.process import run
+from distil.serving.model_info import Card, read_card
 
 CARD = Path("metrics/model_card.md")
 LARGEST = 50 * 10**9  # bytes of one file on the Hub

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from distil.baselines import majority, tfidf
-from distil.params import load_languages
-from distil.runner import Cost, arguments, run
-from distil.scoring import score, write_scores
-from distil.tasks import read_task
+from distil.core.params import load_languages
+from distil.evaluation.baselines import majority, tfidf
+from distil.evaluation.scores import score, write_scores
+from distil.runtime.process import Cost, arguments, run
+from distil.tasks.data import read_task
 
 RESAMPLES = 10_000
 

@@ -5,17 +5,17 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from distil.caching import cache_language, fill, prune
-from distil.files import atomic_folder, read_json, scratch_folder
-from distil.launch import run_ranks
-from distil.outputs import CacheConfig, TeacherOutputs
-from distil.params import load_languages, load_params, load_seed
-from distil.prepared import Prepared
-from distil.progress import Progress
-from distil.ranks import join
-from distil.runner import Cost
-from distil.teacher import load_masked_lm
-from distil.vocabulary import teacher_ids
+from distil.compute.distributed import join
+from distil.core.files import atomic_folder, read_json, scratch_folder
+from distil.core.params import load_languages, load_params, load_seed
+from distil.modeling.tokenizer import teacher_ids
+from distil.modeling.xlm_roberta import load_masked_lm
+from distil.runtime.launch import run_ranks
+from distil.runtime.process import Cost
+from distil.runtime.progress import Progress
+from distil.teacher.cache_writer import cache_language, fill, prune
+from distil.teacher.outputs import CacheConfig, TeacherOutputs
+from distil.tokenization.shards import Prepared
 
 
 def main() -> None:

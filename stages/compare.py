@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from distil.compare import compare
-from distil.files import atomic_folder, write_json
-from distil.params import load_languages
-from distil.predictions import as_scored, read_task_predictions
-from distil.runner import Cost, run
-from distil.scored import MODELS, load_scoring
-from distil.tasks import read_task
+from distil.core.files import atomic_folder, write_json
+from distil.core.params import load_languages
+from distil.evaluation.comparison import compare
+from distil.evaluation.model_names import MODELS, load_scoring
+from distil.evaluation.predictions import as_scored, read_task_predictions
+from distil.runtime.process import Cost, run
+from distil.tasks.data import read_task
 
 
 def main() -> None:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from distil.corpus import CorpusConfig, write_corpus
-from distil.params import load_languages, load_params
-from distil.runner import Cost, run
+from distil.core.params import load_languages, load_params
+from distil.corpus.build import CorpusConfig, write_corpus
+from distil.runtime.process import Cost, run
 
 
 def main() -> None:

@@ -6,18 +6,18 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from distil.distillation import distil_student, open_caches
-from distil.files import atomic_folder, read_json, scratch_folder, write_json, write_text
-from distil.fingerprint import stage_code, training_key
-from distil.launch import run_ranks
-from distil.objective import LayerPair, LossConfig
-from distil.params import load_languages, load_list, load_params, read_params
-from distil.ranks import join
-from distil.runner import Cost
-from distil.student import StudentConfig
-from distil.student_card import short_card
-from distil.tracking import LiveRun
-from distil.train import TrainConfig
+from distil.compute.distributed import join
+from distil.core.files import atomic_folder, read_json, scratch_folder, write_json, write_text
+from distil.core.params import load_languages, load_list, load_params, read_params
+from distil.report.mlflow_run import LiveRun
+from distil.runtime.launch import run_ranks
+from distil.runtime.process import Cost
+from distil.student.card import short_card
+from distil.student.distillation import distil_student, open_caches
+from distil.student.model import StudentConfig
+from distil.training.fingerprint import stage_code, training_key
+from distil.training.objective import LayerPair, LossConfig
+from distil.training.trainer import TrainConfig
 
 SECTIONS = ("languages", "student", "loss", "layer_map", "train")
 

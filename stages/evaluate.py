@@ -5,12 +5,12 @@ Run as `python -m stages.evaluate MODEL TASK`, MODEL teacher, student, student_p
 
 from pathlib import Path
 
-from distil.evaluate import EvaluateConfig, evaluate
-from distil.finetuned import FinetunedModels
-from distil.params import load_languages, load_params
-from distil.runner import Cost, arguments, run
-from distil.scoring import score, write_scores
-from distil.tasks import read_task
+from distil.core.params import load_languages, load_params
+from distil.evaluation.scores import score, write_scores
+from distil.finetuning.saved_models import FinetunedModels
+from distil.finetuning.test_predictions import EvaluateConfig, evaluate
+from distil.runtime.process import Cost, arguments, run
+from distil.tasks.data import read_task
 
 
 def main() -> None:

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from distil.export import ExportConfig, ScoredTasks, export, find_sources
-from distil.files import atomic_folder, check_seal, write_json
-from distil.params import load_languages, load_params
-from distil.parity import compare, cost, summary
-from distil.runner import Cost, run
-from distil.tasks import read_task
+from distil.core.files import atomic_folder, check_seal, write_json
+from distil.core.params import load_languages, load_params
+from distil.runtime.process import Cost, run
+from distil.serving.onnx_export import ExportConfig, ScoredTasks, export, find_sources
+from distil.serving.parity import compare, cost, summary
+from distil.tasks.data import read_task
 
 
 def main() -> None:

@@ -5,15 +5,15 @@ Run as `python -m stages.finetune MODEL TASK`, MODEL teacher, student, student_p
 
 from pathlib import Path
 
-from distil.errors import UserError
-from distil.evaluate import EvaluateConfig
-from distil.files import scratch_folder
-from distil.finetune import FinetuneConfig
-from distil.finetune_task import STARTS, finetune_task
-from distil.params import load_languages, load_params
-from distil.runner import Cost, arguments, run
-from distil.task_targets import Targets
-from distil.tasks import read_task
+from distil.core.errors import UserError
+from distil.core.files import scratch_folder
+from distil.core.params import load_languages, load_params
+from distil.finetuning.run import STARTS, finetune_task
+from distil.finetuning.soft_labels import Targets
+from distil.finetuning.test_predictions import EvaluateConfig
+from distil.finetuning.trainer import FinetuneConfig
+from distil.runtime.process import Cost, arguments, run
+from distil.tasks.data import read_task
 
 
 def main() -> None:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from distil.files import check_seal, write_json
-from distil.footprint import FootprintConfig, measure
-from distil.params import load_languages, load_params
-from distil.runner import Cost, machine, run
+from distil.core.files import check_seal, write_json
+from distil.core.params import load_languages, load_params
+from distil.evaluation.footprint import FootprintConfig, measure
+from distil.runtime.process import Cost, machine, run
 
 
 def main() -> None:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from distil.files import atomic_folder, scratch_folder, write_json
-from distil.fingerprint import stage_code, training_key
-from distil.launch import run_ranks
-from distil.no_teacher import open_texts, train_without_teacher
-from distil.params import load_languages, load_params
-from distil.ranks import join
-from distil.runner import Cost
-from distil.student import StudentConfig
-from distil.train import TrainConfig
+from distil.compute.distributed import join
+from distil.core.files import atomic_folder, scratch_folder, write_json
+from distil.core.params import load_languages, load_params
+from distil.runtime.launch import run_ranks
+from distil.runtime.process import Cost
+from distil.student.model import StudentConfig
+from distil.student.no_teacher import open_texts, train_without_teacher
+from distil.training.fingerprint import stage_code, training_key
+from distil.training.trainer import TrainConfig
 
 
 def main() -> None:

@@ -9,9 +9,9 @@ import argparse
 import logging
 import sys
 
-from distil.params import PARAMS_FILE
-from distil.presets import apply_values, changed_values, describe, experiment_args, missing_paths, preset_values
-from distil.runner import run
+from distil.core.params import PARAMS_FILE
+from distil.runtime.presets import apply_values, changed_values, describe, experiment_args, missing_paths, preset_values
+from distil.runtime.process import run
 
 log = logging.getLogger("distil")
 

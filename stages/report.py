@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from distil.files import write_json, write_text
-from distil.model_card import CardConfig, render_card
-from distil.params import load_params
-from distil.report import gather
-from distil.report_html import render_html
-from distil.report_markdown import render_markdown
-from distil.report_text import headline
-from distil.runner import run
+from distil.core.files import write_json, write_text
+from distil.core.params import load_params
+from distil.report.data import gather
+from distil.report.findings import headline
+from distil.report.html import render_html
+from distil.report.markdown import render_markdown
+from distil.report.model_card import CardConfig, render_card
+from distil.runtime.process import run
 
 
 def main() -> None:

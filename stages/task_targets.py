@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from distil.finetuned import FinetunedModels
-from distil.params import load_languages
-from distil.runner import Cost, arguments, run
-from distil.tasks import read_task
-from distil.teach import teach
+from distil.core.params import load_languages
+from distil.finetuning.saved_models import FinetunedModels
+from distil.finetuning.teach import teach
+from distil.runtime.process import Cost, arguments, run
+from distil.tasks.data import read_task
 
 
 def main() -> None:

@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
-from distil.errors import UserError
-from distil.params import load_languages, load_params, load_seed, read_params
-from distil.runner import Cost, run
+from distil.core.errors import UserError
+from distil.core.params import load_languages, load_params, load_seed, read_params
+from distil.runtime.process import Cost, run
+from distil.tasks.build import write_task
 from distil.tasks.config import TaskConfig
-from distil.tasks.read import SPLITS
-from distil.tasks.write import write_task
+from distil.tasks.data import SPLITS
 
 
 def main() -> None:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from distil.files import atomic_folder, check_seal, read_json
-from distil.params import load_languages, load_params, load_seed
-from distil.runner import Cost, run
-from distil.teacher_source import TeacherConfig, fetch_teacher
+from distil.core.files import atomic_folder, check_seal, read_json
+from distil.core.params import load_languages, load_params, load_seed
+from distil.runtime.process import Cost, run
+from distil.teacher.source import TeacherConfig, fetch_teacher
 
 
 def main() -> None:

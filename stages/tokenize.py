@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from distil.files import atomic_folder, check_seal
-from distil.params import load_languages, load_params, load_seed
-from distil.prepare import TokenizeConfig, prepare_language
-from distil.runner import Cost, run
+from distil.core.files import atomic_folder, check_seal
+from distil.core.params import load_languages, load_params, load_seed
+from distil.runtime.process import Cost, run
+from distil.tokenization.prepare import TokenizeConfig, prepare_language
 
 
 def main() -> None:

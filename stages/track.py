@@ -3,13 +3,13 @@
 import logging
 from pathlib import Path
 
-from distil.curves import flatten
-from distil.files import read_json
-from distil.params import read_params
-from distil.results import model_tags, read_curves, result_metrics, result_tags
-from distil.runner import run
-from distil.scored import MODELS, load_scoring, stage_of
-from distil.tracking import complete_run
+from distil.core.files import read_json
+from distil.core.params import read_params
+from distil.evaluation.model_names import MODELS, load_scoring, stage_of
+from distil.report.mlflow_names import flatten
+from distil.report.mlflow_results import model_tags, read_curves, result_metrics, result_tags
+from distil.report.mlflow_run import complete_run
+from distil.runtime.process import run
 
 log = logging.getLogger("distil")
 

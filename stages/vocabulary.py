@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from distil.files import check_seal
-from distil.params import load_languages, load_params
-from distil.runner import Cost, run
-from distil.trimming import VocabularyConfig, build_vocabulary
+from distil.core.files import check_seal
+from distil.core.params import load_languages, load_params
+from distil.runtime.process import Cost, run
+from distil.tokenization.vocabulary import VocabularyConfig, build_vocabulary
 
 
 def main() -> None:

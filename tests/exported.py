@@ -10,10 +10,10 @@ from transformers import (
     XLMRobertaForTokenClassification,
 )
 
-from distil.export import ExportConfig, Source, export
-from distil.files import write_json
-from distil.pretrain import train_tokenizer
-from distil.vocabulary import special_ids
+from distil.core.files import write_json
+from distil.modeling.tokenizer import special_ids
+from distil.serving.onnx_export import ExportConfig, Source, export
+from distil.teacher.pretraining import train_tokenizer
 from tests import toy
 
 CONFIG = ExportConfig(opset=20, per_channel=True, speed_rows=20, repetitions=1)

@@ -11,9 +11,9 @@ def main() -> None:
     """Reads [function, argument, ...] and prints {"found": ...} or {"error": ...}, a line each."""
     import huggingface_hub.utils._http as transport
 
-    import distil.hub
+    import distil.sources.hub
 
-    distil.hub.FIRST_WAIT_SECONDS = 0.01
+    distil.sources.hub.FIRST_WAIT_SECONDS = 0.01
     wait = time.sleep
     transport.time = type("Hasty", (), {"sleep": lambda seconds: wait(min(seconds, 0.02)), "time": time.time})  # type: ignore
     for line in sys.stdin:
@@ -26,14 +26,14 @@ def main() -> None:
 
 
 def commit(dataset: str, revision: str) -> str:
-    from distil.hub import hub_commit
+    from distil.sources.hub import hub_commit
 
     return hub_commit(dataset, revision)
 
 
 def texts(dataset: str, config: str, revision: str, column: str = "text", blocks: int = 10**9) -> list[str]:
-    from distil import sources
-    from distil.hub import hub_blocks
+    from distil.sources import local_files as sources
+    from distil.sources.hub import hub_blocks
 
     sources.BLOCK_BYTES = 1000
     found = b""
@@ -45,7 +45,7 @@ def texts(dataset: str, config: str, revision: str, column: str = "text", blocks
 
 
 def snapshot(name: str, revision: str) -> list[Any]:
-    from distil.hub import hub_snapshot
+    from distil.sources.hub import hub_snapshot
 
     folder = hub_snapshot(name, revision, ["*.json", "*.safetensors"])
     return [folder.name, {path.name: path.stat().st_size for path in sorted(folder.iterdir())}]

@@ -4,15 +4,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from distil.evaluate import EvaluateConfig
-from distil.finetune import FinetuneConfig
-from distil.finetune_task import finetune_task
-from distil.finetuned import FinetunedModels
-from distil.task_targets import Targets
-from distil.tasks import Task, read_task
+from distil.finetuning.run import finetune_task
+from distil.finetuning.saved_models import FinetunedModels
+from distil.finetuning.soft_labels import Targets
+from distil.finetuning.teach import teach
+from distil.finetuning.test_predictions import EvaluateConfig
+from distil.finetuning.trainer import FinetuneConfig
+from distil.tasks.build import write_task
 from distil.tasks.config import TaskConfig
-from distil.tasks.write import write_task
-from distil.teach import teach
+from distil.tasks.data import Task, read_task
 from tests import toy
 
 ROOT = Path(__file__).parent.parent

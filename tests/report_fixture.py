@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from distil.compare import compare
-from distil.files import write_json, write_text
-from distil.report import cost_file, costed_stages
-from distil.scored import BASELINES, NAMES, TUNED
-from distil.scoring import Predictions, TagPredictions, score, write_scores
+from distil.core.files import write_json, write_text
+from distil.evaluation.comparison import compare
+from distil.evaluation.model_names import BASELINES, NAMES, TUNED
+from distil.evaluation.scores import Predictions, TagPredictions, score, write_scores
+from distil.report.data import cost_file, costed_stages
 
 ROOT = Path(__file__).parents[1]
 LABELS = ["positive", "neutral", "negative"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import ablations
-from distil.errors import UserError
+from distil.core.errors import UserError
 
 SPEC = {"paper": {"what": "the paper's loss", "set": ["loss.alpha=0.5"]}, "never-run": {"what": "-", "set": []}}
 

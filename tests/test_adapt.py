@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from distil.adapt import AdaptConfig, adapt
-from distil.batching import BATCH_TOKENS
-from distil.errors import UserError
-from distil.files import sha256_file
-from distil.mlm import Draws, Schedule, Sequences, _share, encode, mask_batch
-from distil.split import is_held_out
-from distil.teacher import load_masked_lm
-from distil.teacher_source import TeacherConfig, fetch_teacher
-from distil.vocabulary import load_tokenizer, special_ids
+from distil.compute.length_batching import BATCH_TOKENS
+from distil.core.errors import UserError
+from distil.core.files import sha256_file
+from distil.modeling.tokenizer import load_tokenizer, special_ids
+from distil.modeling.xlm_roberta import load_masked_lm
+from distil.teacher.adaptation import AdaptConfig, adapt
+from distil.teacher.masked_lm import Draws, Schedule, Sequences, _share, encode, mask_batch
+from distil.teacher.source import TeacherConfig, fetch_teacher
+from distil.tokenization.holdout import is_held_out
 from tests import toy
 
 ADAPT = AdaptConfig(
@@ -83,7 +83,7 @@ def test_an_adaptation_in_bfloat16_learns_as_well_and_keeps_weights_in_float32(r
 def test_a_killed_adaptation_goes_on_and_ends_as_an_uninterrupted_one(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distil import mlm
+    from distil.teacher import masked_lm as mlm
 
     whole = fetch("whole")
     drawn, original = [], mlm.mask_batch
@@ -107,7 +107,7 @@ def test_a_killed_adaptation_goes_on_and_ends_as_an_uninterrupted_one(
 
 
 def test_held_out_lines_are_never_trained_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from distil import adapt as module
+    from distil.teacher import adaptation as module
 
     seen: list[Sequences] = []
     monkeypatch.setattr(module, "train_masked_lm", lambda model, texts, *rest: seen.extend(texts.values()) or 0)
@@ -206,7 +206,7 @@ def test_long_lines_are_cut_and_empty_ones_left_out(world: Path) -> None:
 def test_the_parts_of_a_step_hold_little_padding_and_add_up_to_the_gradient_of_the_whole(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distil import mlm
+    from distil.teacher import masked_lm as mlm
 
     tokenizer, model = load_tokenizer(root / "given"), load_masked_lm(root / "given", None)
     special = special_ids(tokenizer)

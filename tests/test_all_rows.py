@@ -9,11 +9,11 @@ import pytest
 
 from benchmarks import ablations, all_rows
 from benchmarks.pages import RESULTS, fill_page, marks
-from distil.compare import compare
-from distil.errors import UserError
-from distil.scored import BASELINES, MODELS
-from distil.scoring import Found, Predictions, TagPredictions, score, seen_rows, write_scores
-from distil.tasks import Task
+from distil.core.errors import UserError
+from distil.evaluation.comparison import compare
+from distil.evaluation.model_names import BASELINES, MODELS
+from distil.evaluation.scores import Found, Predictions, TagPredictions, score, seen_rows, write_scores
+from distil.tasks.data import Task
 from tests import lab, toy
 
 ROOT = Path(__file__).parent.parent

@@ -16,27 +16,27 @@ import pytest
 import yaml
 from safetensors.torch import load_file, save_file
 
-from distil import tracking
-from distil.corpus import CorpusConfig
-from distil.errors import UserError
-from distil.evaluate import EvaluateConfig
-from distil.export import ExportConfig
-from distil.files import seal
-from distil.finetune import FinetuneConfig
-from distil.footprint import FootprintConfig
-from distil.launch import LaunchConfig
-from distil.model_card import CardConfig
-from distil.objective import LayerPair, LossConfig
-from distil.outputs import CacheConfig
-from distil.params import load_languages, load_list, load_params, load_seed
-from distil.prepare import TokenizeConfig
-from distil.report import read_curve
-from distil.runner import run
-from distil.student import StudentConfig
+from distil.core.errors import UserError
+from distil.core.files import seal
+from distil.core.params import load_languages, load_list, load_params, load_seed
+from distil.corpus.build import CorpusConfig
+from distil.evaluation.footprint import FootprintConfig
+from distil.finetuning.test_predictions import EvaluateConfig
+from distil.finetuning.trainer import FinetuneConfig
+from distil.report import mlflow_run as tracking
+from distil.report.data import read_curve
+from distil.report.model_card import CardConfig
+from distil.runtime.launch import LaunchConfig
+from distil.runtime.process import run
+from distil.serving.onnx_export import ExportConfig
+from distil.student.model import StudentConfig
 from distil.tasks.config import TaskConfig
-from distil.teacher_source import TeacherConfig
-from distil.train import TrainConfig
-from distil.trimming import VocabularyConfig
+from distil.teacher.outputs import CacheConfig
+from distil.teacher.source import TeacherConfig
+from distil.tokenization.prepare import TokenizeConfig
+from distil.tokenization.vocabulary import VocabularyConfig
+from distil.training.objective import LayerPair, LossConfig
+from distil.training.trainer import TrainConfig
 from tests import toy
 
 ROOT = Path(__file__).parent.parent

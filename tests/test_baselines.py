@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from distil.baselines import majority, tfidf
-from distil.tasks import Task, read_task
+from distil.evaluation.baselines import majority, tfidf
+from distil.tasks.data import Task, read_task
 
 TAGS = ["O", "B-PER", "B-LOC", "I-LOC"]
 

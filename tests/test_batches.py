@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from distil.ahead import ahead
+from distil.compute.prefetch import ahead
 
 
 def test_loading_goes_on_while_a_batch_is_in_use() -> None:

@@ -11,9 +11,9 @@ from benchmarks import gpu, scale_sim, step, steps
 from benchmarks.cache_speed import LOSS
 from benchmarks.machine import clock, finish, machine, plain_parser
 from benchmarks.memory import repeated
-from distil.objective import Objective
-from distil.student import StudentConfig, build_student
-from distil.vocabulary import SpecialIds
+from distil.modeling.tokenizer import SpecialIds
+from distil.student.model import StudentConfig, build_student
+from distil.training.objective import Objective
 from tests import toy
 
 PIECES = 200

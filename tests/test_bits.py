@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from distil.bits import bits_for, pack_rows, row_bytes, unpack_rows
+from distil.cache.bit_packing import bits_for, pack_rows, row_bytes, unpack_rows
 
 
 def test_xlm_r_ids_need_eighteen_bits_and_the_largest_survives() -> None:

@@ -1,13 +1,13 @@
-"""A block is judged as its lines are one by one (distil/clean.py, distil/overlap.py)."""
+"""A block is judged as its lines are one by one (distil/text/cleaning.py, distil/text/overlap.py)."""
 
 import unicodedata
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from distil.blocks import KEPT, NOT_UTF8, REASONS, BlockCleaner
-from distil.clean import clean_line, fault
-from distil.overlap import HeldOut
+from distil.corpus.block_cleaning import KEPT, NOT_UTF8, REASONS, BlockCleaner
+from distil.text.cleaning import clean_line, fault
+from distil.text.overlap import HeldOut
 
 BOUNDS = (2, 12, 0.6)
 CHARACTERS = (

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from distil.bootstrap import interval, p_value, resample
-from distil.metrics import confusion_matrix, weighted_f1
+from distil.evaluation.bootstrap import interval, p_value, resample
+from distil.evaluation.metrics import confusion_matrix, weighted_f1
 
 
 def by_row(gold: np.ndarray, predicted: np.ndarray, labels: int) -> np.ndarray:

@@ -10,8 +10,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
-from distil.report import gather
-from distil.report_html import render_html
+from distil.report.data import gather
+from distil.report.html import render_html
 from tests.report_fixture import write_inputs
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

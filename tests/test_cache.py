@@ -11,16 +11,16 @@ import torch
 import torch.nn.functional as F
 from transformers import XLMRobertaModel
 
-from distil.bits import bits_for, unpack_rows
-from distil.cache import LogitFormat, TeacherCache, pack_logits, quantise_rows
-from distil.caching import prune
-from distil.corpus import CorpusConfig, write_corpus
-from distil.errors import UserError
-from distil.files import read_json, seal, sha256_file
-from distil.outputs import CacheConfig
-from distil.prepared import Prepared, Shard, masked_input
-from distil.targets import KeptEntries, weigh_entries
-from distil.teacher import AttentionTap, attention_rows, load_masked_lm
+from distil.cache.bit_packing import bits_for, unpack_rows
+from distil.cache.format import LogitFormat, TeacherCache, pack_logits, quantise_rows
+from distil.cache.sparse_logits import KeptEntries, weigh_entries
+from distil.core.errors import UserError
+from distil.core.files import read_json, seal, sha256_file
+from distil.corpus.build import CorpusConfig, write_corpus
+from distil.modeling.xlm_roberta import AttentionTap, attention_rows, load_masked_lm
+from distil.teacher.cache_writer import prune
+from distil.teacher.outputs import CacheConfig
+from distil.tokenization.shards import Prepared, Shard, masked_input
 from tests import toy
 from tests.test_corpus import BLOCK as CORPUS
 from tests.test_corpus import add_task
@@ -152,7 +152,7 @@ def test_the_same_input_gives_the_same_bytes_whatever_lies_in_scratch(own_world:
 
 
 def test_finished_shards_cost_no_forward_pass(own_world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from distil import outputs
+    from distil.teacher import outputs
 
     calls = []
     original = outputs.TeacherOutputs.shard
@@ -223,7 +223,7 @@ def test_a_damaged_file_is_named_before_it_is_used(own_world: Path, folder: str,
 
 
 def test_shards_that_would_grow_too_large_are_refused_with_the_number_to_use(world: Path, tmp_path: Path) -> None:
-    from distil import caching
+    from distil.teacher import cache_writer as caching
 
     root = shutil.copytree(world, tmp_path / "w")
     with pytest.MonkeyPatch.context() as patch:
@@ -246,7 +246,7 @@ def test_reading_many_sequences_gives_each_its_own(world: Path) -> None:
 def test_a_stage_killed_at_any_shard_goes_on_with_the_next_and_ends_bit_for_bit_the_same(
     own_world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distil import outputs
+    from distil.teacher import outputs
 
     files = sorted((own_world / "data/teacher").rglob("*.*"))
     whole = [sha256_file(path) for path in files]
@@ -277,7 +277,7 @@ def test_a_stage_killed_at_any_shard_goes_on_with_the_next_and_ends_bit_for_bit_
 
 
 def test_a_new_language_computes_its_own_part_only(own_world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from distil import outputs
+    from distil.teacher import outputs
 
     calls = []
     original = outputs.TeacherOutputs.shard
@@ -437,7 +437,7 @@ def test_identifiers_of_the_full_vocabulary_survive_the_cache() -> None:
 
 
 def test_a_narrower_packing_of_identifiers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distil.cache.bits_for", lambda pieces: bits_for(pieces) - 1)
+    monkeypatch.setattr("distil.cache.format.bits_for", lambda pieces: bits_for(pieces) - 1)
     form = LogitFormat("sampled", 3, 250_002, 1.0)
     with pytest.raises(ValueError, match="do not fit into 17 bits"):
         pack_logits(np.array([[250_001, 131_072, 5]]), np.log([[0.5, 0.3, 0.2]]), np.zeros(1), form)

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from distil.charts import MAX_POINTS, STYLES, DotRow, Mark, dot_chart, line_chart, size_chart, spread, thin
+from distil.report.charts import MAX_POINTS, STYLES, DotRow, Mark, dot_chart, line_chart, size_chart, spread, thin
 
 ROWS = [
     DotRow("Hausa <&>", {"student": Mark(92.0, (88.0, 96.5)), "tfidf": Mark(99.0)}, "92.0 %"),

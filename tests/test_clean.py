@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distil.clean import clean_line, fault, letter_ratio, without_links
-from distil.overlap import HeldOut, fold, fold_key
+from distil.text.cleaning import clean_line, fault, letter_ratio, without_links
+from distil.text.overlap import HeldOut, fold, fold_key
 
 BOUNDS = (1, 100, 0.6)
 

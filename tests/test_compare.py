@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from distil.bootstrap import interval
-from distil.compare import compare
-from distil.metrics import confusion_matrix, weighted_f1
-from distil.scoring import Predictions, TagPredictions, score
+from distil.evaluation.bootstrap import interval
+from distil.evaluation.comparison import compare
+from distil.evaluation.metrics import confusion_matrix, weighted_f1
+from distil.evaluation.scores import Predictions, TagPredictions, score
 
 LABELS = ["a", "b", "c"]
 

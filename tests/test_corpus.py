@@ -4,13 +4,13 @@ import tracemalloc
 import pytest
 import yaml
 
-import distil.corpus
-import distil.sources
+import distil.corpus.build
+import distil.sources.local_files
 import stages.corpus
-from distil.corpus import CorpusConfig, write_corpus
-from distil.errors import UserError
-from distil.files import seal, write_json
-from distil.params import parse_params
+from distil.core.errors import UserError
+from distil.core.files import seal, write_json
+from distil.core.params import parse_params
+from distil.corpus.build import CorpusConfig, write_corpus
 
 BLOCK = {
     "source": "files", "path": "text", "pattern": "{lang}.txt", "text_column": "text", "dataset": "org/data",

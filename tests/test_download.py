@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-import distil.download
-from distil.download import Pin, fetch
-from distil.errors import UserError
-from distil.files import sha256_file
+import distil.sources.download
+from distil.core.errors import UserError
+from distil.core.files import sha256_file
+from distil.sources.download import Pin, fetch
+from distil.sources.pinned_files import read_pins
+from distil.tasks.build import write_task
 from distil.tasks.config import TaskConfig
-from distil.tasks.pins import read_pins
-from distil.tasks.write import write_task
 from tests.standin_hub import Fault, StandinHub
 from tests.test_tasks import TEXT
 
 BODY = bytes(range(256)) * 40
 COMMIT = "0123456789" * 4
-PINS = Path(__file__).parents[1] / "distil/tasks/pins"
+PINS = Path(__file__).parents[1] / "distil/datasets"
 SHARED = PINS.parents[3] / "shared/data"
 
 

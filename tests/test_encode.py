@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distil.encode import NO_PLACE, Encoder, join
+from distil.finetuning.encoding import NO_PLACE, Encoder, join
 from tests import lab, toy
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distil.evaluate import evaluate
-from distil.files import seal
+from distil.core.files import seal
+from distil.finetuning.test_predictions import evaluate
 from tests import lab, toy
 
 

@@ -13,11 +13,11 @@ from transformers import (
     AutoTokenizer,
 )
 
-from distil.errors import UserError
-from distil.export import export, find_sources
-from distil.files import read_json, write_json
-from distil.serving import Batch, OnnxRuntime
-from distil.torch_runtime import TorchRuntime
+from distil.core.errors import UserError
+from distil.core.files import read_json, write_json
+from distil.serving.onnx_export import export, find_sources
+from distil.serving.predictor import Batch, OnnxRuntime
+from distil.serving.torch_runtime import TorchRuntime
 from tests import toy
 from tests.exported import CLASSES, CONFIG, LABELS, source
 from tests.test_pipeline import ROOT

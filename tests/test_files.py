@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distil.errors import UserError
-from distil.files import (
+from distil.core.errors import UserError
+from distil.core.files import (
     atomic_folder,
     atomic_path,
     check_seal,

@@ -9,15 +9,15 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 
-from distil import finetune as module
-from distil.errors import UserError
-from distil.evaluate import evaluate
-from distil.files import read_json
-from distil.finetune import plan
-from distil.finetune_task import finetune_task
-from distil.finetuned import FinetunedModels
-from distil.scoring import Predictions, TagPredictions, score
-from distil.task_targets import Targets
+from distil.core.errors import UserError
+from distil.core.files import read_json
+from distil.evaluation.scores import Predictions, TagPredictions, score
+from distil.finetuning import trainer as module
+from distil.finetuning.run import finetune_task
+from distil.finetuning.saved_models import FinetunedModels
+from distil.finetuning.soft_labels import Targets
+from distil.finetuning.test_predictions import evaluate
+from distil.finetuning.trainer import plan
 from tests import lab, toy
 
 
@@ -165,7 +165,7 @@ def test_a_finished_seed_is_not_trained_again_after_a_kill(here: Path, monkeypat
             raise KeyboardInterrupt
         return original(*args, **more)
 
-    from distil import finetune_task as stage
+    from distil.finetuning import run as stage
 
     monkeypatch.setattr(stage, "finetune", fails_on_the_second)
     config = lab.CONFIG.model_copy(update={"student": lab.CONFIG.student.model_copy(update={"epochs": 1})})
@@ -176,7 +176,7 @@ def test_a_finished_seed_is_not_trained_again_after_a_kill(here: Path, monkeypat
 
 
 def test_separate_models_see_one_language_each(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from distil import finetune_task as stage
+    from distil.finetuning import run as stage
 
     original, seen = stage.finetune, []
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import distil.teacher_source
-from distil.errors import UserError
+import distil.teacher.source
+from distil.core.errors import UserError
 from tests.standin_hub import Fault, StandinHub
 
 ROOT = Path(__file__).parents[1]
@@ -234,5 +234,5 @@ def test_a_teacher_of_another_architecture_is_refused_before_its_weights_are_fet
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     monkeypatch.setattr(distil.teacher_source, "hub_snapshot", hub_snapshot)
     with pytest.raises(UserError, match="expected xlm-roberta, found bert; any XLM-R masked .* Davlan/afro-xlmr-large"):
-        distil.teacher_source._download("org/model", "main")
+        distil.modeling.xlm_roberta.source._download("org/model", "main")
     assert asked == [["config.json"]]

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from distil.distillation import sample_text
-from distil.errors import UserError
-from distil.files import sha256_file
-from distil.initialise import Text, start_attention, start_feed_forward, start_from_teacher, start_norm
-from distil.student import StudentConfig, build_student
-from distil.teacher import load_masked_lm
-from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
+from distil.core.errors import UserError
+from distil.core.files import sha256_file
+from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
+from distil.modeling.xlm_roberta import load_masked_lm
+from distil.student.distillation import sample_text
+from distil.student.initialisation import Text, start_attention, start_feed_forward, start_from_teacher, start_norm
+from distil.student.model import StudentConfig, build_student
 from tests import toy
 from tests.test_train import TRAIN, caches, distil
 
@@ -36,7 +36,7 @@ def layer_of(seed: int, **changes: Any) -> Any:
 
 
 def special_ids_of_toy() -> Any:
-    from distil.vocabulary import SpecialIds
+    from distil.modeling.tokenizer import SpecialIds
 
     return SpecialIds(0, 1, 2, 3, 49)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from distil import interrupt
+from distil.runtime import signals as interrupt
 from stages import distil as a_stage
 
 ROOT = Path(__file__).parent.parent

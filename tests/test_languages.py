@@ -1,8 +1,8 @@
 import pytest
 
-from distil.errors import UserError
-from distil.identify import is_other, known_tag
-from distil.languages import LANGUAGES, check_languages, language
+from distil.core.errors import UserError
+from distil.core.languages import LANGUAGES, check_languages, language
+from distil.corpus.language_id import is_other, known_tag
 
 
 def test_any_language_is_known_by_its_code():
@@ -15,7 +15,7 @@ def test_any_language_is_known_by_its_code():
 def test_the_tables_agree_on_our_own_languages(monkeypatch):
     for code, ours in LANGUAGES.items():
         with monkeypatch.context() as patch:
-            patch.setattr("distil.languages.LANGUAGES", {})
+            patch.setattr("distil.core.languages.LANGUAGES", {})
             found = language.__wrapped__(code)
         assert (found.name, found.script, found.tag) == (ours.name, ours.script, ours.tag)
 

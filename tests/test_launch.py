@@ -10,17 +10,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from distil.errors import UserError
-from distil.launch import LaunchConfig
-from distil.params import load_params
+from distil.core.errors import UserError
+from distil.core.params import load_params
+from distil.runtime.launch import LaunchConfig
 
 ROOT = Path(__file__).parent.parent
 STAGE = r"""
 import os, signal, sys, time
 import torch
-from distil.errors import UserError
-from distil.launch import run_ranks
-from distil.ranks import join
+from distil.core.errors import UserError
+from distil.runtime.launch import run_ranks
+from distil.compute.distributed import join
 
 def main():
     ranks = join()

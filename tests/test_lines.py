@@ -6,7 +6,7 @@ import threading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distil.lines import MAX_BYTES, Line, read_windows
+from distil.serving.line_stream import MAX_BYTES, Line, read_windows
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=20)
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from distil.losses import (
+from distil.cache.sparse_logits import sample_entries, top_entries, weigh_entries
+from distil.losses.logits import (
     attention_kl,
     attention_mse,
     combine_heads,
@@ -16,7 +17,6 @@ from distil.losses import (
     masked_mean,
     relation_kl,
 )
-from distil.targets import sample_entries, top_entries, weigh_entries
 
 
 def exact_targets(teacher_logits: torch.Tensor, temperature: float):

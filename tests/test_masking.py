@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from distil.masking import draw_masks
+from distil.tokenization.masking import draw_masks
 
 MASK, CANDIDATES = 99, np.arange(4, 99)
 

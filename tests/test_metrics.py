@@ -6,7 +6,7 @@ import pytest
 import seqeval.metrics
 from sklearn import metrics as sklearn_metrics
 
-from distil.metrics import (
+from distil.evaluation.metrics import (
     accuracy,
     confusion_matrix,
     entities,

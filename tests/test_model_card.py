@@ -8,9 +8,9 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from distil.model_card import CardConfig, render_card
-from distil.report import gather
-from distil.student_card import short_card
+from distil.report.data import gather
+from distil.report.model_card import CardConfig, render_card
+from distil.student.card import short_card
 from tests.report_fixture import LANGUAGES, write_inputs
 
 CARD = CardConfig(name="tiny-student", license="mit")

@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 
-from distil.near import BANDS, SHINGLE, NearSeen, bands
+from distil.corpus.near_duplicates import BANDS, SHINGLE, NearSeen, bands
 
 LETTERS = "abdefgijklmnoprstuwyz"
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 import yaml
 
-from distil.batches import CorpusIndex
-from distil.errors import UserError
-from distil.files import read_json, sha256_file, write_json
-from distil.no_teacher import open_texts, train_without_teacher
-from distil.untaught import NoTargets
+from distil.core.errors import UserError
+from distil.core.files import read_json, sha256_file, write_json
+from distil.student.no_teacher import open_texts, train_without_teacher
+from distil.training.data_loader import CorpusIndex
+from distil.training.text_only import NoTargets
 from tests import toy
 from tests.test_train import TRAIN, caches, distil, rows
 
@@ -82,7 +82,7 @@ def test_it_needs_no_cache_and_no_teachers_weights(own_world: Path, tmp_path: Pa
 def test_a_killed_run_goes_on_and_ends_bit_for_bit_as_an_uninterrupted_one(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distil import train
+    from distil.training import trainer as train
 
     untaught(world, tmp_path / "whole")
     original, looks = train.measure, []

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-from distil.batches import Batch, CorpusIndex
-from distil.cache import TeacherCache
-from distil.errors import UserError
-from distil.losses import masked_mean
-from distil.objective import LayerPair, LossConfig, Objective
-from distil.prepared import Prepared
-from distil.student import build_student
-from distil.teacher import load_masked_lm
-from distil.vocabulary import load_tokenizer, special_ids
+from distil.cache.format import TeacherCache
+from distil.core.errors import UserError
+from distil.losses.logits import masked_mean
+from distil.modeling.tokenizer import load_tokenizer, special_ids
+from distil.modeling.xlm_roberta import load_masked_lm
+from distil.student.model import build_student
+from distil.tokenization.shards import Prepared
+from distil.training.data_loader import Batch, CorpusIndex
+from distil.training.objective import LayerPair, LossConfig, Objective
 from tests import toy
 from tests.test_train import LAST, LOSS, caches
 
@@ -104,7 +104,7 @@ def test_a_student_that_is_its_teacher_has_no_distance_to_it(states_world: Path)
 
 
 def test_relations_and_hidden_states_are_those_of_the_teacher_run_anew(states_world: Path) -> None:
-    from distil.losses import hidden_mse, relation_kl
+    from distil.losses.logits import hidden_mse, relation_kl
 
     student = student_of(states_world)
     objective, terms, batch = found(states_world, config(**ALL), student, [LayerPair(student=2, teacher=2)])

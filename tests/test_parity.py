@@ -2,12 +2,12 @@
 
 import pytest
 
-from distil import parity
-from distil.export import MASKED_LM
-from distil.files import read_json, write_json
-from distil.parity import compare, cost, summary
-from distil.serving_cost import serve
-from distil.tasks import read_task
+from distil.core.files import read_json, write_json
+from distil.serving import parity
+from distil.serving.onnx_export import MASKED_LM
+from distil.serving.parity import compare, cost, summary
+from distil.serving.speed import serve
+from distil.tasks.data import read_task
 from tests import toy
 from tests.exported import CLASSES, CONFIG, LABELS, source
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from distil.finetune_task import STARTS
+from distil.finetuning.run import STARTS
 
 ROOT = Path(__file__).parent.parent
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
@@ -16,7 +16,10 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 # Imported everywhere and deps nowhere: they show progress, end a process and write to MLflow, and cannot change a
 # result. The one stage whose work is the MLflow run has its module as a dep.
 OBSERVERS = {
-    f"distil/{name}.py" for name in ("__init__", "errors", "interrupt", "launch", "progress", "runner", "tracking")
+    "distil/__init__.py",
+    "distil/core/errors.py",
+    "distil/report/mlflow_run.py",
+    *(f"distil/runtime/{name}.py" for name in ("launch", "process", "progress", "signals")),
 }
 
 NO_STAGE = {"__init__", "preset"}  # what comes before each, and a command for people
@@ -34,13 +37,11 @@ def entry(stage: str) -> Path:
 
 def file_of(module: str) -> Path | None:
     path = ROOT / module.replace(".", "/")
-    if path.with_suffix(".py").is_file():
-        return path.with_suffix(".py")
-    return path / "__init__.py" if (path / "__init__.py").is_file() else None
+    return path.with_suffix(".py") if path.with_suffix(".py").is_file() else None
 
 
 def imports(path: Path) -> set[Path]:
-    """First-party files that a file imports, anywhere in it."""
+    """First-party files that a file imports, anywhere in it; a package's `__init__.py` is a docstring only."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []

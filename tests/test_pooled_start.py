@@ -11,10 +11,10 @@ from transformers import (
     XLMRobertaForSequenceClassification,
 )
 
-from distil.encode import Encoded
-from distil.evaluate import evaluate
-from distil.files import read_json
-from distil.pooled_start import HEAD_DEVIATION, MEAN_WEIGHT, attend_evenly, start_pooled
+from distil.core.files import read_json
+from distil.finetuning.encoding import Encoded
+from distil.finetuning.mean_pooling import HEAD_DEVIATION, MEAN_WEIGHT, attend_evenly, start_pooled
+from distil.finetuning.test_predictions import evaluate
 from tests import lab, toy
 
 

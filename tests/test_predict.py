@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from distil.errors import UserError
-from distil.predict import find_model
-from distil.serving import Predictor
+from distil.core.errors import UserError
+from distil.serving.cli import find_model
+from distil.serving.predictor import Predictor
 from tests import toy
 from tests.exported import LABELS
 from tests.test_pipeline import ROOT
@@ -45,7 +45,7 @@ def test_order_is_kept_and_a_bad_line_harms_no_other(exports) -> None:
 
 def test_serving_imports_neither_torch_nor_transformers(exports) -> None:
     code = (
-        "import sys; from pathlib import Path; import distil.predict; from distil.serving import Predictor\n"
+        "import sys; from pathlib import Path; import distil.predict; from distil.serving.predictor import Predictor\n"
         "print(Predictor(Path('models/onnx/words/int8'))(['zuri sana'])[0]['label'])\n"
         "print([name for name in ('torch', 'transformers', 'pandas', 'mlflow', 'pydantic') if name in sys.modules])"
     )

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distil.errors import UserError
-from distil.prepare import prepare_language
-from distil.prepared import Prepared, masked_input, ragged_indices
-from distil.vocabulary import load_tokenizer, special_ids
+from distil.core.errors import UserError
+from distil.modeling.tokenizer import load_tokenizer, special_ids
+from distil.tokenization.prepare import prepare_language
+from distil.tokenization.shards import Prepared, masked_input, ragged_indices
 from tests import toy
 
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from ruamel.yaml import YAML
 
-from distil.errors import UserError
-from distil.presets import apply_values, changed_values, describe, experiment_args, preset_values, read_leaves
+from distil.core.errors import UserError
+from distil.runtime.presets import apply_values, changed_values, describe, experiment_args, preset_values, read_leaves
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "stages" / "presets"
@@ -67,19 +67,19 @@ def test_a_preset_has_the_types_of_params_yaml(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_stages_accept_every_preset(name, params):
-    from distil.corpus import CorpusConfig
-    from distil.evaluate import EvaluateConfig
-    from distil.export import ExportConfig
-    from distil.finetune import FinetuneConfig
-    from distil.objective import LayerPair, LossConfig
-    from distil.outputs import CacheConfig
-    from distil.params import load_list, load_params
-    from distil.prepare import TokenizeConfig
-    from distil.student import StudentConfig
+    from distil.core.params import load_list, load_params
+    from distil.corpus.build import CorpusConfig
+    from distil.finetuning.test_predictions import EvaluateConfig
+    from distil.finetuning.trainer import FinetuneConfig
+    from distil.serving.onnx_export import ExportConfig
+    from distil.student.model import StudentConfig
     from distil.tasks.config import TaskConfig
-    from distil.teacher_source import TeacherConfig
-    from distil.train import TrainConfig
-    from distil.trimming import VocabularyConfig
+    from distil.teacher.outputs import CacheConfig
+    from distil.teacher.source import TeacherConfig
+    from distil.tokenization.prepare import TokenizeConfig
+    from distil.tokenization.vocabulary import VocabularyConfig
+    from distil.training.objective import LayerPair, LossConfig
+    from distil.training.trainer import TrainConfig
 
     choose(name, params)
     sections = {

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from distil import progress
-from distil.progress import Progress, pace
+from distil.runtime import progress
+from distil.runtime.progress import Progress, pace
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from distil.errors import UserError
-from distil.model_folder import read_card
+from distil.core.errors import UserError
 from distil.publish import adapt_card, plan
+from distil.serving.model_info import read_card
 from tests.test_pipeline import ROOT
 
 TOKEN = "hf_" + "notasecretbutlooksalike"

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from distil.ranks import Ranks, Share
+from distil.compute.distributed import Ranks, Share
 from tests import toy
 
 ROOT = Path(__file__).parent.parent

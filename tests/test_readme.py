@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from distil.files import read_json, write_json
+from distil.core.files import read_json, write_json
 from tests import toy
 from tests.exported import LABELS
 from tests.test_pipeline import ROOT

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from distil.disagreement import disagreement
-from distil.errors import UserError
-from distil.model_card import CardConfig, render_card
-from distil.predictions import Answers
-from distil.report import cost_file, costed_stages, gather, language_name
-from distil.report_format import bracket, names, p_text, percent, short, shorten, signed
-from distil.report_html import render_html
-from distil.report_markdown import escape, render_markdown
-from distil.report_tables import sections
-from distil.report_text import findings, headline
+from distil.core.errors import UserError
+from distil.evaluation.predictions import Answers
+from distil.report.data import cost_file, costed_stages, gather, language_name
+from distil.report.disagreement import disagreement
+from distil.report.findings import findings, headline
+from distil.report.format import bracket, names, p_text, percent, short, shorten, signed
+from distil.report.html import render_html
+from distil.report.markdown import escape, render_markdown
+from distil.report.model_card import CardConfig, render_card
+from distil.report.sections import sections
 from tests.report_fixture import LANGUAGES, write_inputs
 from tests.test_pipeline import stages
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from distil.files import read_json
-from distil.runner import Cost, peak_mib
+from distil.core.files import read_json
+from distil.runtime.process import Cost, peak_mib
 
 
 def test_a_count_gets_its_rate_beside_it(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from distil.errors import UserError
-from distil.sample import CORPUS_SENTENCES, LISTS, Lexicon, corpus_sentences, labelled_rows, read_lexicon
+from distil.core.errors import UserError
+from distil.sources.synthetic import CORPUS_SENTENCES, LISTS, Lexicon, corpus_sentences, labelled_rows, read_lexicon
 
 LEXICONS = Path(__file__).parent.parent / "distil" / "lexicons"
 LANGUAGES = ("kin", "swa", "hau", "ibo", "yor")

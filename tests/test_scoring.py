@@ -9,7 +9,7 @@ import pytest
 import seqeval.metrics
 from sklearn.metrics import f1_score
 
-from distil.scoring import Predictions, TagPredictions, metric_of, score, seen_rows, write_scores
+from distil.evaluation.scores import Predictions, TagPredictions, metric_of, score, seen_rows, write_scores
 
 LABELS = ["positive", "neutral", "negative"]
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from distil.seen import Seen
+from distil.corpus.exact_duplicates import Seen
 
 
 def test_a_hash_is_new_once():

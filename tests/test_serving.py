@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from distil.errors import UserError
-from distil.files import read_json, sha256_file, write_json
-from distil.model_folder import open_tokenizer, read_card
-from distil.serving import Predictor, pad_rows, plan_batches, split_words
+from distil.core.errors import UserError
+from distil.core.files import read_json, sha256_file, write_json
+from distil.serving.model_info import open_tokenizer, read_card
+from distil.serving.predictor import Predictor, pad_rows, plan_batches, split_words
 from tests import toy
 from tests.exported import LABELS, MAX_LENGTH
 

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from distil.errors import UserError
-from distil.sources import find_files, read_blocks, read_rows
+from distil.core.errors import UserError
+from distil.sources.local_files import find_files, read_blocks, read_rows
 
 ROWS = [("Muraho neza", "positive"), ('He said "no', "neutral")]
 

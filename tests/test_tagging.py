@@ -5,8 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from distil.metrics import entities
-from distil.tagging import best_valid, may_follow, outside
+from distil.evaluation.metrics import entities
+from distil.tasks.tag_decoding import best_valid, may_follow, outside
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from distil.cache import LogitFormat, decode_log_probs, encode_log_probs
-from distil.targets import KeptEntries, sample_entries, top_entries, weigh_entries
+from distil.cache.format import LogitFormat, decode_log_probs, encode_log_probs
+from distil.cache.sparse_logits import KeptEntries, sample_entries, top_entries, weigh_entries
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from distil.task_losses import soft_label_kd, task_distillation
-from distil.task_targets import mean_log_probs
+from distil.finetuning.losses import soft_label_kd, task_distillation
+from distil.finetuning.soft_labels import mean_log_probs
 
 NAN = float("nan")
 

@@ -7,14 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-import distil.tasks.write
+import distil.tasks.build
 import stages.tasks
-from distil.errors import UserError
-from distil.params import parse_params
-from distil.tasks import TextRow, TokenRow, held_out_texts, read_task
+from distil.core.errors import UserError
+from distil.core.params import parse_params
+from distil.tasks.build import draw, write_task
 from distil.tasks.config import TaskConfig
-from distil.tasks.normalise import normalise
-from distil.tasks.write import draw, write_task
+from distil.tasks.data import TextRow, TokenRow, held_out_texts, read_task
+from distil.text.normalisation import normalise
 
 TEXT = {
     "source": "files", "path": "in", "pattern": "{lang}/{split}.tsv", "verify": "", "kind": "text_classification",

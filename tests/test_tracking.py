@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from distil import tracking
-from distil.curves import curve_points
-from distil.results import model_tags, read_curves, result_metrics, result_tags
-from distil.scored import MODELS
-from distil.tracking import LiveRun, complete_run
+from distil.evaluation.model_names import MODELS
+from distil.report import mlflow_run as tracking
+from distil.report.mlflow_names import curve_points
+from distil.report.mlflow_results import model_tags, read_curves, result_metrics, result_tags
+from distil.report.mlflow_run import LiveRun, complete_run
 
 KEY = "0123456789abcdef" * 4
 ROOT = Path(__file__).parents[1]

@@ -10,15 +10,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from distil.batches import CorpusIndex
-from distil.cache import TeacherCache
-from distil.distillation import distil_student
-from distil.errors import UserError
-from distil.files import read_json, sha256_file, write_json
-from distil.fingerprint import training_key
-from distil.objective import LayerPair, LossConfig
-from distil.prepared import Prepared
-from distil.train import TrainConfig
+from distil.cache.format import TeacherCache
+from distil.core.errors import UserError
+from distil.core.files import read_json, sha256_file, write_json
+from distil.student.distillation import distil_student
+from distil.tokenization.shards import Prepared
+from distil.training.data_loader import CorpusIndex
+from distil.training.fingerprint import training_key
+from distil.training.objective import LayerPair, LossConfig
+from distil.training.trainer import TrainConfig
 from tests import toy
 
 LOSS = LossConfig(
@@ -177,7 +177,7 @@ def test_training_stops_after_looks_without_improvement(world: Path, tmp_path: P
 def test_a_loss_that_is_no_number_stops_with_step_and_languages(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distil import objective
+    from distil.training import objective
 
     calls, original = [], objective.logit_kd
 
@@ -212,10 +212,10 @@ def test_a_tokenizer_that_is_not_the_caches_is_refused(own_world: Path, tmp_path
 
 
 def test_a_student_that_starts_from_its_teacher_keeps_the_geometry_of_its_words(world: Path, tmp_path: Path) -> None:
-    from distil.initialise import start_from_teacher
-    from distil.student import build_student
-    from distil.teacher import load_masked_lm
-    from distil.vocabulary import load_tokenizer, special_ids, teacher_ids
+    from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
+    from distil.modeling.xlm_roberta import load_masked_lm
+    from distil.student.initialisation import start_from_teacher
+    from distil.student.model import build_student
 
     teacher = load_masked_lm(world / "models/teacher", "teacher")
     tokenizer = load_tokenizer(world / "models/tokenizer")

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from distil.errors import UserError
-from distil.sample import read_lexicon
-from distil.sample_entities import TAGGED_ROWS, TYPES, tagged_rows
-from distil.tasks import Task, read_task
+from distil.core.errors import UserError
+from distil.sources.synthetic import read_lexicon
+from distil.sources.synthetic_entities import TAGGED_ROWS, TYPES, tagged_rows
+from distil.tasks.build import write_task
 from distil.tasks.config import TaskConfig
-from distil.tasks.words import into_tokens
-from distil.tasks.write import write_task
+from distil.tasks.data import Task, read_task
+from distil.text.words import into_tokens
 
 ROOT = Path(__file__).parent.parent
 TEXT: dict[str, Any] = {

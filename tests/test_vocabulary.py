@@ -14,12 +14,12 @@ from pydantic import ValidationError
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from distil import trimming
-from distil.errors import UserError
-from distil.files import seal, sha256_file, write_arrays
-from distil.tokenizer_files import read_tokenizer_files, write_tokenizer_files
-from distil.trimming import Sample, VocabularyConfig, build_vocabulary, most_frequent, select, share_out
-from distil.vocabulary import load_tokenizer, read_manifest, special_ids, teacher_ids
+from distil.core.errors import UserError
+from distil.core.files import seal, sha256_file, write_arrays
+from distil.modeling.tokenizer import load_tokenizer, read_manifest, special_ids, teacher_ids
+from distil.tokenization import vocabulary as trimming
+from distil.tokenization.tokenizer_files import read_tokenizer_files, write_tokenizer_files
+from distil.tokenization.vocabulary import Sample, VocabularyConfig, build_vocabulary, most_frequent, select, share_out
 from stages import vocabulary as stage
 
 WORDS = {

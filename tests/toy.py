@@ -5,17 +5,17 @@ from pathlib import Path
 
 import torch
 
-from distil.caching import cache_language
-from distil.files import read_json, sha256_file, write_json
-from distil.outputs import CacheConfig, TeacherOutputs
-from distil.prepare import TokenizeConfig, prepare_language
-from distil.prepared import Prepared
-from distil.pretrain import train_tokenizer
-from distil.progress import Progress
-from distil.student import StudentConfig, build_student, describe
-from distil.teacher import load_masked_lm
-from distil.trimming import VocabularyConfig, build_vocabulary
-from distil.vocabulary import special_ids, teacher_ids
+from distil.core.files import read_json, sha256_file, write_json
+from distil.modeling.tokenizer import special_ids, teacher_ids
+from distil.modeling.xlm_roberta import load_masked_lm
+from distil.runtime.progress import Progress
+from distil.student.model import StudentConfig, build_student, describe
+from distil.teacher.cache_writer import cache_language
+from distil.teacher.outputs import CacheConfig, TeacherOutputs
+from distil.teacher.pretraining import train_tokenizer
+from distil.tokenization.prepare import TokenizeConfig, prepare_language
+from distil.tokenization.shards import Prepared
+from distil.tokenization.vocabulary import VocabularyConfig, build_vocabulary
 
 LANGUAGES = ["swa", "yor"]
 TOKENIZE = TokenizeConfig(

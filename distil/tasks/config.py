@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from distil.params import Params
-from distil.tasks.read import Kind
+from distil.core.params import Params
+from distil.tasks.data import Kind
 
 _UNKNOWN_LABELS_TOLD = 8
 

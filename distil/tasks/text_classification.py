@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from distil.clean import clean_line
-from distil.sources import TABLE_FORMATS, read_rows
+from distil.sources.local_files import TABLE_FORMATS, read_rows
 from distil.tasks.config import Account, TaskConfig
-from distil.tasks.normalise import normalise
-from distil.tasks.read import TextRow
+from distil.tasks.data import TextRow
+from distil.text.cleaning import clean_line
+from distil.text.normalisation import normalise
 
 FORMATS = TABLE_FORMATS
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from distil.clean import clean_line
-from distil.sources import file_format, open_text, read_rows
+from distil.sources.local_files import file_format, open_text, read_rows
 from distil.tasks.config import Account, TaskConfig
-from distil.tasks.read import TokenRow
+from distil.tasks.data import TokenRow
+from distil.text.cleaning import clean_line
 
 CONLL_FORMATS = (".txt", ".conll")
 FORMATS = (*CONLL_FORMATS, ".jsonl", ".parquet")

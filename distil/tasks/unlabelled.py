@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from distil.clean import clean_line
-from distil.overlap import HeldOut, fold_key
-from distil.sample import corpus_sentences, read_lexicon
-from distil.sources import TABLE_FORMATS, TEXT_FORMATS, find_files, read_blocks
+from distil.sources.local_files import TABLE_FORMATS, TEXT_FORMATS, find_files, read_blocks
+from distil.sources.synthetic import corpus_sentences, read_lexicon
 from distil.tasks.config import Account, TaskConfig
-from distil.tasks.normalise import normalise
-from distil.tasks.words import into_tokens
+from distil.text.cleaning import clean_line
+from distil.text.normalisation import normalise
+from distil.text.overlap import HeldOut, fold_key
+from distil.text.words import into_tokens
 
 
 class UnlabelledText(NamedTuple):

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import pytest
 
-from distil import tracking
-from distil.errors import UserError
-from distil.predict import Predictor
-from distil.report import gather
-from distil.runner import run
+from distil.core.errors import UserError
+from distil.report import mlflow_run as tracking
+from distil.report.data import gather
+from distil.runtime.process import run
+from distil.serving.predictor import Predictor
 from tests.faults.pipeline import BY_NAME, ROOT, STEPS, contents, copy_of, make_repository
 from tests.report_fixture import write_footprint
 

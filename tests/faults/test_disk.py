@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from distil.runner import run
+from distil.runtime.process import run
 from tests.faults.pipeline import BY_NAME, Zygote, contents, copy_of
 
 FILLED = ["tasks@sentiment", "corpus", "vocabulary", "tokenize", "cache_teacher", "distil",

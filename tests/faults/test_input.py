@@ -20,14 +20,14 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from distil.corpus import CorpusConfig, write_corpus
-from distil.errors import UserError
-from distil.files import write_text
-from distil.lines import read_windows
-from distil.serving import Predictor
+from distil.core.errors import UserError
+from distil.core.files import write_text
+from distil.corpus.build import CorpusConfig, write_corpus
+from distil.serving.line_stream import read_windows
+from distil.serving.predictor import Predictor
 from distil.tasks import text_classification, token_classification
 from distil.tasks.config import Account, TaskConfig
-from distil.tasks.read import TextRow
+from distil.tasks.data import TextRow
 from tests import lab
 from tests.test_bad_input import LEAVES, PARAMS, READERS, parent
 

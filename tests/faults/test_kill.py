@@ -218,7 +218,7 @@ def test_a_task_killed_and_told_to_end_leaves_nothing_behind(tmp_path: Path, zyg
 def test_processes_that_clean_text_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
-        "import time\nfrom distil.workers import cleaned\n"
+        "import time\nfrom distil.corpus.workers import cleaned\n"
         "class Slow:\n    def clean(self, block):\n        time.sleep(0.05)\n        return block\n"
         "if __name__ == '__main__':\n    for _ in cleaned(iter(lambda: b'x', b''), Slow(), 2):\n"
         "        print(flush=True)\n",

@@ -10,10 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from distil import mlm, objective
-from distil.adapt import AdaptConfig, adapt
-from distil.errors import UserError
-from distil.teacher import load_masked_lm
+from distil.core.errors import UserError
+from distil.modeling.xlm_roberta import load_masked_lm
+from distil.teacher import masked_lm as mlm
+from distil.teacher.adaptation import AdaptConfig, adapt
+from distil.training import objective
 from tests import toy
 from tests.test_train import distil
 
@@ -80,7 +81,7 @@ def test_numbers_that_break_stop_an_adaptation_and_its_checkpoint_is_whole(
 def test_a_teacher_that_gives_no_number_is_told_with_its_text_and_finished_shards_are_kept(
     own_world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distil import outputs
+    from distil.teacher import outputs
 
     original = outputs.TeacherOutputs.shard
 

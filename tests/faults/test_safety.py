@@ -16,11 +16,11 @@ import pytest
 import torch
 import yaml
 
-from distil.classify import load_classifier
-from distil.corpus import write_corpus
-from distil.errors import UserError
-from distil.teacher import load_masked_lm
-from distil.tracking import complete_run
+from distil.core.errors import UserError
+from distil.corpus.build import write_corpus
+from distil.finetuning.classifier import load_classifier
+from distil.modeling.xlm_roberta import load_masked_lm
+from distil.report.mlflow_run import complete_run
 from tests.faults.pipeline import LANGUAGES, LAST, ROOT, STEPS, Zygote, make_root
 from tests.faults.test_input import CORPUS
 

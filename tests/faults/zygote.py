@@ -33,7 +33,7 @@ def work(order: dict[str, Any]) -> NoReturn:
         os.chdir(order["cwd"])
         os.environ.update(order.get("env", {}), DVC_STAGE=order["name"])
         sys.argv = [f"{order['stage']}.py", *order["arguments"]]
-        from distil.runner import run
+        from distil.runtime.process import run
 
         stage = importlib.import_module(f"stages.{order['stage']}").main
 

@@ -1,0 +1,1 @@
+"""The format of the teacher cache: sparse logits, attention rows, bit packing."""

@@ -1,0 +1,1 @@
+"""Batching by length, prefetching, precision, optimizers, checkpoints and sums over processes."""

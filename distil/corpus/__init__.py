@@ -1,0 +1,1 @@
+"""Raw text: cleaning in bulk, language identification, removal of duplicates."""

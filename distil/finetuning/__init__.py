@@ -1,0 +1,1 @@
+"""Task classifiers: encoding, training, task distillation, soft labels, predictions of test rows."""

@@ -1,0 +1,113 @@
+"""A classifier of texts or of words: load it, ask it for scores, turn scores into labels."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import XLMRobertaForSequenceClassification, XLMRobertaForTokenClassification
+
+from distil.compute.length_batching import BATCH_TOKENS, by_length
+from distil.core.errors import UserError
+from distil.core.files import read_json
+from distil.evaluation.scores import Predictions, TagPredictions
+from distil.finetuning.encoding import Encoded, pad
+from distil.runtime.progress import quieten_transformers
+from distil.tasks.tag_decoding import best_valid, may_follow, outside
+
+Classifier = XLMRobertaForSequenceClassification | XLMRobertaForTokenClassification
+
+_CLASSES = {
+    "text_classification": XLMRobertaForSequenceClassification,
+    "token_classification": XLMRobertaForTokenClassification,
+}
+_FIRST_POSITION = 2  # XLM-R counts positions from the padding id + 1
+
+
+def load_classifier(
+    folder: Path, kind: str, labels: list[str], max_length: int, made_by: str, **more: Any
+) -> Classifier:
+    """The model of a Hugging Face folder with a head for `labels`: its own, or a new one on a masked language model.
+
+    Args:
+        folder: config.json and model.safetensors.
+        kind: of the task.
+        labels: in the order of tables.
+        max_length: tokens of a text at most.
+        made_by: the stage that writes `folder`, named in errors.
+        more: changes of the config, such as dropout.
+
+    Raises:
+        UserError: it does not load, or has fewer positions than max_length.
+    """
+    quieten_transformers()
+    config = read_json(folder / "config.json", made_by)
+    positions = config.get("max_position_embeddings", 0) - _FIRST_POSITION if isinstance(config, dict) else 0
+    if positions < max_length:
+        raise UserError(
+            f"params.yaml: finetune.max_length: expected at most {positions}, the positions of {folder}, found "
+            f"{max_length}; lower it"
+        )
+    try:
+        model = _CLASSES[kind].from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
+            id2label=dict(enumerate(labels)), label2id={label: number for number, label in enumerate(labels)}, **more,
+        )  # fmt: skip
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{folder}: the model does not load ({reason}); run `dvc repro --force {made_by}`") from None
+    model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))  # type: ignore[arg-type]
+    return model.eval()
+
+
+def unit_logits(model: Classifier, rows: Encoded, batch: np.ndarray, pad_id: int) -> tuple[Tensor, np.ndarray]:
+    """Unnormalised scores (B, C) float32 of the B units with a place in some rows, and the units' numbers (B,)."""
+    device = next(model.parameters()).device
+    input_ids, mask = pad([rows.ids[row] for row in batch], pad_id, device)
+    logits = model(input_ids, attention_mask=mask).logits.float()
+    units, owner = rows.units(batch)
+    if logits.dim() == 2:
+        return logits, units
+    return logits[torch.from_numpy(owner).to(device), torch.from_numpy(rows.places[units]).to(device)], units
+
+
+@torch.inference_mode()
+def predict(model: Classifier, rows: Encoded, pad_id: int) -> np.ndarray:
+    """(U, C) float32 unnormalised scores, in the order of the units; nan for one without a place."""
+    model.eval()
+    found = np.full((len(rows.gold), int(model.config.num_labels or 0)), np.nan, np.float32)
+    for batch in by_length(rows.lengths(), BATCH_TOKENS[next(model.parameters()).device.type]):
+        logits, units = unit_logits(model, rows, batch, pad_id)
+        found[units] = logits.cpu().numpy()
+    return found
+
+
+def decide(scores: np.ndarray, rows: Encoded, kind: str, labels: list[str]) -> np.ndarray:
+    """(U,) int64 numbers of labels; of words the best valid IOB2 sequence, and `O` where a word has no place."""
+    if kind == "text_classification":
+        return scores.argmax(axis=1)
+    allowed, nothing = may_follow(labels), outside(labels)
+    unknown = rows.places < 0
+    certain = np.where(np.arange(len(labels)) == nothing, 0.0, -np.inf)
+    scores = np.where(unknown[:, None], certain, scores)
+    normed = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+    found = [best_valid(normed[start:stop], allowed) for start, stop in pairwise(rows.starts)]
+    return np.concatenate([*found, np.empty(0, np.int64)])
+
+
+def answers(
+    rows: Encoded, decided: dict[int, np.ndarray], kind: str, labels: list[str], train_rows: int,
+    seen: np.ndarray | None = None,
+) -> Predictions | TagPredictions:  # fmt: skip
+    """Gold and decided labels of one language's rows, in the form that `scoring` takes; `decided` by seed."""
+    if kind == "text_classification":
+        return Predictions(rows.gold, decided, train_rows, seen)
+
+    def tags(numbers: np.ndarray) -> list[list[str]]:
+        names = [labels[number] for number in numbers]
+        return [names[start:stop] for start, stop in pairwise(rows.starts)]
+
+    return TagPredictions(tags(rows.gold), {seed: tags(each) for seed, each in decided.items()}, train_rows, seen)

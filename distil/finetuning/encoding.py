@@ -1,0 +1,128 @@
+"""Rows of a task as token ids, with the units that are classified: a text is one unit, a sentence one for each word.
+
+N rows, U units, C labels. A word's tag is read at its first piece, the other pieces of the word take no part (Devlin et
+al. 2019, section 5.3). A word that the limit of tokens cut off, or that has no piece, has no place: nothing is learned
+from it.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tokenizers import Encoding
+from torch import Tensor
+
+from distil.modeling.tokenizer import load_tokenizer, special_ids
+from distil.tasks.data import Task
+
+NO_LABEL = -1
+NO_PLACE = -1
+
+
+class Encoded(NamedTuple):
+    """N rows and their U units, those of row r at starts[r]:starts[r + 1]."""
+
+    ids: list[list[int]]
+    starts: np.ndarray  # (N + 1,) int64
+    places: np.ndarray  # (U,) int64 token that the unit is read at, NO_PLACE if there is none
+    gold: np.ndarray  # (U,) int64 number of the label, NO_LABEL where it is not known
+    languages: np.ndarray  # (N,) int64
+    teacher: np.ndarray | None = None  # (U, C) float32 log-probabilities, nan where there are none
+
+    def lengths(self) -> np.ndarray:
+        """(N,) tokens of each row."""
+        return np.array([len(row) for row in self.ids], np.int64)
+
+    def units(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The units of some rows that have a place: their numbers (B,), and which of `rows` each is of (B,)."""
+        counts = self.starts[rows + 1] - self.starts[rows]
+        owner = np.repeat(np.arange(len(rows)), counts)
+        before = np.repeat(np.cumsum(counts) - counts, counts)
+        units = np.arange(len(owner)) - before + np.repeat(self.starts[rows], counts)
+        placed = self.places[units] != NO_PLACE
+        return units[placed], owner[placed]
+
+
+class Encoder:
+    """Rows -> token ids with a model's own tokenizer, <s> and </s> included, cut at `max_length` tokens."""
+
+    def __init__(self, folder: Path, max_length: int, made_by: str) -> None:
+        """`made_by` is the stage that writes `folder`, named in errors."""
+        self._tokenizer = load_tokenizer(folder, made_by)
+        self._tokenizer.enable_truncation(max_length)
+        self.pad_id = special_ids(self._tokenizer).pad
+
+    def split(self, task: Task, language: str, number: int, split: str) -> Encoded:
+        """The rows of train, dev or test, with their labels; `number` stands for the language."""
+        if task.kind == "text_classification":
+            rows = task.text_rows(language, split)
+            gold = [task.labels.index(row.label) for row in rows]
+            return self._texts([row.text for row in rows], gold, number)
+        sentences = task.token_rows(language, split)
+        tags = [[task.labels.index(tag) for tag in row.tags] for row in sentences]
+        return self._sentences([row.tokens for row in sentences], tags, number)
+
+    def unlabelled(self, task: Task, language: str, number: int) -> Encoded:
+        """The rows without a label."""
+        if task.kind == "text_classification":
+            texts = task.unlabelled_texts(language)
+            return self._texts(texts, [NO_LABEL] * len(texts), number)
+        sentences = task.unlabelled_tokens(language)
+        return self._sentences(sentences, [[NO_LABEL] * len(tokens) for tokens in sentences], number)
+
+    def _texts(self, texts: list[str], gold: list[int], number: int) -> Encoded:
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
+        return Encoded(
+            ids, np.arange(len(ids) + 1), np.zeros(len(ids), np.int64), np.array(gold, np.int64),
+            np.full(len(ids), number),
+        )  # fmt: skip
+
+    def _sentences(self, sentences: list[list[str]], gold: list[list[int]], number: int) -> Encoded:
+        encodings = self._tokenizer.encode_batch(sentences, is_pretokenized=True)  # type: ignore[arg-type]
+        places = [_first_pieces(encoding, len(tokens)) for encoding, tokens in zip(encodings, sentences, strict=True)]
+        starts = np.cumsum([0, *(len(tokens) for tokens in sentences)], dtype=np.int64)
+        return Encoded(
+            [encoding.ids for encoding in encodings], starts, np.concatenate([*places, np.empty(0, np.int64)]),
+            np.array([tag for tags in gold for tag in tags], np.int64), np.full(len(sentences), number),
+        )  # fmt: skip
+
+
+def _first_pieces(encoding: Encoding, words: int) -> np.ndarray:
+    """(words,) the token that each word begins with."""
+    places = np.full(words, NO_PLACE, np.int64)
+    for token, word in reversed(list(enumerate(encoding.word_ids))):
+        if word is not None:
+            places[word] = token
+    return places
+
+
+def join(parts: list[Encoded]) -> Encoded:
+    """One set of rows after another; where some have a teacher's distributions, the units of the others have none."""
+    starts = [np.zeros(1, np.int64)]
+    for part in parts:
+        starts.append(part.starts[1:] + starts[-1][-1])
+    labels = [part.teacher.shape[1] for part in parts if part.teacher is not None]
+    teacher = None
+    if labels:
+        teacher = np.concatenate([
+            part.teacher if part.teacher is not None else np.full((len(part.gold), labels[0]), np.nan, np.float32)
+            for part in parts
+        ])  # fmt: skip
+    return Encoded(
+        [row for part in parts for row in part.ids],
+        np.concatenate(starts),
+        np.concatenate([part.places for part in parts]),
+        np.concatenate([part.gold for part in parts]),
+        np.concatenate([part.languages for part in parts]),
+        teacher,
+    )
+
+
+def pad(rows: list[list[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Ids (rows, longest row) int64 and where they are no padding, bool."""
+    lengths = np.array([len(row) for row in rows])
+    ids = np.full((len(rows), lengths.max()), pad_id, np.int64)
+    mask = np.arange(ids.shape[1]) < lengths[:, None]
+    ids[mask] = np.concatenate([np.asarray(row) for row in rows])
+    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)

@@ -1,0 +1,81 @@
+"""models/finetuned/MODEL/TASK: one classifier for each seed (and language), and the manifest that says how each went.
+
+seed-1/            `evaluate.languages: joint`: a Hugging Face folder, for all languages
+seed-1/kin/        `separate`: one a language
+manifest.json      docs/design.md
+
+Written by distil/finetuning/run.py, read here.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from distil.core.errors import UserError
+from distil.core.files import check_seal, read_json
+from distil.finetuning.classifier import load_classifier, predict
+from distil.finetuning.encoding import Encoded, Encoder
+
+
+class Group(NamedTuple):
+    """Languages that share one classifier, and where it lies below `seed-N`."""
+
+    languages: list[str]
+    folder: str
+
+    def run(self, seed: int) -> str:
+        """The classifier's folder below models/finetuned/MODEL/TASK."""
+        return f"seed-{seed}/{self.folder}".rstrip("/")
+
+
+def groups(mode: str, languages: list[str]) -> list[Group]:
+    """`joint`: one group. `separate`: one a language."""
+    return [Group(languages, "")] if mode == "joint" else [Group([language], language) for language in languages]
+
+
+def finetune_stage(model: str, task: str) -> str:
+    """The stage that writes models/finetuned/MODEL/TASK, as `dvc repro` takes it."""
+    return f"finetune_{model}@{task}"
+
+
+class FinetunedModels:
+    """models/finetuned/MODEL/TASK, open for reading."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` ends in MODEL/TASK.
+
+        Raises:
+            UserError: missing or damaged; names the command that makes it again.
+        """
+        self.folder, self.made_by = folder, finetune_stage(folder.parent.name, folder.name)
+        check_seal(folder, self.made_by)
+        self.manifest = read_json(folder / "manifest.json", self.made_by)
+        self.seeds: list[int] = self.manifest["seeds"]
+        self.max_length: int = self.manifest["max_length"]
+        self.groups = groups(self.manifest["languages_mode"], self.manifest["languages"])
+
+    def encoder(self) -> Encoder:
+        """The tokenizer, which all of them share."""
+        return Encoder(self.folder / self.groups[0].run(self.seeds[0]), self.max_length, self.made_by)
+
+    def scores(self, rows: dict[str, Encoded], pad_id: int) -> dict[str, dict[int, np.ndarray]]:
+        """Unnormalised scores (units, C) of each language's rows, by language and seed.
+
+        Raises:
+            UserError: a classifier is missing or does not load, or they are of other languages.
+        """
+        manifest = self.manifest
+        if list(rows) != manifest["languages"]:
+            raise UserError(
+                f"{self.folder}/manifest.json: languages: expected {', '.join(rows)}, found "
+                f"{', '.join(manifest['languages'])}; run `dvc repro {self.made_by}`"
+            )
+        found: dict[str, dict[int, np.ndarray]] = {language: {} for language in rows}
+        for seed in self.seeds:
+            for group in self.groups:
+                folder = self.folder / group.run(seed)
+                model = load_classifier(folder, manifest["kind"], manifest["labels"], self.max_length, self.made_by)
+                for language in group.languages:
+                    found[language][seed] = predict(model, rows[language], pad_id)
+        return found

@@ -1,0 +1,263 @@
+"""Bring a masked language model to a task: a new head, and all of the model trained with it.
+
+The order of the rows depends on seed and epoch alone, so a run that was killed goes on from its checkpoint to the same
+weights, bit for bit.
+"""
+
+import copy
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import XLMRobertaForSequenceClassification
+
+from distil.compute.checkpoint import load_checkpoint, save_checkpoint
+from distil.compute.precision import Precision, autocast
+from distil.core.errors import UserError
+from distil.core.params import Params
+from distil.evaluation.scores import from_totals, metric_of, row_counts
+from distil.finetuning.classifier import Classifier, answers, decide, load_classifier, predict, unit_logits
+from distil.finetuning.encoding import Encoded
+from distil.finetuning.losses import task_distillation
+from distil.finetuning.mean_pooling import start_pooled
+from distil.runtime.progress import Progress
+
+log = logging.getLogger("distil")
+
+POOL_BATCHES = 50
+NO_DECAY = ("bias", "LayerNorm")
+MAX_GRAD_NORM = 1.0
+CHECKPOINT_SECONDS = 60.0  # between two checkpoints; when they fall changes no result
+
+
+class Pace(Params):
+    """How long and how fast one kind of model is trained: `finetune.teacher:` and `finetune.student:`."""
+
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0, lt=1)  # of text classification
+    tagger_learning_rate: float = Field(gt=0, lt=1)  # of token classification
+
+
+class FinetuneConfig(Params):
+    """Section `finetune:` of params.yaml."""
+
+    teacher: Pace
+    student: Pace
+    start: Literal["plain", "pooled"]
+    batch_size: int = Field(ge=1)
+    max_length: int = Field(ge=8, le=512)
+    precision: Precision
+    dropout: float = Field(ge=0, le=0.5)
+    warmup_fraction: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0, lt=1)
+    task_distillation: bool
+    task_temperature: float = Field(gt=0)
+    task_weight: float = Field(ge=0, le=1)
+
+    def recipe(self, model: str, kind: str) -> "Recipe":
+        """What one model takes for a kind of task: the teacher's pace is its own, and only `student` learns from it."""
+        pace = self.teacher if model == "teacher" else self.student
+        taught = model == "student" and self.task_distillation
+        rate = pace.learning_rate if kind == "text_classification" else pace.tagger_learning_rate
+        return Recipe(
+            pace.epochs, rate, self.start, self.batch_size, self.precision, self.dropout, self.warmup_fraction,
+            self.weight_decay, self.task_temperature if taught else 1.0, self.task_weight if taught else 0.0,
+        )  # fmt: skip
+
+
+class Recipe(NamedTuple):
+    """Optimisation of one model; `weight` 0 is plain fine-tuning."""
+
+    epochs: int
+    learning_rate: float
+    start: str  # of a text classifier, plain or pooled
+    batch_size: int
+    precision: Precision  # of the steps; scores are found in float32
+    dropout: float
+    warmup_fraction: float
+    weight_decay: float
+    temperature: float
+    weight: float
+
+
+class Rows(NamedTuple):
+    """What one model is trained on, and chosen by."""
+
+    kind: str
+    labels: list[str]
+    languages: list[str]
+    train: Encoded  # all languages together
+    dev: dict[str, Encoded]  # by language
+    pad_id: int
+
+
+class Finetuned(NamedTuple):
+    """The weights of the best epoch, and of each epoch a dict with `epoch`, `loss` and each language's score."""
+
+    model: Classifier
+    best_epoch: int
+    history: list[dict[str, float]]
+    rows: int  # trained on by this process; fewer than in all where it went on from a checkpoint
+
+
+def finetune(
+    start: Path, made_by: str, rows: Rows, max_length: int, recipe: Recipe, seed: int, title: str, checkpoint: Path
+) -> Finetuned:
+    """A classifier from a masked language model; the epoch with the best mean dev score over languages is kept.
+
+    Args:
+        start: the masked language model's folder.
+        made_by: the stage that writes it, named in errors.
+        rows: to train on and to choose by.
+        max_length: tokens of a row at most, as they were encoded.
+        recipe: optimisation.
+        seed: first weights of the head, dropout, order of the rows.
+        title: of this run, in messages.
+        checkpoint: file from which a killed run of the very same inputs goes on.
+
+    Raises:
+        UserError: the model does not load, or the loss is not finite.
+    """
+    torch.manual_seed(seed)
+    model = load_classifier(
+        start, rows.kind, rows.labels, max_length, made_by, hidden_dropout_prob=recipe.dropout,
+        attention_probs_dropout_prob=recipe.dropout,
+    )  # fmt: skip
+    if recipe.start == "pooled" and isinstance(model, XLMRobertaForSequenceClassification):
+        start_pooled(model, rows.train, rows.pad_id, seed)
+    run = Run(model, rows, recipe, seed, title)
+    run.restore(checkpoint)
+    saved, before = time.monotonic(), run.state["rows"]
+    with Progress(title, recipe.epochs * len(rows.train.ids), "rows") as progress:
+        progress.skip(before)
+        for epoch in range(run.state["epoch"], recipe.epochs):
+            model.train()
+            for batch in run.rest_of(epoch):
+                progress.add(len(batch), f"loss {run.step(batch):.3f}")
+                if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                    run.save(checkpoint)
+                    saved = time.monotonic()
+            run.end_epoch()
+    model.load_state_dict(run.best.state_dict())
+    checkpoint.unlink(missing_ok=True)
+    return Finetuned(model.eval(), run.state["best_epoch"], run.state["history"], run.state["rows"] - before)
+
+
+class Run:
+    """The state of one fine-tuning: what a checkpoint holds, and the step."""
+
+    def __init__(self, model: Classifier, rows: Rows, recipe: Recipe, seed: int, title: str) -> None:
+        self.model, self.rows, self.recipe, self.seed, self.title = model, rows, recipe, seed, title
+        self.best = copy.deepcopy(model)
+        self.device = next(model.parameters()).device
+        named = list(model.named_parameters())
+        plain = [parameter for name, parameter in named if any(part in name for part in NO_DECAY)]
+        decayed = [parameter for name, parameter in named if not any(part in name for part in NO_DECAY)]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+            lr=recipe.learning_rate, fused=True,
+        )  # fmt: skip
+        self.lengths = rows.train.lengths()
+        self.steps = recipe.epochs * -(-len(self.lengths) // recipe.batch_size)
+        self.warm = max(1, round(recipe.warmup_fraction * self.steps))
+        self.state: dict[str, Any] = {
+            "epoch": 0, "step": 0, "rows": 0, "done": 0, "loss": 0.0, "best_epoch": 0, "best_score": -1.0,
+            "history": [],
+        }  # fmt: skip
+
+    def restore(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint, if there is one."""
+        state = load_checkpoint(checkpoint, {"model": self.model, "best": self.best}, self.optimizer)
+        if state is not None:
+            self.state = state
+            log.info("%s: continuing after step %d", self.title, state["step"])
+
+    def save(self, checkpoint: Path) -> None:
+        """Write a checkpoint."""
+        save_checkpoint(checkpoint, {"model": self.model, "best": self.best}, self.optimizer, self.state)
+
+    def rest_of(self, epoch: int) -> Iterator[np.ndarray]:
+        """The rows of each batch of an epoch that is not done yet."""
+        rng = np.random.default_rng([self.seed, epoch])
+        for number, batch in enumerate(plan(self.lengths, self.recipe.batch_size, rng)):
+            if number >= self.state["done"]:
+                yield batch
+
+    def step(self, batch: np.ndarray) -> float:
+        """One optimiser step; returns its loss.
+
+        Raises:
+            UserError: the loss or the gradient is not finite; names the step and the languages.
+        """
+        step, recipe = self.state["step"] + 1, self.recipe
+        rate = min(step / self.warm, (self.steps - step + 1) / max(1, self.steps - self.warm + 1))
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * rate
+        losses = self._losses(batch)
+        loss = losses.sum() / max(1, len(losses))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRAD_NORM)
+        value = float(loss.detach())
+        if not (np.isfinite(value) and bool(torch.isfinite(norm))):
+            present = ", ".join(self.rows.languages[number] for number in np.unique(self.rows.train.languages[batch]))
+            raise UserError(
+                f"{self.title}: step {step}: the loss is {value}, its gradient's norm {float(norm)}, on {len(batch)} "
+                f"rows of {present}; the last checkpoint is kept; try a lower learning_rate in finetune: of params.yaml"
+            )
+        self.optimizer.step()
+        self.state |= {"step": step, "rows": self.state["rows"] + len(batch), "done": self.state["done"] + 1,
+                       "loss": self.state["loss"] + value}  # fmt: skip
+        return value
+
+    def _losses(self, batch: np.ndarray) -> Tensor:
+        """(B,) of the B units of some rows."""
+        train, recipe = self.rows.train, self.recipe
+        with autocast(self.device, recipe.precision):
+            logits, units = unit_logits(self.model, train, batch, self.rows.pad_id)
+        gold = torch.from_numpy(train.gold[units]).to(self.device)
+        if train.teacher is None:
+            return functional.cross_entropy(logits, gold, reduction="none")
+        teacher = torch.from_numpy(train.teacher[units]).to(self.device)
+        return task_distillation(logits, gold, teacher, recipe.temperature, recipe.weight)
+
+    def end_epoch(self) -> None:
+        """Score the dev rows, keep the weights if they are the best so far, and turn to the next epoch."""
+        scores = dev_scores(self.model, self.rows)
+        mean, epoch = float(np.mean(list(scores.values()))), self.state["epoch"] + 1
+        loss = round(self.state["loss"] / max(1, self.state["done"]), 6)
+        rounded = {language: round(score, 6) for language, score in scores.items()}
+        self.state["history"].append({"epoch": epoch, "loss": loss, **rounded})
+        log.info("%s: epoch %d of %d: mean dev score %.3f", self.title, epoch, self.recipe.epochs, mean)
+        if mean > self.state["best_score"]:
+            self.state |= {"best_score": mean, "best_epoch": epoch}
+            self.best.load_state_dict(self.model.state_dict())
+        self.state |= {"epoch": epoch, "done": 0, "loss": 0.0}
+
+
+def dev_scores(model: Classifier, rows: Rows) -> dict[str, float]:
+    """The task's metric on the dev rows of each language."""
+    metric, scores = metric_of(rows.kind, rows.labels), {}
+    for language, dev in rows.dev.items():
+        decided = decide(predict(model, dev, rows.pad_id), dev, rows.kind, rows.labels)
+        counts = row_counts(answers(dev, {0: decided}, rows.kind, rows.labels, 0), rows.labels, metric)
+        scores[language] = float(from_totals(counts.sum(axis=0), metric)[0])
+    return scores
+
+
+def plan(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Rows of each batch: shuffled, then sorted by length within pools, so that there is little padding."""
+    order = rng.permutation(len(lengths))
+    for start in range(0, len(order), POOL_BATCHES * batch_size):
+        pool = order[start : start + POOL_BATCHES * batch_size]
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        batches = [pool[first : first + batch_size] for first in range(0, len(pool), batch_size)]
+        for number in rng.permutation(len(batches)):
+            yield batches[number]

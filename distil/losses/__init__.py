@@ -1,0 +1,1 @@
+"""Distillation losses: logits, attention, relations, hidden states. Pure functions, unreduced."""

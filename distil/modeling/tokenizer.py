@@ -1,0 +1,120 @@
+"""Reading models/tokenizer: the tokenizer, its special pieces, and which of the teacher's pieces each of its is.
+
+Made by `trimming.build_vocabulary`. It stands apart from it so that a change in how pieces are chosen reaches the
+teacher's cache through the folder only, and not where the folder comes out the same.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from distil.core.errors import UserError
+from distil.core.files import check_seal, read_arrays, read_json
+
+
+class SpecialIds(NamedTuple):
+    """Ids of XLM-R's special pieces."""
+
+    bos: int  # <s>
+    pad: int  # <pad>
+    eos: int  # </s>
+    unk: int  # <unk>
+    mask: int  # <mask>
+
+
+_NAMES = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>", "mask": "<mask>"}
+
+
+def load_tokenizer(folder: Path, made_by: str = "vocabulary") -> Tokenizer:
+    """The tokenizer of a folder, without truncation and padding, which a teacher's tokenizer.json may ask for.
+
+    Args:
+        folder: has a tokenizer.json.
+        made_by: the stage that writes `folder`, named in errors.
+
+    Raises:
+        UserError: tokenizer.json is missing or damaged, its model is not Unigram, or a special piece is lacking.
+    """
+    path = folder / "tokenizer.json"
+    check_seal(folder, made_by, path.name)
+    read_tokenizer_json(path, made_by)
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises no narrower class
+        raise UserError(f"{path}: damaged ({error}); run `dvc repro --force {made_by}`") from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    try:
+        special_ids(tokenizer)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return tokenizer
+
+
+def read_tokenizer_json(path: Path, made_by: str) -> dict[str, Any]:
+    """A tokenizer.json as nested dicts.
+
+    Raises:
+        UserError: it is missing, is not JSON, or its model is not Unigram with a vocabulary.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"{path}: no such file; expected a tokenizer in the fast format, which `save_pretrained` of transformers "
+            f"writes; give a folder that has one and run `dvc repro {made_by}`"
+        )
+    try:
+        spec = json.loads(path.read_text(encoding="utf-8"))
+        model = spec["model"]
+        # Older files leave the type out; only Unigram's vocabulary is a list of pieces with scores.
+        kind = model.get("type") or ("Unigram" if isinstance(model["vocab"], list) else "another type")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: damaged ({error!r}); run `dvc repro --force {made_by}`") from None
+    if kind != "Unigram":
+        raise UserError(
+            f"{path}: expected a Unigram model, as every XLM-R tokenizer is, found {kind}; choose an XLM-R teacher"
+        )
+    return spec
+
+
+def special_ids(tokenizer: Tokenizer) -> SpecialIds:
+    """Ask a tokenizer for the ids of its special pieces.
+
+    Raises:
+        UserError: names the pieces that it lacks.
+    """
+    ids = {field: number for field, piece in _NAMES.items() if (number := tokenizer.token_to_id(piece)) is not None}
+    if lacking := [piece for field, piece in _NAMES.items() if field not in ids]:
+        raise UserError(
+            f"the tokenizer lacks {', '.join(lacking)}; expected XLM-R's {', '.join(_NAMES.values())}; choose an XLM-R "
+            "teacher that was trained to fill masks"
+        )
+    return SpecialIds(**ids)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """models/tokenizer/manifest.json, as docs/design.md has it."""
+    check_seal(folder, "vocabulary")
+    return read_json(folder / "manifest.json", "vocabulary")
+
+
+def teacher_ids(folder: Path) -> np.ndarray:
+    """(pieces,) int32, ascending: the teacher's id of each piece of models/tokenizer.
+
+    Raises:
+        UserError: the file is missing or damaged, or does not belong to the manifest beside it.
+    """
+    path = folder / "pieces.safetensors"
+    manifest = read_manifest(folder)
+    arrays = read_arrays(path, "vocabulary")
+    ids, pieces, bound = arrays.get("teacher_ids"), manifest["pieces"], manifest["teacher_pieces"]
+    fits = ids is not None and ids.dtype == np.int32 and ids.shape == (pieces,)
+    if ids is None or not fits or (np.diff(ids) <= 0).any() or not 0 <= ids[0] <= ids[-1] < bound:
+        found = "no such array" if ids is None else f"{ids.dtype} of shape {ids.shape}" if not fits else "other values"
+        raise UserError(
+            f"{path}: teacher_ids: expected {pieces:,} ascending int32 ids below {bound:,} as in manifest.json, found "
+            f"{found}; run `dvc repro --force vocabulary`"
+        )
+    return ids

@@ -1,0 +1,1 @@
+"""Tables, charts, HTML, Markdown, the model card, and the MLflow run."""

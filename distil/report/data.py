@@ -1,0 +1,281 @@
+"""Everything that a report tells, gathered from the metrics and manifests on disk into one checked structure.
+
+The formats are those of docs/design.md. Files are looked up for the languages and tasks of params.yaml, never by
+listing a folder: a file left over from a language that was taken out is not read. report_tables.py makes tables of
+the structure, report_html.py the page, model_card.py the card.
+"""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from pydantic import ValidationError
+
+from distil.core.errors import UserError
+from distil.core.files import check_seal, read_json
+from distil.core.languages import language
+from distil.core.params import load_languages, read_params
+from distil.evaluation.model_names import MODELS, TUNED, load_scoring, stage_of
+from distil.evaluation.predictions import ByLanguage, read_task_predictions, read_texts
+from distil.report.disagreement import Disagreement, disagreement
+from distil.report.inputs import (
+    Comparison,
+    Corpus,
+    Export,
+    Footprint,
+    MadeFile,
+    PlainSummary,
+    StageCost,
+    Summary,
+    TaskData,
+    TaskScores,
+    Teacher,
+    Tokenizer,
+)
+
+SPLITS = ("train", "dev", "test")
+PACKAGES = (
+    "accelerate", "datasets", "dvc", "matplotlib", "mlflow", "numpy", "scikit-learn", "sentencepiece", "tokenizers",
+    "torch", "transformers",
+)  # fmt: skip
+
+
+Curve = dict[str, list[float | None]]
+
+
+class Scored(Protocol):
+    """What the tables of scores need of a report."""
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """Codes in the order of tables."""
+        ...
+
+    @property
+    def models(self) -> Sequence[str]:
+        """Names in the order of tables."""
+        ...
+
+    @property
+    def scores(self) -> Mapping[str, Mapping[str, TaskScores]]:
+        """By task and model."""
+        ...
+
+    @property
+    def comparisons(self) -> Mapping[str, Comparison]:
+        """By task."""
+        ...
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is reported. Dicts by task, model, language and stage are in the order of tables.
+
+    `models` are those of the tables, baselines among them.
+    """
+
+    params: dict[str, Any]
+    languages: list[str]
+    tasks: list[str]
+    models: list[str]
+    seeds: list[int]
+    summary: Summary
+    without_teacher: PlainSummary
+    train: Curve
+    heldout: Curve
+    corpus: Corpus
+    teacher: Teacher
+    tokenizer: Tokenizer
+    task_data: dict[str, TaskData]
+    scores: dict[str, dict[str, TaskScores]]
+    comparisons: dict[str, Comparison]
+    disagreements: dict[str, dict[str, Disagreement]]
+    footprint: Footprint
+    export: Export
+    costs: dict[str, StageCost]
+    versions: dict[str, str]
+
+    @property
+    def synthetic(self) -> list[str]:
+        """What of this is made up: none, or some of text, teacher and the tasks' labels."""
+        made_up = [f"the labelled data of {task}" for task in self.tasks if self.task_data[task].synthetic]
+        made_up = (["the teacher"] if self.teacher.synthetic else []) + made_up
+        return (["the text"] if self.corpus.synthetic else []) + made_up
+
+
+def language_name(code: str) -> str:
+    """Kinyarwanda for kin."""
+    return language(code).name
+
+
+F = TypeVar("F", bound=MadeFile)
+
+
+def gather(root: Path = Path()) -> Report:
+    """Read every file that a report needs, below `root`.
+
+    Raises:
+        UserError: a file is missing, damaged, or lacks a language of params.yaml; names the stage to run again.
+    """
+    params = read_params(root / "params.yaml")
+    languages = load_languages(root / "params.yaml")
+    scoring = load_scoring(root / "params.yaml")
+    tasks, models, metrics = scoring.tasks, MODELS, root / "metrics"
+    for folder, stage in (("data/raw", "corpus"), ("models/teacher", "teacher"), ("models/tokenizer", "vocabulary")):
+        check_seal(root / folder, stage, "manifest.json")
+    for task in tasks:
+        check_seal(root / "data/tasks" / task, f"tasks@{task}")
+    return Report(
+        params=params,
+        languages=languages,
+        tasks=tasks,
+        models=models,
+        seeds=scoring.seeds,
+        summary=_read(metrics / "distil/summary.json", Summary, "distil", languages, "heldout"),
+        without_teacher=_read(metrics / "no_teacher/summary.json", PlainSummary, "no_teacher", languages, "heldout"),
+        train=read_curve(metrics / "distil/train.csv", "distil"),
+        heldout=read_curve(metrics / "distil/heldout.csv", "distil"),
+        corpus=_read(root / "data/raw/manifest.json", Corpus, "corpus", languages),
+        teacher=_read(root / "models/teacher/manifest.json", Teacher, "teacher"),
+        tokenizer=_read(root / "models/tokenizer/manifest.json", Tokenizer, "vocabulary", languages),
+        task_data={
+            task: _read(root / f"data/tasks/{task}/manifest.json", TaskData, f"tasks@{task}", languages)
+            for task in tasks
+        },
+        scores={task: _scores(metrics, task, models, languages) for task in tasks},
+        comparisons={task: _comparison(metrics, task, models, languages) for task in tasks},
+        disagreements={task: _disagreements(root, task, languages) for task in tasks},
+        footprint=_read(metrics / "footprint.json", Footprint, "footprint", ["teacher", "student"], "models"),
+        export=_read(metrics / "export.json", Export, "export"),
+        costs=_costs(metrics, tasks),
+        versions=package_versions(),
+    )
+
+
+def costed_stages(tasks: list[str]) -> list[str]:
+    """Names of the stages whose cost is always there, in the order in which they run."""
+    return [
+        *(f"tasks@{task}" for task in tasks),
+        *("corpus", "teacher", "vocabulary", "tokenize", "cache_teacher", "distil", "no_teacher"),
+        *(
+            stage
+            for task in tasks
+            for stage in (
+                f"finetune_teacher@{task}",
+                f"task_targets@{task}",
+                *(f"finetune_{model}@{task}" for model in TUNED if model != "teacher"),
+            )
+        ),
+        *dict.fromkeys(stage_of(model, task) for task in tasks for model in MODELS),
+        *("compare", "footprint", "export"),
+    ]
+
+
+def cost_file(stage: str) -> str:
+    """Where a stage writes its cost, below metrics/."""
+    return f"cost/{stage.replace('@', '-')}.json"
+
+
+def _costs(metrics: Path, tasks: list[str]) -> dict[str, StageCost]:
+    """What every stage cost: those that always run, then others by name, left-overs of other tasks passed over."""
+    known = {cost_file(stage): stage for stage in costed_stages(tasks)}
+    costs = {stage: _read(metrics / file, StageCost, stage) for file, stage in known.items()}
+    for path in sorted((metrics / "cost").glob("*.json")):
+        of_a_task = "-" in path.stem
+        if f"cost/{path.name}" not in known and (not of_a_task or path.stem.endswith(tuple(f"-{t}" for t in tasks))):
+            costs[path.stem] = _read(path, StageCost, path.stem)
+    return costs
+
+
+def _read(path: Path, kind: type[F], stage: str, languages: list[str] | None = None, key: str = "languages") -> F:
+    """A checked file. With `languages`, its mapping `key` must name each of them."""
+    again = f"run `dvc repro --force {stage}`"
+    try:
+        value = kind.model_validate(read_json(path, stage))
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in fault["loc"]) or "the whole file"
+        raise UserError(f"{path}: {where}: {fault['msg']}; {again}") from None
+    for code in languages or []:
+        if code not in getattr(value, key):
+            raise UserError(f"{path}: {key} lacks {code!r}, which params.yaml lists; {again}")
+    return value
+
+
+def _scores(metrics: Path, task: str, models: list[str], languages: list[str]) -> dict[str, TaskScores]:
+    return {
+        model: _read(metrics / f"evaluate/{model}/{task}.json", TaskScores, stage_of(model, task), languages)
+        for model in models
+    }
+
+
+def _comparison(metrics: Path, task: str, models: list[str], languages: list[str]) -> Comparison:
+    path = metrics / f"compare/{task}.json"
+    found = _read(path, Comparison, "compare")
+    lacking = [model for model in models if model not in found.models]
+    lacking += [code for code in languages if any(code not in pair.languages for pair in found.differences)]
+    if lacking:
+        raise UserError(f"{path}: lacks {lacking[0]!r}, which params.yaml lists; run `dvc repro --force compare`")
+    return found
+
+
+def _disagreements(root: Path, task: str, languages: list[str]) -> dict[str, Disagreement]:
+    """Teacher and student row by row."""
+    read = read_task_predictions(root, task, ["teacher", "student"], languages)
+    found = {}
+    for code in languages:
+        path = root / "data/tasks" / task / code / "test.jsonl"
+        texts = read_texts(path, f"tasks@{task}")
+        _check_rows(read["student"], code, len(texts), path, task)
+        found[code] = disagreement(read["teacher"][code], read["student"][code], texts)
+    return found
+
+
+def _check_rows(student: ByLanguage, code: str, rows: int, path: Path, task: str) -> None:
+    answers = next(iter(student[code].values()))
+    if len(answers.gold) != rows:
+        raise UserError(
+            f"{path}: expected the {len(answers.gold)} rows that the student was scored on, found {rows}; run "
+            f"`dvc repro --force {stage_of('student', task)}`"
+        )
+
+
+def read_curve(path: Path, stage: str) -> Curve:
+    """Columns of a CSV of numbers by name; an empty cell is None. One is `step`.
+
+    Raises:
+        UserError: missing, without rows, or a cell is no number.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        if not rows or "step" not in rows[0]:
+            raise ValueError("no rows with a step")
+        return {name: [float(row[name]) if row[name] else None for row in rows] for name in rows[0]}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `dvc repro {stage}`") from None
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        raise UserError(f"{path}: damaged ({error}); run `dvc repro --force {stage}`") from None
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of the packages that decide results."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """{"loss.alpha": "0.5", ...} of nested sections; lists in one line as JSON."""
+    if not isinstance(value, dict):
+        return {prefix: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}
+    parts = [flat(inner, f"{prefix}.{name}" if prefix else str(name)) for name, inner in value.items()]
+    return {name: text for part in parts for name, text in part.items()}

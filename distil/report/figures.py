@@ -1,0 +1,153 @@
+"""The pictures of the report: which figures each shows, and what it says to people who do not see it."""
+
+from collections.abc import Mapping
+from html import escape
+
+from distil.report.charts import STYLES, DotRow, Mark, Series, dot_chart, line_chart, size_chart
+from distil.report.data import Curve, Report, language_name
+from distil.report.findings import OVER, difference_text, kept_text
+from distil.report.format import percent, points, short
+from distil.report.inputs import Difference, Kept
+from distil.report.tables_scores import baselines_of, metric_name
+
+# Loss terms of train.csv with their units; one that is not here is shown under its own name.
+_TERMS = {
+    "logit_kd": ("Training loss: distributions (logit_kd)", "nats"),
+    "attention": ("Training loss: attention", "distance of attention rows"),
+    "masked_lm": ("Training loss: masked LM", "nats"),
+}
+_NO_TERMS = ("step", "epoch", "tokens", "learning_rate", "loss")
+
+
+def first_figures(report: Report) -> str:
+    """What stands on the first screen: distances and retention of each task, then size."""
+    shown = "".join(_difference_figure(report, task) + _retention_figure(report, task) for task in report.tasks)
+    return f'<div class="charts">{shown}{_size_figure(report)}</div>'
+
+
+def section_figures(name: str, report: Report) -> str:
+    """The charts of a section; none for most."""
+    figures = []
+    if name.startswith("task-"):
+        figures.append(_score_figure(report, name.removeprefix("task-")))
+    if name == "training":
+        terms = [column for column in report.train if "." not in column and column not in _NO_TERMS]
+        for term in terms:
+            caption, unit = _TERMS.get(term, (f"Training loss: {term.replace('_', ' ')}", "loss"))
+            figures.append(_curve_figure(report, report.train, term, caption, unit))
+    if name == "heldout":
+        figures.append(_curve_figure(report, report.heldout, "kl", "Held-out KL to the teacher", "nats"))
+        figures.append(_curve_figure(report, report.heldout, "accuracy", "Held-out masked accuracy", "%", 100))
+    shown = "".join(figures)
+    return f'<div class="charts">{shown}</div>' if shown else ""
+
+
+def _figure(caption: str, detail: str, chart: str) -> str:
+    small = f"<small>{escape(detail)}</small>" if detail else ""
+    return f"<figure><figcaption>{escape(caption)}{small}</figcaption>{chart}</figure>"
+
+
+def _difference_figure(report: Report, task: str) -> str:
+    """The student against the same student without a teacher and against TF-IDF."""
+    pairs = {
+        name: pair for name in baselines_of(report, "student")
+        if (pair := report.comparisons[task].over("student", name))
+    }  # fmt: skip
+    rows = [
+        DotRow(language_name(code), {name: _difference(pair.languages[code]) for name, pair in pairs.items()})
+        for code in report.languages
+    ]
+    rows.append(DotRow("Mean", {name: _difference(pair.mean) for name, pair in pairs.items()}, total=True))
+    said = [
+        f"Over {OVER[name]}: " + "; ".join(difference_text(code, pair.languages[code]) for code in report.languages)
+        for name, pair in pairs.items()
+    ]
+    names = {name: f"over {STYLES[name].name}" if name == "tfidf" else "over no teacher" for name in pairs}
+    title = f"The student's distances on {task}"
+    chart = dot_chart(f"over-{task}", title, ". ".join(said) + ".", rows, (0, "level"), names)
+    return _figure(f"What the student gains on {task}", f"{metric_name(report, task)}, points, 95 % intervals", chart)
+
+
+def _difference(found: Difference) -> Mark:
+    return Mark(100 * found.difference, (100 * found.interval_95[0], 100 * found.interval_95[1]))
+
+
+def _retention_figure(report: Report, task: str) -> str:
+    kept = report.comparisons[task].retention
+    known = {code: ratio for code in report.languages if (ratio := kept["student"].languages[code])}
+    if not known:
+        return ""
+    rows = [
+        DotRow(language_name(code), _shares({name: kept[name].languages[code] for name in kept}), percent(ratio.ratio))
+        for code, ratio in known.items()
+    ]
+    if mean := kept["student"].mean:
+        marks = _shares({name: kept[name].mean for name in kept})
+        rows.append(DotRow("Mean", marks, percent(mean.ratio), total=True))
+    said = "; ".join(kept_text(code, ratio) for code, ratio in known.items())
+    chart = dot_chart(
+        f"kept-{task}", f"Share of the teacher's score kept on {task}", said + ".", rows, (100, "teacher")
+    )
+    detail = f"{metric_name(report, task)} as a share of the teacher's, %"
+    return _figure(f"What is left of the teacher on {task}", detail, chart)
+
+
+def _shares(kept: Mapping[str, Kept | None]) -> dict[str, Mark]:
+    """The student with its interval, others as dots."""
+    marks = {}
+    for name in STYLES:
+        ratio = kept.get(name)
+        if ratio:
+            ends = (100 * ratio.interval_95[0], 100 * ratio.interval_95[1]) if name == "student" else None
+            marks[name] = Mark(100 * ratio.ratio, ends)
+    return marks
+
+
+def _score_figure(report: Report, task: str) -> str:
+    scores = report.scores[task]
+    rows, said = [], []
+    models = [model for model in STYLES if model in report.models]
+    for code in report.languages:
+        low, high = scores["student"].languages[code].interval_95
+        marks = {model: Mark(100 * scores[model].score(code)) for model in models}
+        marks["student"] = Mark(100 * scores["student"].score(code), (100 * low, 100 * high))
+        rows.append(DotRow(language_name(code), marks, points(scores["student"].score(code))))
+        each = ", ".join(f"{STYLES[model].name} {mark.value:.1f}" for model, mark in marks.items())
+        said.append(f"{language_name(code)}: {each}")
+    chart = dot_chart(f"dots-{task}", f"Scores on {task}", "; ".join(said) + ".", rows)
+    return _figure(f"{metric_name(report, task)}, points", "The number at the right is the student's.", chart)
+
+
+def _size_figure(report: Report) -> str:
+    teacher, student = report.summary.teacher, report.summary.student
+    sizes = [
+        (name, model.embedding_parameters, model.body_parameters, f"{short(model.parameters)}{share}")
+        for name, model, share in (
+            ("Teacher", teacher, ""),
+            ("Student", student, f"  ({percent(student.parameters / teacher.parameters)})"),
+        )
+    ]
+    said = " ".join(
+        f"{name}: {short(embedding)} in the embedding table, {short(body)} in the body."
+        for name, embedding, body, _ in sizes
+    )
+    detail = f"{teacher.parameters / student.parameters:.1f} times smaller"
+    return _figure("Parameters", detail, size_chart("sizes", "Parameters of teacher and student", said, sizes))
+
+
+def _curve_figure(report: Report, curve: Curve, term: str, caption: str, unit: str, scale: float = 1) -> str:
+    """A curve for each language and, where there is one, for all together; nothing when the term was not measured."""
+    columns = {"all": term} | {language_name(code): f"{code}.{term}" for code in report.languages}
+    series: Series = {
+        label: [
+            (x, scale * y) for x, y in zip(curve["step"], curve[column], strict=True) if x is not None and y is not None
+        ]
+        for label, column in columns.items()
+        if column in curve
+    }
+    series = {label: values for label, values in series.items() if values}
+    if not series:
+        return ""
+    ends = ", ".join(f"{label} from {values[0][1]:.3g} to {values[-1][1]:.3g}" for label, values in series.items())
+    chart = line_chart(f"curve-{term}", caption, f"By optimiser step: {ends}.", series, "optimiser step", unit)
+    return _figure(caption, "", chart)

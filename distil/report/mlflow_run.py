@@ -1,0 +1,307 @@
+"""MLflow: one run for each trained student. A side effect of training, never a condition of it.
+
+Trouble with the store (not installed, locked, damaged, unreachable) is one warning, and the stage goes on; what the
+store then lacks, `complete_run` adds from metrics/. A run is found by its tag `distil.key`, the fingerprint in
+metrics/distil/summary.json: an experiment that leads to the same student again updates the run that is there.
+
+Names in MLflow: curves see mlflow_names.py, results see mlflow_results.py, params are dotted as in params.yaml.
+"""
+
+import logging
+import os
+import re
+import sqlite3
+import subprocess
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from filelock import FileLock
+
+from distil.report.mlflow_names import Point, curve_points, flatten, param_text, same_param, valid_name
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+log = logging.getLogger("distil")
+
+EXPERIMENT = "distil"
+SEND_EVERY_SECONDS = 5.0
+LOCK_SECONDS = 120.0  # several workers may wait while the first creates the tables (up to 10 s)
+SQLITE_SECONDS = 20.0
+CLOSE_SECONDS = 60.0
+POINTS_A_BATCH, PAIRS_A_BATCH = 1000, 100  # limits of MLflow's log_batch
+
+
+# ---- the store
+
+
+def root() -> Path:
+    """The repository: in a queued experiment DVC_ROOT, since the folder worked in is deleted when it ends."""
+    return Path(os.environ.get("DVC_ROOT") or ".").resolve()
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, or mlflow.db in the repository."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root().as_posix()}/mlflow.db"
+
+
+def _sqlite_path(uri: str) -> Path | None:
+    return Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:///") else None
+
+
+@contextmanager
+def _first_touch(uri: str) -> Iterator[None]:
+    """One process at a time: two that create the tables of a new SQLite store together break it for good."""
+    path = _sqlite_path(uri)
+    lock = root() / ".scratch" / "mlflow.lock" if path is None else path.with_name(path.name + ".lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock, timeout=LOCK_SECONDS):
+        if path is not None:
+            # MLflow would try a damaged or read-only file ten times over, for 100 s.
+            with closing(sqlite3.connect(path, timeout=SQLITE_SECONDS)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+                connection.rollback()
+            if found != "ok":
+                raise sqlite3.DatabaseError(found.splitlines()[-1])
+        yield
+
+
+def _import_client() -> "type[MlflowClient]":
+    """MLflow's client class, imported as late as this: it costs a process 1 to 6 s."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    # A server that is down is tried for a minute at most, not for MLflow's ten and more.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    from mlflow import MlflowClient
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    return MlflowClient
+
+
+def _warn(error: Exception) -> None:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    message = f"MLflow store {tracking_uri()}: {reason}"
+    damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+    log.warning(
+        "%s; the stage goes on, and %s`dvc repro --force --single-item track` logs this run later",
+        re.sub(r"//[^/@\s]*@", "//...@", message),  # no password in a log
+        "when that damaged file has been moved away, " if damaged else "",
+    )
+
+
+def _git_head() -> str:
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+class _Run:
+    """The run of one student in the store."""
+
+    def __init__(self, client: "MlflowClient", run: "Run", fresh: bool) -> None:
+        self.client, self.id = client, run.info.run_id
+        self._params, self._tags, self._metrics = dict(run.data.params), dict(run.data.tags), dict(run.data.metrics)
+        self._steps: dict[str, set[int]] | None = {} if fresh else None
+
+    @classmethod
+    def of(cls, key: str) -> "_Run":
+        """Find the student's run by its key, or create it."""
+        uri, client_class = tracking_uri(), _import_client()
+        with _first_touch(uri):
+            client = client_class(uri)
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+            if experiment is None:
+                # Absolute, and outside the folder of a queued experiment; a server decides for itself.
+                artifacts = (root() / "mlartifacts").as_uri() if _sqlite_path(uri) else None
+                number = client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+            else:
+                number = experiment.experiment_id
+            found = client.search_runs([number], filter_string=f"tags.`distil.key` = '{key}'", max_results=1)
+            if found:
+                run = cls(client, found[0], fresh=False)
+            else:
+                name = os.environ.get("DVC_EXP_NAME") or f"repro-{key[:8]}"
+                created = client.create_run(number, tags={"distil.key": key}, run_name=name)
+                run = cls(client, created, fresh=True)
+        run.describe_origin()
+        return run
+
+    def describe_origin(self) -> None:
+        """Experiments that led to this student, and the commits they started from."""
+        head = _git_head()
+        tags = {"dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV") or head, "mlflow.source.git.commit": head}
+        name = os.environ.get("DVC_EXP_NAME")
+        known = [each for each in self._tags.get("dvc.exp_name", "").split(", ") if each]
+        if name:
+            tags["dvc.exp_name"] = ", ".join(known if name in known else [*known, name])
+        self.tags({key: value for key, value in tags.items() if value})
+
+    def tags(self, tags: Mapping[str, Any]) -> None:
+        """Set tags; a later value replaces the earlier one."""
+        from mlflow.entities import RunTag
+
+        pairs = [RunTag(valid_name(key), param_text(value)) for key, value in tags.items()]
+        for start in range(0, len(pairs), PAIRS_A_BATCH):
+            self.client.log_batch(self.id, tags=pairs[start : start + PAIRS_A_BATCH])
+        self._tags |= {pair.key: pair.value for pair in pairs}
+
+    def params(self, params: Mapping[str, Any]) -> None:
+        """Log params once. MLflow keeps the first value for good, so another one becomes the tag `latest.NAME`."""
+        from mlflow.entities import Param
+
+        texts = {valid_name(key): param_text(value) for key, value in flatten(params).items()}
+        new = [Param(key, text) for key, text in texts.items() if key not in self._params]
+        for start in range(0, len(new), PAIRS_A_BATCH):
+            self.client.log_batch(self.id, params=new[start : start + PAIRS_A_BATCH])
+        self._params |= {param.key: param.value for param in new}
+        changed = {f"latest.{key}": text for key, text in texts.items() if not same_param(text, self._params[key])}
+        back = {f"latest.{key}": text for key, text in texts.items() if f"latest.{key}" in self._tags}
+        self.tags(back | changed)
+
+    def results(self, metrics: Mapping[str, float]) -> None:
+        """Log figures that have no steps; one that the run holds already is not logged again."""
+        now = int(time.time() * 1000)
+        self._send([Point(key, 0, value, now) for key, value in metrics.items() if self._metrics.get(key) != value])
+
+    def curves(self, points: Iterable[Point]) -> None:
+        """Log points whose step the run lacks: a resumed training, or one seen before, doubles nothing."""
+        points = list(points)
+        if self._steps is None:
+            self._steps = {}
+            for name in self._metrics:
+                if name.startswith("train/"):
+                    self._steps[name] = {old.step for old in self.client.get_metric_history(self.id, name)}
+        new = [point for point in points if point.step not in self._steps.get(point.name, ())]
+        self._send(new)
+        for point in new:
+            self._steps.setdefault(point.name, set()).add(point.step)
+
+    def _send(self, points: list[Point]) -> None:
+        from mlflow.entities import Metric
+
+        metrics = [Metric(point.name, point.value, point.milliseconds, point.step) for point in points]
+        for start in range(0, len(metrics), POINTS_A_BATCH):
+            self.client.log_batch(self.id, metrics=metrics[start : start + POINTS_A_BATCH])
+
+    def status(self, status: str) -> None:
+        """RUNNING, or an end: FINISHED, FAILED, KILLED."""
+        if status == "RUNNING":
+            self.client.update_run(self.id, status=status)
+        else:
+            self.client.set_terminated(self.id, status)
+
+
+# ---- what the stages use
+
+
+class LiveRun:
+    """The student's run while it trains: `with LiveRun.open(key, params) as run: run.log(step, row)`.
+
+    Opening may take seconds (MLflow's import); from then on a thread sends what was logged every few seconds, so that
+    no training step waits for the store. Nothing here raises because of the store.
+    """
+
+    def __init__(self, key: str, params: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
+        self._key, self._params, self._tags = key, params, tags
+        self._pending: list[Point] = []
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._status = "FINISHED"
+        self._thread: threading.Thread | None = None  # None while there is no store to send to
+
+    @classmethod
+    def open(cls, key: str, params: Mapping[str, Any], **tags: Any) -> Self:
+        """A run for the student of fingerprint `key`; `params` are nested or dotted, as in params.yaml."""
+        return cls(key, params, tags)
+
+    def log(self, step: int, metrics: Mapping[str, float | None]) -> None:
+        """Figures of a step by FILE/COLUMN, as `train/loss` or `heldout/kin.kl`."""
+        if self._thread is not None:
+            points = curve_points(step, metrics)
+            with self._lock:
+                self._pending += points
+
+    def __enter__(self) -> Self:
+        try:
+            run = _Run.of(self._key)
+            run.status("RUNNING")
+            run.params(self._params)
+            run.tags(self._tags)
+        except Exception as error:  # whatever it is, training matters more
+            _warn(error)
+        else:
+            self._thread = threading.Thread(target=self._work, args=(run,), name="mlflow", daemon=True)
+            self._thread.start()
+        return self
+
+    def _work(self, run: _Run) -> None:
+        try:
+            while not self._stop.wait(SEND_EVERY_SECONDS):
+                run.curves(self._take())
+            run.curves(self._take())
+            run.status(self._status)
+        except Exception as error:
+            self._thread = None
+            _warn(error)
+
+    def _take(self) -> list[Point]:
+        with self._lock:
+            points, self._pending = self._pending, []
+        return points
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._status = "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
+        self._stop.set()
+        thread = self._thread
+        if thread is not None:
+            thread.join(CLOSE_SECONDS)
+            if thread.is_alive():
+                _warn(TimeoutError(f"no answer within {CLOSE_SECONDS:.0f} s"))
+
+
+def complete_run(
+    key: str,
+    params: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    tags: Mapping[str, Any],
+    curves: Iterable[Point],
+    artifacts: Iterable[Path],
+) -> bool:
+    """Add to the student's run what is known once everything is measured, and mark it `distil.complete`.
+
+    Args:
+        key: the student's fingerprint, in metrics/distil/summary.json.
+        params: what identifies the student, nested or dotted.
+        metrics: figures without steps, of `results.result_metrics`.
+        tags: everything else that is worth finding a run by.
+        curves: of `results.read_curves`; only points that the store lacks are sent.
+        artifacts: files to keep with the run.
+
+    Returns:
+        Whether the store took it all; otherwise one warning was logged.
+    """
+    try:
+        run = _Run.of(key)
+        run.params(params)
+        run.curves(curves)
+        run.results(metrics)
+        for path in artifacts:
+            run.client.log_artifact(run.id, str(path))
+        run.status("FINISHED")
+        run.tags({**tags, "distil.complete": "true"})
+    except Exception as error:
+        _warn(error)
+        return False
+    return True

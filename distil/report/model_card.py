@@ -1,0 +1,116 @@
+"""The student's model card: YAML metadata as the Hugging Face Hub reads it, then what the model is and is not.
+
+It lies in metrics/model_card.md, since models/student is what the stage distil wrote, before anything was scored; it
+takes the place of README.md where the model is published.
+"""
+
+from typing import Any
+
+from pydantic import Field
+
+from distil.core.params import Params
+from distil.report.data import Report, language_name
+from distil.report.findings import findings, lede, origin, title
+from distil.report.format import percent, short
+from distil.report.markdown import escape, markdown_table
+from distil.report.tables_models import footprint_table, size_table
+from distil.report.tables_scores import distance_table, score_table
+from distil.report.tables_training import heldout_table
+from distil.student.card import SNIPPET, front_matter, limits, metadata
+
+
+class CardConfig(Params):
+    """Section `card:` of params.yaml."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)
+    license: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+
+
+def render_card(report: Report, config: CardConfig) -> str:
+    """The card: metadata between lines of `---`, then Markdown."""
+    by_task = [table(report, task) for task in report.tasks for table in (distance_table, score_table)]
+    tables = [*by_task, size_table(report), footprint_table(report.footprint), heldout_table(report)]
+    shown = "\n\n".join("\n".join(markdown_table(table)) for table in tables)
+    notices = "\n".join(f"- {escape(finding.text)}" for finding in findings(report))
+    return f"""{front_matter(_metadata(report, config))}
+# {escape(title(report))}
+
+{escape(origin(report))}
+
+{" ".join(escape(line) for line in lede(report))}
+
+{notices}
+
+## Use
+
+A masked language model of the XLM-R architecture; fine-tune it as you would any other. From the folder in which it
+was trained:
+
+```python
+{SNIPPET}```
+
+## Results
+
+Scores are of copies fine-tuned on each task, not of the model as it is; brackets hold 95 % intervals.
+
+{shown}
+
+## How it was trained
+
+Distilled from the teacher's distributions over masked pieces and from its attention maps, computed once and kept:
+{_recipe(report)}. Teacher and student read the same {report.tokenizer.pieces:,} pieces of the teacher's
+{report.tokenizer.teacher_pieces:,}.
+
+## Limits and biases
+
+{limits(report.languages)}- Rows of the test sets that are also in their training sets are counted in the report,
+  with scores without them.
+- {_licence(config)}
+"""
+
+
+def _licence(config: CardConfig) -> str:
+    if config.license == "unknown":
+        return (
+            "The licence is not settled: it follows from those of the teacher and of the text, and whoever publishes "
+            "the model has to name it in `card.license`."
+        )
+    return f"Its licence was named by whoever trained it: {config.license}."
+
+
+def _metadata(report: Report, config: CardConfig) -> dict[str, Any]:
+    """What the Hub reads: languages, licence, origin, and the results language by language."""
+    meta = metadata(report.languages, {"source": report.teacher.source, "id": report.teacher.id})
+    if report.corpus.source == "hub":
+        meta["datasets"] = [report.params["corpus"]["dataset"]]
+    meta |= {"license": config.license, "metrics": ["f1", "accuracy"]}
+    return meta | {"model-index": [{"name": config.name, "results": _results(report)}]}
+
+
+def _results(report: Report) -> list[dict[str, Any]]:
+    """An entry for each task and language; scores from 0 to 1 as the Hub wants them."""
+    results = []
+    for task in report.tasks:
+        scores = report.scores[task]["student"]
+        for code in report.languages:
+            each = scores.languages[code]
+            figures = {"Weighted F1": each.weighted_f1, "Macro F1": each.macro_f1, "Accuracy": each.accuracy}
+            if each.entity_f1 is not None:
+                figures = {"Entity F1": each.entity_f1} | figures
+            results.append({
+                "task": {"type": scores.kind.replace("_", "-"), "name": task},
+                "dataset": {"type": task, "name": f"{task}, {language_name(code)}", "config": code, "split": "test"},
+                "metrics": [
+                    {"type": "accuracy" if name == "Accuracy" else "f1", "name": name, "value": round(value, 4)}
+                    for name, value in figures.items()
+                ],
+            })  # fmt: skip
+    return results
+
+
+def _recipe(report: Report) -> str:
+    summary, loss = report.summary, report.params["loss"]
+    return (
+        f"{short(summary.tokens)} tokens in {summary.steps:,} steps, alpha {loss['alpha']}, temperature "
+        f"{loss['temperature']}, {percent(report.params['tokenize']['mask_rate'], 0)} of the tokens masked"
+    )

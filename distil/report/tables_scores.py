@@ -1,0 +1,197 @@
+"""Tables of a task: the distances that count, every score, labels, confusion, disagreement of teacher and student."""
+
+from distil.evaluation.model_names import NAMES
+from distil.report.data import Report, Scored
+from distil.report.disagreement import Example
+from distil.report.format import (
+    NONE,
+    Cell,
+    Table,
+    between,
+    bracket,
+    language_cell,
+    p_text,
+    percent,
+    points,
+    shorten,
+    signed,
+    whole,
+)
+from distil.report.inputs import Difference, Kept, LanguageScore, TaskScores
+
+METRICS = {"weighted_f1": "Weighted F1", "entity_f1": "Entity F1"}
+
+
+def metric_name(report: Scored, task: str) -> str:
+    """What the task is judged by, in words."""
+    return METRICS[report.scores[task]["student"].metric]
+
+
+def baselines_of(report: Scored, model: str) -> list[str]:
+    """What a model's distances are taken to: the same student without a teacher first, then TF-IDF."""
+    return [name for name in ("no_teacher", "tfidf") if name in report.models and name != model]
+
+
+def distance_table(report: Scored, task: str) -> Table:
+    """The student against the same student without a teacher, against TF-IDF, and as a share of the teacher."""
+    compared, baselines = report.comparisons[task], baselines_of(report, "student")
+    pairs = [pair for name in (*baselines, "student_plain") if (pair := compared.over("student", name))]
+    kept = compared.retention["student"]
+    rows = [
+        [language_cell(code), *(_apart(pair.languages[code]) for pair in pairs), _kept(kept.languages[code])]
+        for code in report.languages
+    ]
+    last = [Cell(f"Mean of {len(report.languages)}"), *(_apart(pair.mean) for pair in pairs), _kept(kept.mean)]
+    names = {"no_teacher": "Over no teacher", "tfidf": "Over TF-IDF", "student_plain": "Over plain fine-tuning"}
+    columns = ["Language", *(names[pair.baseline] for pair in pairs), "Share of the teacher"]
+    return Table(
+        f"distances-{task}", f"The student's distances, {metric_name(report, task)}, points", columns, [*rows, last],
+        average=True,
+    )  # fmt: skip
+
+
+def _apart(found: Difference) -> Cell:
+    return Cell(signed(found.difference), f"{bracket(found.interval_95, sign=True)} {p_text(found.p)}")
+
+
+def _kept(found: Kept | None) -> Cell:
+    return Cell(percent(found.ratio), bracket(found.interval_95)) if found else Cell(NONE)
+
+
+def score_table(report: Scored, task: str) -> Table:
+    """Every model's score by language, with its interval."""
+    scores = report.scores[task]
+    rows = []
+    for code in report.languages:
+        own = scores["student"].languages[code]
+        cells = [_scored(scores[model], code) for model in report.models]
+        rows.append([language_cell(code), *cells, Cell(whole(own.n)), Cell(whole(own.n_train))])
+    means = [
+        Cell(points(mean_score(report, task, model)), bracket(scores[model].mean.interval_95))
+        for model in report.models
+    ]
+    last = [Cell(f"Mean of {len(report.languages)}"), *means, Cell(""), Cell("")]
+    columns = ["Language", *(NAMES[model] for model in report.models), "Test rows", "Train rows"]
+    caption = f"{metric_name(report, task)} by language, points"
+    return Table(f"scores-{task}", caption, columns, [*rows, last], average=True)
+
+
+def _scored(scores: TaskScores, code: str) -> Cell:
+    return Cell(points(scores.score(code)), bracket(scores.languages[code].interval_95))
+
+
+def mean_score(report: Scored, task: str, model: str) -> float:
+    """The plain mean over the languages of params.yaml."""
+    return sum(report.scores[task][model].score(code) for code in report.languages) / len(report.languages)
+
+
+def unseen_tables(report: Report, task: str) -> list[Table]:
+    """Every model on the test rows that are not in train; none where all models' rows are unseen anyway."""
+    scores = report.scores[task]
+    rows, seen_any = [], False
+    for code in report.languages:
+        own = scores["student"].languages[code]
+        if own.unseen is None:
+            return []
+        seen = own.n - own.unseen.n
+        seen_any = seen_any or seen > 0
+        found = [scores[model].languages[code].unseen for model in report.models]
+        cells = [
+            Cell(points(scores[model].of(each)) if each else NONE)
+            for model, each in zip(report.models, found, strict=True)
+        ]
+        rows.append([language_cell(code), Cell(whole(seen), percent(seen / max(own.n, 1))), *cells])
+    columns = ["Language", "Test rows also in train", *(NAMES[model] for model in report.models)]
+    caption = f"{metric_name(report, task)} on the test rows that are not in train, points"
+    return [Table(f"unseen-{task}", caption, columns, rows)] if seen_any else []
+
+
+def detail_table(report: Report, task: str) -> Table:
+    """All scores of every model by language, and the spread of its seeds."""
+    rows = []
+    for code in report.languages:
+        for model in report.models:
+            scores = report.scores[task][model]
+            own = scores.languages[code]
+            both = [Cell(points(own.entity_f1))] if scores.metric == "entity_f1" else []
+            shares = (own.weighted_f1, own.macro_f1, own.accuracy)
+            rows.append([language_cell(code), Cell(NAMES[model]), *both, *(Cell(points(share)) for share in shares),
+                         Cell(_spread(scores, own)), Cell(str(len(own.seeds)))])  # fmt: skip
+    entities = report.scores[task]["student"].metric == "entity_f1"
+    over = " of tags" if entities else ""
+    columns = ["Language", "Model", *(["Entity F1"] if entities else []), f"Weighted F1{over}", f"Macro F1{over}",
+               f"Accuracy{over}", "By seed", "Seeds"]  # fmt: skip
+    caption = "Every score, points; by seed: lowest to highest"
+    return Table(f"detail-{task}", caption, columns, rows, headers=2, grouped=True)
+
+
+def _spread(scores: TaskScores, own: LanguageScore) -> str:
+    """Lowest to highest score over the seeds."""
+    each = [value for seed in own.seeds if (value := scores.of(seed)) is not None]
+    return between(min(each), max(each)) if len(each) > 1 else NONE
+
+
+def label_table(report: Report, task: str) -> Table:
+    """Precision, recall and F1 by language and label, or type of entity."""
+    student, teacher = report.scores[task]["student"], report.scores[task]["teacher"]
+    rows = []
+    for code in report.languages:
+        for label, score in student.languages[code].per_label.items():
+            other = teacher.languages[code].per_label.get(label)
+            figures = (score.precision, score.recall, score.f1, other.f1 if other else None)
+            rows.append([language_cell(code), Cell(label), *(Cell(points(f)) for f in figures), Cell(whole(score.n))])
+    what = "Entity" if student.metric == "entity_f1" else "Label"
+    columns = ["Language", what, "Precision", "Recall", "F1", "F1 of teacher", "Gold cases"]
+    return Table(f"labels-{task}", f"The student by {what.lower()}, points", columns, rows, headers=2, grouped=True)
+
+
+def confusion_table(report: Report, task: str, code: str) -> Table:
+    """True labels against said labels of one language."""
+    scores = report.scores[task]["student"]
+    rows = []
+    for label, counts in zip(scores.labels, scores.languages[code].confusion, strict=True):
+        total = max(sum(counts), 1)
+        cells = [Cell(whole(count), percent(count / total, 0), count / total) for count in counts]
+        rows.append([Cell(label), *cells])
+    return Table(f"confusion-{task}-{code}", language_cell(code).text, ["True", *scores.labels], rows)
+
+
+def disagreement_table(report: Report, task: str) -> Table:
+    """Test rows by who was right."""
+    found = report.disagreements[task]
+    rows = []
+    for code in report.languages:
+        each = found[code]
+        counts = (each.both_right, each.teacher_only, each.student_only, each.both_wrong)
+        shares = [Cell(whole(count), percent(count / max(each.rows, 1))) for count in counts]
+        differ = Cell(percent(each.differ / max(each.rows, 1)))
+        rows.append([language_cell(code), Cell(whole(each.rows)), *shares, differ])
+    columns = ["Language", "Rows", "Both right", "Only teacher right", "Only student right", "Both wrong", "Differ"]
+    seeds = sorted({found[code].seed for code in report.languages})
+    return Table(f"agreement-{task}", f"Test rows of seed {', '.join(map(str, seeds))}", columns, rows)
+
+
+def example_tables(report: Report, task: str) -> list[Table]:
+    """At most five rows a language on which teacher and student differ."""
+    tagged = report.scores[task]["student"].kind == "token_classification"
+    rows = [
+        [language_cell(code), *_example_cells(example, code, tagged)]
+        for code in report.languages
+        for example in report.disagreements[task][code].examples
+    ]
+    columns = ["Language", "Text", "True", "Teacher", "Student"]
+    caption = "Examples, at most five a language" + ("; tokens that are not O" if tagged else "")
+    return [Table(f"examples-{task}", caption, columns, rows, texts=(1, 2, 3, 4), grouped=True)] if rows else []
+
+
+def _example_cells(example: Example, code: str, tagged: bool) -> list[Cell]:
+    said = [example.gold, example.teacher, example.student]
+    if tagged:
+        said = [_marked(example.text, tags) for tags in said]
+    return [Cell(shorten(example.text), language=code), *(Cell(shorten(label)) for label in said)]
+
+
+def _marked(text: str, tags: str) -> str:
+    """The tagged tokens of a sentence: Ana/B-PER Huye/B-LOC."""
+    pairs = zip(text.split(" "), tags.split(" "), strict=False)
+    return " ".join(f"{token}/{tag}" for token, tag in pairs if tag != "O") or NONE

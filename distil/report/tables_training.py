@@ -1,0 +1,134 @@
+"""Tables of how the student was made: held-out text, training, cache, data, vocabulary, cost, parameters, versions."""
+
+from collections.abc import Iterable
+
+from distil.report.data import SPLITS, Report, flat
+from distil.report.format import NONE, Cell, Table, language_cell, percent, whole
+
+
+def heldout_table(report: Report) -> Table:
+    """KL, accuracies and likelihood on held-out text by language."""
+    plain = report.without_teacher
+    rows = []
+    for code in report.languages:
+        figures = report.summary.heldout[code]
+        cells = [Cell(whole(figures.positions)), Cell(f"{figures.kl:.3f}"), Cell(percent(figures.student_accuracy))]
+        cells += [Cell(percent(plain.heldout[code].student_accuracy)), Cell(percent(figures.teacher_accuracy))]
+        cells += [Cell(f"{figures.student_nll:.3f}"), Cell(f"{plain.heldout[code].student_nll:.3f}")]
+        attention = NONE if figures.attention is None else f"{figures.attention:.3g}"
+        rows.append([language_cell(code), *cells, Cell(attention)])
+    columns = ["Language", "Masked positions", "KL (nats)", "Student accuracy", "Accuracy without a teacher",
+               "Teacher accuracy", "Student NLL (nats)", "NLL without a teacher"]  # fmt: skip
+    return Table("heldout", "The student on held-out text", [*columns, "Attention distance"], rows)
+
+
+def training_table(report: Report) -> Table:
+    """Length of the training."""
+    summary = report.summary
+    figures = {
+        "Steps": whole(summary.steps),
+        "Best step": whole(summary.best_step),
+        "Epochs": f"{summary.epochs:g}",
+        "Tokens": whole(summary.tokens),
+        "Stopped early": "yes" if summary.stopped_early else "no",
+        "Key of this student": summary.key[:12],
+    }
+    return _figures("training", "Training", figures)
+
+
+def cache_table(report: Report) -> Table:
+    """What the cache of teacher outputs holds."""
+    cache = report.summary.cache
+    figures = {
+        "Logits": cache.logits,
+        "Entries a position": whole(cache.entries),
+        "Masked positions": whole(cache.positions),
+        "Tokens of text": whole(cache.tokens),
+        "Bytes": whole(cache.bytes),
+        "Bytes a token": f"{cache.bytes_per_token:.1f}",
+    }
+    return _figures("cache", "Teacher cache", figures)
+
+
+def _figures(name: str, caption: str, figures: dict[str, str]) -> Table:
+    return Table(name, caption, ["Figure", "Value"], [[Cell(key), Cell(value)] for key, value in figures.items()])
+
+
+def corpus_table(report: Report) -> Table:
+    """Lines read, kept and dropped."""
+    languages = report.corpus.languages
+    reasons = _reasons(languages[code].dropped for code in report.languages)
+    rows = []
+    for code in report.languages:
+        figures = languages[code]
+        counts = (figures.lines_read, figures.lines, *(figures.dropped.get(reason, 0) for reason in reasons))
+        rows.append([language_cell(code), *(Cell(whole(count)) for count in counts), Cell(whole(figures.words)),
+                     Cell(f"{figures.bytes / 1e6:.2f}")])  # fmt: skip
+    columns = ["Language", "Lines read", "Kept", *map(_reason, reasons), "Words", "MB"]
+    return Table("corpus", f"Text from {report.corpus.origin}", columns, rows)
+
+
+def split_table(report: Report, task: str) -> Table:
+    """Rows of each split and language, and rows that occur in two splits."""
+    data = report.task_data[task]
+    splits = [(code, split, getattr(data.languages[code], split)) for code in report.languages for split in SPLITS]
+    reasons = _reasons(part.dropped for _, _, part in splits)
+    rows = []
+    for code, split, part in splits:
+        overlap = data.languages[code].overlap
+        counts = (part.rows_read, part.rows, *(part.dropped.get(reason, 0) for reason in reasons))
+        shared = (overlap.get(f"{split}_in_train"), overlap.get(f"{split}_in_dev"))
+        rows.append([language_cell(code), Cell(split), *(Cell(whole(count)) for count in (*counts, *shared))])
+    columns = ["Language", "Split", "Rows read", "Kept", *map(_reason, reasons), "Also in train", "Also in dev"]
+    made = "normalised" if data.normalised else "as they came"
+    return Table(f"splits-{task}", f"Labelled rows of {task}, texts {made}", columns, rows, headers=2, grouped=True)
+
+
+def _reasons(dropped: Iterable[dict[str, int]]) -> list[str]:
+    return list(dict.fromkeys(reason for each in dropped for reason in each))
+
+
+def _reason(reason: str) -> str:
+    return f"Dropped: {reason.replace('_', ' ')}"
+
+
+def vocabulary_table(report: Report) -> Table:
+    """Coverage and pieces a word by language."""
+    tokenizer = report.tokenizer
+    rows = []
+    for code in report.languages:
+        part = tokenizer.languages[code]
+        rows.append([
+            language_cell(code), Cell(whole(part.pieces_seen)), Cell(percent(part.coverage, 2)),
+            Cell(f"{part.pieces_per_word_teacher:.2f}"), Cell(f"{part.pieces_per_word:.2f}"),
+        ])  # fmt: skip
+    columns = ["Language", "Pieces seen", "Tokens covered", "Pieces a word, teacher", "Pieces a word, student"]
+    kept = f"{whole(tokenizer.pieces)} of {whole(tokenizer.teacher_pieces)} pieces kept"
+    return Table("vocabulary", f"{kept} (keep: {tokenizer.keep})", columns, rows)
+
+
+def cost_table(report: Report) -> Table:
+    """Seconds, memory and rates of each stage."""
+    rows = [
+        [Cell(stage), Cell(f"{cost.seconds:,.1f}"), Cell(whole(cost.peak_memory_mib)),
+         Cell(whole(cost.tokens_per_second)), Cell(whole(cost.rows_per_second)), Cell(percent(cost.data_wait_share))]
+        for stage, cost in report.costs.items()
+    ]  # fmt: skip
+    total = sum(cost.seconds for cost in report.costs.values())
+    peak = max(cost.peak_memory_mib for cost in report.costs.values())
+    rows.append([Cell("All stages", "sum, peak"), Cell(f"{total:,.1f}"), Cell(whole(peak)), *[Cell("")] * 3])
+    columns = ["Stage", "Seconds", "Peak memory (MiB)", "Tokens/s", "Rows/s", "Waiting for data"]
+    machines = list(dict.fromkeys(cost.machine for cost in report.costs.values() if cost.machine))
+    return Table("cost", "What each stage took", columns, rows, average=True, note="; ".join(machines))
+
+
+def params_table(report: Report) -> Table:
+    """params.yaml, a dotted key a row."""
+    rows = [[Cell(key), Cell(value)] for key, value in flat(report.params).items()]
+    return Table("parameters", "params.yaml", ["Key", "Value"], rows, texts=(1,))
+
+
+def versions_table(report: Report) -> Table:
+    """Installed packages."""
+    rows = [[Cell(name), Cell(number)] for name, number in report.versions.items()]
+    return Table("versions", "Installed packages", ["Package", "Version"], rows, texts=(1,))

@@ -1,0 +1,1 @@
+"""ONNX export, runtimes, parity with torch, speed, and the prediction command (`cli.py`)."""

@@ -1,0 +1,135 @@
+"""What a folder says of its model, and whether its files belong together: no torch, no ONNX Runtime."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from tokenizers import Tokenizer
+
+from distil.core.errors import UserError
+from distil.core.files import sha256_file
+from distil.modeling.tokenizer import special_ids
+
+ServedKind = Literal["text_classification", "token_classification", "masked_lm"]
+
+KINDS: dict[str, ServedKind] = {
+    "ForSequenceClassification": "text_classification",
+    "ForTokenClassification": "token_classification",
+    "ForMaskedLM": "masked_lm",
+}
+
+
+class Card(NamedTuple):
+    """What a folder says of its model."""
+
+    kind: ServedKind
+    labels: list[str]  # none for a masked language model
+    normalised: bool  # texts go through `normalise`, as those did from which it learned
+    max_length: int  # tokens with <s> and </s>; what is behind them is cut off
+    pieces: int  # rows of the embedding table
+    task: str | None
+    sha256: dict[str, str]  # of files that must be the ones that were exported
+
+
+def read_card(folder: Path) -> Card:
+    """config.json of a folder, and the manifest.json in it or, of a fine-tuned model, above it.
+
+    Raises:
+        UserError: no such folder, no model in it, or the config is damaged or of another kind of model.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; give one with a model in it, such as models/onnx/sentiment/int8")
+    found = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    if "config.json" not in found or not {"model.onnx", "model.safetensors"} & set(found):
+        raise UserError(
+            f"{folder}: expected config.json and model.onnx or model.safetensors, found "
+            f"{', '.join(found[:6]) or 'an empty folder'}; give a folder such as models/onnx/sentiment/int8"
+        )
+    config, manifest = _read(folder / "config.json"), _manifest(folder)
+    try:
+        architecture = str(config["architectures"][0])
+        names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}  # transformers leaves two unnamed ones out
+        labels = [str(names[str(number)]) for number in range(len(names))]
+        pieces, positions = int(config["vocab_size"]), int(config["max_position_embeddings"])
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder}/config.json: expected an XLM-R model's config, found no usable {error}; export it again"
+        ) from None
+    kind = next((kind for suffix, kind in KINDS.items() if architecture.endswith(suffix)), None)
+    if kind is None:
+        raise UserError(
+            f"{folder}/config.json: expected an architecture that ends with {', '.join(KINDS)}, found {architecture}; "
+            "choose a classifier, a tagger or a masked language model"
+        )
+    return Card(
+        kind=kind,
+        labels=[] if kind == "masked_lm" else labels,
+        normalised=bool(manifest.get("normalised", False)),
+        # XLM-R counts positions from padding's id + 1 = 2.
+        max_length=min(int(manifest.get("max_length", 512)), positions - 2),
+        pieces=pieces,
+        task=manifest.get("task"),
+        sha256=manifest.get("sha256", {}),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("no object")
+        return value
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); export or download the folder again") from None
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """Of an exported folder its own; of models/finetuned/MODEL/TASK/seed-N or seed-N/LANG the task's above it."""
+    for place in (folder, *list(folder.absolute().parents)[:2]):
+        if (path := place / "manifest.json").is_file():
+            manifest = _read(path)
+            if "max_length" in manifest and "kind" in manifest:
+                return manifest
+    return {}
+
+
+def check_sha256(folder: Path, card: Card, name: str) -> None:
+    """Compare a file with the manifest beside it, where that names it.
+
+    Raises:
+        UserError: it is another one.
+    """
+    expected = card.sha256.get(name)
+    if expected and (found := sha256_file(folder / name)) != expected:
+        raise UserError(
+            f"{folder / name}: damaged or of another model (sha256 {found[:12]}..., manifest.json has "
+            f"{expected[:12]}...); export or download the folder again"
+        )
+
+
+def open_tokenizer(folder: Path, card: Card) -> Tokenizer:
+    """tokenizer.json, checked against the embedding's rows.
+
+    Raises:
+        UserError: missing, damaged, without XLM-R's special pieces, or of another size than the embedding table.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; export or download the folder again")
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises no narrower class
+        raise UserError(f"{path}: damaged ({error}); export or download the folder again") from None
+    if (size := tokenizer.get_vocab_size()) != card.pieces:
+        raise UserError(
+            f"{path}: {size:,} pieces, but the embedding table has {card.pieces:,} rows; put the tokenizer beside the "
+            "model with which it was trained"
+        )
+    check_sha256(folder, card, "tokenizer.json")
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    try:
+        special_ids(tokenizer)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return tokenizer

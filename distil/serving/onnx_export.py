@@ -1,0 +1,208 @@
+"""A trained model -> a folder in ONNX, float32, and one with weights of 8 bits, each with its tokenizer.
+
+Layout of models/onnx: docs/design.md. The graph has the inputs `input_ids` and `attention_mask`, int64 (batch,
+tokens), and the output `logits`, float32 (batch, labels) or (batch, tokens, labels or pieces); batch and tokens may be
+any from 1, tokens up to the model's positions.
+"""
+
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import onnx
+import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
+from pydantic import ConfigDict, Field
+from torch import Tensor, nn
+
+from distil.core.errors import UserError
+from distil.core.files import atomic_folder, check_seal, read_json, sha256_file, write_json, write_text
+from distil.core.params import Params
+from distil.serving.model_info import ServedKind, open_tokenizer, read_card
+from distil.serving.torch_runtime import load_torch
+
+log = logging.getLogger("distil")
+
+MASKED_LM = "masked_lm"
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model")
+QUANTISED = ["MatMul", "Gemm", "Gather"]  # every matrix: layers, head, and the embedding tables
+
+
+class ExportConfig(Params):
+    """Section `export:` of params.yaml."""
+
+    opset: int = Field(ge=20, le=21)
+    per_channel: bool
+    speed_rows: int = Field(ge=1, le=10_000)
+    repetitions: int = Field(ge=1, le=100)
+
+
+class ScoredTasks(Params):
+    """What is needed of the section `evaluate:`; its own stages check the whole of it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    tasks: list[str]
+
+
+class Source(NamedTuple):
+    """A model to export."""
+
+    name: str  # of the folder in models/onnx
+    folder: Path
+    kind: ServedKind
+    task: str | None
+    languages: list[str]
+    normalised: bool
+    max_length: int
+
+
+def find_sources(finetuned: Path, student: Path, tasks: list[str], languages: list[str]) -> list[Source]:
+    """Of each task the model of the first seed (of each language, where they are separate), then the masked LM.
+
+    Args:
+        finetuned: models/finetuned/student.
+        student: models/student.
+        tasks: of `evaluate.tasks`.
+        languages: of params.yaml.
+
+    Raises:
+        UserError: a manifest is missing or damaged, or a task has the masked LM's name.
+    """
+    found = []
+    for task in tasks:
+        if task == MASKED_LM:
+            raise UserError(f"params.yaml: evaluate.tasks: {task} is the folder of the masked LM; rename the task")
+        path, stage = finetuned / task / "manifest.json", f"finetune_student@{task}"
+        check_seal(path.parent, stage)
+        manifest = read_json(path, stage)
+        try:
+            seed = finetuned / task / f"seed-{manifest['seeds'][0]}"
+            about = {"kind": manifest["kind"], "task": task, "normalised": manifest["normalised"],
+                     "max_length": manifest["max_length"]}  # fmt: skip
+            if manifest["languages_mode"] == "joint":
+                found.append(Source(name=task, folder=seed, languages=languages, **about))
+            else:
+                found += [Source(name=f"{task}-{code}", folder=seed / code, languages=[code], **about)
+                          for code in languages]  # fmt: skip
+        except (KeyError, IndexError, TypeError) as error:
+            raise UserError(f"{path}: damaged (no usable {error}); run `dvc repro --force {stage}`") from None
+    positions = read_card(student).max_length
+    return [*found, Source(MASKED_LM, student, "masked_lm", None, languages, False, positions)]
+
+
+def export(source: Source, config: ExportConfig, out: Path) -> None:
+    """Write `out`/fp32 and `out`/int8.
+
+    Args:
+        source: the model.
+        config: section `export:`.
+        out: models/onnx/NAME.
+
+    Raises:
+        UserError: the folder has no model, it does not load, or its tokenizer is not its own.
+    """
+    card = read_card(source.folder)
+    open_tokenizer(source.folder, card)
+    # The eager form of attention has a third fewer nodes and no test for rows without a token.
+    model = load_torch(source.folder, source.kind, attn_implementation="eager")
+    about = {
+        "task": source.task, "kind": source.kind, "labels": card.labels, "languages": source.languages,
+        "normalised": source.normalised, "max_length": source.max_length, "opset": config.opset,
+        "inputs": {"input_ids": ["batch", "tokens"], "attention_mask": ["batch", "tokens"]},
+        "outputs": {"logits": ["batch", *(["tokens"] if source.kind != "text_classification" else []),
+                               len(card.labels) or card.pieces]},
+        "weights_sha256": sha256_file(source.folder / "model.safetensors"),
+    }  # fmt: skip
+    with atomic_folder(out / "fp32") as folder:
+        for name in ("config.json", "model.safetensors", *TOKENIZER):
+            if (source.folder / name).is_file():
+                shutil.copyfile(source.folder / name, folder / name)
+        write_onnx(model, folder / "model.onnx", config.opset)
+        _write_manifest(folder, {**about, "precision": "fp32"})
+    with atomic_folder(out / "int8") as folder:
+        for name in ("config.json", "tokenizer_config.json"):
+            if (source.folder / name).is_file():
+                shutil.copyfile(source.folder / name, folder / name)
+        # White space is two fifths of a tokenizer.json that was written to be read.
+        spec = json.loads((source.folder / "tokenizer.json").read_text(encoding="utf-8"))
+        write_text(folder / "tokenizer.json", json.dumps(spec, ensure_ascii=False, separators=(",", ":")))
+        quantise(out / "fp32/model.onnx", folder / "model.onnx", config.per_channel)
+        _write_manifest(folder, {**about, "precision": "int8", "per_channel": config.per_channel})
+    log.info("export: %s: fp32 %.1f MB, int8 %.1f MB", source.name, *(
+        (out / precision / "model.onnx").stat().st_size / 1e6 for precision in ("fp32", "int8")))  # fmt: skip
+
+
+def _write_manifest(folder: Path, about: dict[str, Any]) -> None:
+    sums = {name: sha256_file(folder / name) for name in ("model.onnx", "tokenizer.json")}
+    write_json(folder / "manifest.json", {**about, "sha256": sums})
+
+
+class _Logits(nn.Module):
+    """Only the two inputs and the one output that a server needs."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+
+
+def write_onnx(model: nn.Module, path: Path, opset: int) -> None:
+    """A model of transformers as one ONNX file; the same weights give the same bytes."""
+    # 0 and 1 would be taken for constants; any other example gives a graph for all sizes.
+    ids = torch.full((2, 5), 3, dtype=torch.int64)
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
+    with _quiet():
+        program = torch.onnx.export(
+            _Logits(model), (ids, torch.ones_like(ids)), dynamo=True, opset_version=opset, verbose=False,
+            input_names=["input_ids", "attention_mask"], output_names=["logits"],
+            dynamic_shapes={"input_ids": axes, "attention_mask": axes},
+        )  # fmt: skip
+    assert program is not None
+    onnx.save(_without_traces(program.model_proto), path)
+
+
+def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Leave out where in which file each node comes from: paths of this machine, and most of a small model's bytes."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    return model
+
+
+def quantise(source: Path, path: Path, per_channel: bool) -> None:
+    """8-bit weights, embeddings included, by onnxruntime's quantiser; activations are scaled as they come.
+
+    The weights span 7 of the 8 bits: a processor without VNNI instructions adds pairs of products in 16 bits, which
+    full 8-bit weights overflow (seen on such a one: logits off by 0.2 of their deviation, now by less than 0.1).
+
+    Args:
+        source: a float32 ONNX file.
+        path: to write.
+        per_channel: a scale for each output column of a layer's matrix instead of one for the matrix.
+    """
+    with _quiet():
+        quantize_dynamic(
+            source, path, op_types_to_quantize=QUANTISED, per_channel=per_channel, reduce_range=True,
+            weight_type=QuantType.QInt8, extra_options={"MatMulConstBOnly": True},
+        )  # fmt: skip
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter tells of each node it simplifies, the quantiser advises a preparation that changes nothing here."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,164 @@
+"""What the export cost: does the exported model say the same, and how large, how fast and how lean is it.
+
+Compared with torch on the task's test rows, all of them; a masked language model on `speed_rows` texts a language.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distil.core.errors import UserError
+from distil.evaluation.metrics import confusion_matrix, weighted_f1
+from distil.serving.onnx_export import ExportConfig, Source
+from distil.serving.predictor import Predictor, Runtime, Words, each_row
+from distil.serving.speed import batches_of, machine, serve, thread_counts, tokens_per_second
+from distil.serving.torch_runtime import TorchRuntime
+from distil.tasks.data import Task, TokenRow
+
+log = logging.getLogger("distil")
+
+SERVED_LINES = 10_000
+
+
+def compare(source: Source, out: Path, task: Task, config: ExportConfig) -> dict[str, Any]:
+    """Sizes of an exported model, and by language how far its answers are from the trained one's.
+
+    Args:
+        source: what was exported.
+        out: models/onnx/NAME.
+        task: its test rows; of a masked language model only their texts.
+        config: section `export:`.
+
+    Returns:
+        An entry of `models` in metrics/export.json (docs/design.md).
+
+    Raises:
+        UserError: a folder or the task is damaged.
+    """
+    whole, small = Predictor(out / "fp32"), Predictor(out / "int8")
+    torch_runtime = TorchRuntime(source.folder, source.kind)
+    languages = {code: _compare_language(source, code, task, config, (torch_runtime, whole, small))
+                 for code in source.languages}  # fmt: skip
+    for code, found in languages.items():
+        log.info("export: %s: %s: %s", source.name, code, found)
+    sizes = {f"{precision}_bytes": (out / precision / "model.onnx").stat().st_size for precision in ("fp32", "int8")}
+    return {
+        **sizes,
+        "int8_folder_bytes": sum(path.stat().st_size for path in (out / "int8").iterdir()),
+        "max_abs_logit_diff_fp32": max(found["max_abs_logit_diff_fp32"] for found in languages.values()),
+        "languages": languages,
+    }
+
+
+def _compare_language(
+    source: Source, code: str, task: Task, config: ExportConfig, models: tuple[Runtime, Predictor, Predictor]
+) -> dict[str, Any]:
+    torch_runtime, whole, small = models
+    if source.kind == "token_classification":
+        tagged = [row for row in task.token_rows(code, "test")]
+        sentences = whole.encode_words([row.tokens for row in tagged])
+        rows = [row for sentence in sentences for row in sentence.rows]
+        places, gold = _tags(sentences, tagged, whole.card.labels)
+    elif source.kind == "text_classification":
+        texts = task.text_rows(code, "test")
+        rows, places = whole.encode([row.text for row in texts]), None
+        gold = np.array([whole.card.labels.index(row.label) for row in texts])
+    else:
+        rows, places, gold = whole.encode(task.texts(code, "test")[: config.speed_rows]), None, None
+    outputs = len(whole.card.labels) or whole.card.pieces
+    largest, best = 0.0, []
+    streams = [each_row(runtime, rows, whole.special.pad, outputs)
+               for runtime in (torch_runtime, whole.runtime, small.runtime)]  # fmt: skip
+    order = []
+    for (row, trained), (_, exported), (_, quantised) in zip(*streams, strict=True):
+        largest = max(largest, float(np.abs(trained - exported).max()))
+        order.append(row)
+        best.append(np.stack([trained.argmax(-1), quantised.argmax(-1)]))
+    chosen: list[Any] = [best[number] for number in np.argsort(order)]
+    if places is not None:
+        flat = np.stack([chosen[row][:, place] for row, place in places], axis=1)
+    else:
+        flat = np.concatenate([each.reshape(2, -1) for each in chosen], axis=1)
+    found = {"rows": len(rows), "max_abs_logit_diff_fp32": round(largest, 8),
+             "same_answer_int8": round(float(np.mean(flat[0] == flat[1])), 6)}  # fmt: skip
+    if gold is None:
+        return found
+    before, after = (float(weighted_f1(confusion_matrix(gold, each, outputs))) for each in flat)
+    return {**found, "weighted_f1": round(before, 6), "weighted_f1_int8": round(after, 6),
+            "weighted_f1_drop_int8": round(before - after, 6)}  # fmt: skip
+
+
+def _tags(
+    sentences: list[Words], tagged: list[TokenRow], labels: list[str]
+) -> tuple[list[tuple[int, int]], np.ndarray]:
+    """(row, token) of each word that has a piece, and its gold tag."""
+    places, gold, first = [], [], 0
+    for sentence, row in zip(sentences, tagged, strict=True):
+        for place, tag in zip(sentence.places, row.tags, strict=True):
+            if place:
+                places.append((first + place[0], place[1]))
+                gold.append(labels.index(tag))
+        first += len(sentence.rows)
+    return places, np.array(gold)
+
+
+def cost(source: Source, out: Path, task: Task, teacher: Path, config: ExportConfig) -> dict[str, Any]:
+    """Speed beside the teacher in torch, and memory and seconds of a process that serves 10,000 texts.
+
+    Args:
+        source: what was exported; a classifier or tagger.
+        out: models/onnx/NAME.
+        task: the texts of its test rows are served.
+        teacher: models/teacher; a new head is put on it, which costs what a trained one does.
+        config: section `export:`.
+    """
+    texts = [text for rows in zip(*(task.texts(code, "test") for code in source.languages), strict=False)
+             for text in rows]  # fmt: skip
+    if not texts:
+        raise UserError(f"{task.folder}: no test rows; run `dvc repro --force tasks@{task.name}`")
+    small = Predictor(out / "int8")
+    batches = batches_of(small.encode(texts[: config.speed_rows]), small.special.pad)
+    rates = {}
+    for threads in thread_counts():
+        models: dict[str, Runtime] = {
+            "teacher_fp32": TorchRuntime(teacher, source.kind),
+            "student_fp32": Predictor(out / "fp32", threads).runtime,
+            "student_int8": Predictor(out / "int8", threads).runtime,
+        }
+        rates[str(threads)] = tokens_per_second(models, batches, threads, config.repetitions)
+        log.info("export: tokens/s, %d threads: %s", threads, rates[str(threads)])
+    ratios = [round(found["student_int8"] / found["teacher_fp32"], 2) for found in rates.values()]
+    served = serve(out / "int8", (texts * -(-SERVED_LINES // len(texts)))[:SERVED_LINES])
+    return {
+        "speedup_vs_teacher_fp32": ratios[0],
+        "speedup_vs_teacher_fp32_all_threads": ratios[-1],
+        "tokens_per_second": rates,
+        "serving_peak_mb": served["serving_mb"],
+        "serving_imports_mb": served["imports_mb"],
+        "serving_seconds": served["seconds"],
+        "serving_lines": served["lines"],
+        "threads": [int(count) for count in rates],
+        "machine": machine(),
+    }
+
+
+def summary(models: dict[str, dict[str, Any]], first: list[str], costs: dict[str, Any]) -> dict[str, Any]:
+    """metrics/export.json: the figures of the first task's model before those of all.
+
+    Args:
+        models: name -> what `compare` gave, in the order of the export.
+        first: names of the first task's models: one, or one for each language.
+        costs: what `cost` gave for the first of them.
+    """
+    shown = models[first[0]]
+    return {
+        "model": first[0],
+        **{name: shown[name] for name in ("fp32_bytes", "int8_bytes", "int8_folder_bytes")},
+        "max_abs_logit_diff_fp32": max(models[name]["max_abs_logit_diff_fp32"] for name in first),
+        "weighted_f1_drop_int8": {code: found["weighted_f1_drop_int8"]
+                                  for name in first for code, found in models[name]["languages"].items()},
+        **costs,
+        "models": models,
+    }  # fmt: skip

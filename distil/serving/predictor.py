@@ -1,0 +1,273 @@
+"""A trained student at work: texts in, labels, tags or pieces out, by ONNX Runtime.
+
+A folder with model.onnx needs numpy, tokenizers and onnxruntime, which start in half a second; torch is imported only
+for a folder that has nothing but model.safetensors. Legend: B rows, T tokens, C labels or pieces.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import onnxruntime
+from tokenizers import Encoding
+
+from distil.compute.length_batching import BATCH_TOKENS, by_length
+from distil.core.errors import UserError
+from distil.modeling.tokenizer import SpecialIds, special_ids
+from distil.serving.model_info import Card, check_sha256, open_tokenizer, read_card
+from distil.text.normalisation import normalise
+
+BATCH_LOGITS = 2**23  # 32 MiB: a masked language model gives a number for each piece at each token
+TOP_PIECES = 5
+# The fused kernel takes nine times as long as the addition and the normalisation it replaces (docs/log.md).
+SLOW_FUSIONS = ["SkipLayerNormFusion"]
+
+
+class Batch(NamedTuple):
+    """Padded rows."""
+
+    input_ids: np.ndarray  # (B, T) int64
+    attention_mask: np.ndarray  # (B, T) int64, 1 for a token
+
+
+class Runtime(Protocol):
+    """What computes logits."""
+
+    workers: int  # batches that are computed side by side
+
+    def logits(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        """From (B, T) int64 ids and mask (1 for a token): (B, C) of a text classifier, else (B, T, C), float32."""
+
+
+class OnnxRuntime:
+    """model.onnx on the CPU."""
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        """Open `path` for `threads` batches at a time, 0 for one a core; each is computed by one thread.
+
+        Threads that share a batch wait for each other in every operator of so small a model: 10,000 tweets take two
+        cores 11 s so, and 9 s with a batch each.
+
+        Raises:
+            UserError: ONNX Runtime does not read it.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        # Shapes differ from batch to batch: an arena and memory patterns would keep room for each.
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOW_FUSIONS
+            )
+        except Exception as error:  # onnxruntime raises a dozen classes with no common base but this
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{path}: damaged ({reason}); export or download the folder again") from None
+        self.workers = threads or os.cpu_count() or 1
+        names = {node.name for node in self._session.get_inputs()}
+        if names != {"input_ids", "attention_mask"}:
+            raise UserError(
+                f"{path}: expected the inputs input_ids and attention_mask, found {', '.join(sorted(names))}; export "
+                "it with `dvc repro export`"
+            )
+
+    def logits(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        """As `Runtime.logits`."""
+        return self._session.run(["logits"], {"input_ids": input_ids, "attention_mask": attention_mask})[0]
+
+
+def open_runtime(folder: Path, card: Card, threads: int = 0) -> Runtime:
+    """model.onnx, where the folder has one, else model.safetensors through torch.
+
+    Raises:
+        UserError: damaged, or not the file that the manifest was written for.
+    """
+    path = folder / "model.onnx"
+    if not path.is_file():
+        from distil.serving.torch_runtime import TorchRuntime
+
+        return TorchRuntime(folder, card.kind, threads)
+    check_sha256(folder, card, "model.onnx")
+    return OnnxRuntime(path, threads)
+
+
+def each_batch(runtime: Runtime, batches: Iterable[Batch]) -> Iterator[np.ndarray]:
+    """The logits of each batch, in order; as many at a time as the runtime has workers."""
+    with ThreadPoolExecutor(runtime.workers) as pool:
+        waiting: deque[Future[np.ndarray]] = deque()
+        for batch in batches:
+            waiting.append(pool.submit(runtime.logits, *batch))
+            if len(waiting) > runtime.workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def plan_batches(rows: Sequence[Sequence[int]], outputs: int) -> Iterator[np.ndarray]:
+    """Numbers of the rows of each batch: like lengths together, so that there is little padding.
+
+    Args:
+        rows: token ids.
+        outputs: C, which bounds what a masked language model gives at once.
+    """
+    lengths = np.array([len(row) for row in rows], np.int64)
+    return by_length(lengths, min(BATCH_TOKENS["cpu"], BATCH_LOGITS // outputs))
+
+
+def pad_rows(rows: Sequence[Sequence[int]], pad_id: int) -> Batch:
+    """Rows of token ids as one batch."""
+    lengths = np.array([len(row) for row in rows], np.int64)
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    ids = np.full(mask.shape, pad_id, np.int64)
+    ids[mask] = np.concatenate([np.asarray(row) for row in rows])
+    return Batch(ids, mask.astype(np.int64))
+
+
+def each_row(
+    runtime: Runtime, rows: Sequence[Sequence[int]], pad_id: int, outputs: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(row, its logits) of token ids, in batches of like length: (C,) of a text classifier, else (T, C)."""
+    plan = list(plan_batches(rows, outputs))
+    padded = (pad_rows([rows[row] for row in batch], pad_id) for batch in plan)
+    for batch, logits in zip(plan, each_batch(runtime, padded), strict=True):
+        for row, found in zip(batch.tolist(), logits, strict=True):
+            yield row, found if found.ndim == 1 else found[: len(rows[row])]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(..., C) probabilities from (..., C) logits."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+class Words(NamedTuple):
+    """A text in tokens for a tagger: rows of ids, and where each word's first piece stands."""
+
+    words: list[str]
+    rows: list[list[int]]
+    places: list[tuple[int, int] | None]  # (row, token) of each word; None where a word has no piece
+
+
+def split_words(words: list[str], encoding: Encoding, special: SpecialIds, max_length: int) -> Words:
+    """Rows of at most `max_length` ids, cut between words; a longer word is cut itself.
+
+    Args:
+        words: what stood between white space.
+        encoding: of these words, `is_pretokenized` and without special pieces.
+        special: ids of <s> and </s>.
+        max_length: tokens with <s> and </s>.
+    """
+    pieces: list[list[int]] = [[] for _ in words]
+    for number, piece in zip(encoding.word_ids, encoding.ids, strict=True):
+        if number is not None:  # a special piece, of which there is none here
+            pieces[number].append(piece)
+    room, rows, places = max_length - 2, [[special.bos]], []
+    for ids in pieces:
+        if len(rows[-1]) > 1 and len(rows[-1]) - 1 + len(ids) > room:
+            rows.append([special.bos])
+        places.append((len(rows) - 1, len(rows[-1])) if ids else None)
+        rows[-1] += ids[:room]
+    return Words(words, [[*row, special.eos] for row in rows], places)
+
+
+class Predictor:
+    """A folder, open: cleaned texts -> what is said of each, in their order."""
+
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        """Open a folder with `threads` threads, 0 for one a core.
+
+        Raises:
+            UserError: see `read_card`, `open_tokenizer` and `open_runtime`.
+        """
+        self.card = read_card(folder)
+        self.tokenizer = open_tokenizer(folder, self.card)
+        self.runtime = open_runtime(folder, self.card, threads)
+        self.special = special_ids(self.tokenizer)
+        self.tokens = 0  # predicted so far, padding not counted
+
+    def __call__(self, texts: list[str]) -> list[dict[str, Any]]:
+        """For each text (from `clean_line`) its result, or {"error": sentence}."""
+        if self.card.normalised:
+            texts = [normalise(text) for text in texts]
+        kinds = {
+            "text_classification": self._classify, "token_classification": self._tag, "masked_lm": self._fill,
+        }  # fmt: skip
+        found: list[dict[str, Any]] = [
+            {"error": "no letter is left once the text is normalised as in training"} for _ in texts
+        ]
+        usable = [number for number, text in enumerate(texts) if text]
+        for number, result in zip(usable, kinds[self.card.kind]([texts[n] for n in usable]), strict=True):
+            found[number] = result
+        return found
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Ids with <s> and </s>, cut at max_length."""
+        last = self.card.max_length - 1
+        encoded = (encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts))
+        return [ids if len(ids) <= last + 1 else [*ids[:last], self.special.eos] for ids in encoded]
+
+    def encode_words(self, sentences: list[list[str]]) -> list[Words]:
+        """As `encode`, for a tagger."""
+        encodings = self.tokenizer.encode_batch(sentences, is_pretokenized=True, add_special_tokens=False)
+        return [split_words(words, encoding, self.special, self.card.max_length)
+                for words, encoding in zip(sentences, encodings, strict=True)]  # fmt: skip
+
+    def rows(self, rows: list[list[int]]) -> Iterator[tuple[int, np.ndarray]]:
+        """As `each_row`."""
+        self.tokens += sum(map(len, rows))
+        outputs = len(self.card.labels) or self.card.pieces
+        return each_row(self.runtime, rows, self.special.pad, outputs)
+
+    def _classify(self, texts: list[str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = [{}] * len(texts)
+        for row, logits in self.rows(self.encode(texts)):
+            scores = dict(zip(self.card.labels, (round(float(score), 6) for score in softmax(logits)), strict=True))
+            found[row] = {"label": self.card.labels[int(logits.argmax())], "scores": scores}
+        return found
+
+    def _tag(self, texts: list[str]) -> list[dict[str, Any]]:
+        sentences = self.encode_words([text.split() for text in texts])
+        return [
+            {"tokens": sentence.words, "tags": [tag for tag, _ in tagged], "scores": [score for _, score in tagged]}
+            for sentence, tagged in zip(sentences, self.tag(sentences), strict=True)
+        ]
+
+    def tag(self, sentences: list[Words]) -> list[list[tuple[str, float]]]:
+        """For each sentence the tag of each word, by its first piece, and its probability; "O" where it has none."""
+        owners = [(number, part) for number, sentence in enumerate(sentences) for part in range(len(sentence.rows))]
+        scores = {
+            owners[row]: softmax(logits)
+            for row, logits in self.rows([row for sentence in sentences for row in sentence.rows])
+        }
+        found = []
+        for number, sentence in enumerate(sentences):
+            tagged = []
+            for place in sentence.places:
+                probs = scores[number, place[0]][place[1]] if place else None
+                tagged.append(("O", 1.0) if probs is None else
+                              (self.card.labels[int(probs.argmax())], round(float(probs.max()), 6)))  # fmt: skip
+            found.append(tagged)
+        return found
+
+    def _fill(self, texts: list[str]) -> list[dict[str, Any]]:
+        rows = self.encode(texts)
+        masked = [number for number, ids in enumerate(rows) if self.special.mask in ids]
+        found: list[dict[str, Any]] = [
+            {"error": f"no <mask> among the first {self.card.max_length} tokens; a masked language model fills those"}
+            for _ in texts
+        ]
+        for row, logits in self.rows([rows[number] for number in masked]):
+            number = masked[row]
+            probs = softmax(logits[np.array(rows[number]) == self.special.mask])
+            found[number] = {"masks": [self._pieces(place) for place in probs]}
+        return found
+
+    def _pieces(self, probs: np.ndarray) -> list[dict[str, Any]]:
+        best = np.argsort(-probs, kind="stable")[:TOP_PIECES]
+        return [{"piece": self.tokenizer.id_to_token(int(number)), "score": round(float(probs[number]), 6)}
+                for number in best]  # fmt: skip

@@ -1,0 +1,1 @@
+"""The student model, its initialisation from the teacher, distillation, and the control without a teacher."""

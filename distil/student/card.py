@@ -1,0 +1,82 @@
+"""The README.md in models/student: what the model is, as far as is known once it is trained, before it is scored.
+
+Written by the stage distil, so an edit here trains the student again; the full card, with scores, is the report's
+(distil/report/model_card.py), which uses the same parts.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from distil.core.language_tags import language_tag
+from distil.core.languages import language
+
+SNIPPET = """from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
+
+path = "models/student"  # or the id under which you published it
+tokenizer = AutoTokenizer.from_pretrained(path)
+model = AutoModelForMaskedLM.from_pretrained(path)
+fill = pipeline("fill-mask", model=model, tokenizer=tokenizer)
+for guess in fill(f"{tokenizer.mask_token} .", top_k=3):
+    print(f"{guess['score']:.3f}  {guess['token_str']}")
+"""
+
+
+def metadata(languages: list[str], teacher: Mapping[str, Any]) -> dict[str, Any]:
+    """What the Hub reads of any student.
+
+    Args:
+        languages: codes.
+        teacher: `source` and `id` of its manifest; a base model is named when it is one on the Hub.
+    """
+    base = {"base_model": teacher["id"]} if teacher["source"] == "hub" else {}
+    return {
+        "language": [language_tag(code) for code in languages],
+        "library_name": "transformers",
+        "pipeline_tag": "fill-mask",
+        "tags": ["knowledge-distillation", "masked-language-modeling", "xlm-roberta"],
+        **base,
+    }
+
+
+def front_matter(meta: Mapping[str, Any]) -> str:
+    """Metadata between lines of `---`, as a card begins."""
+    return f"---\n{yaml.safe_dump(dict(meta), sort_keys=False, allow_unicode=True, width=120)}---\n"
+
+
+def limits(languages: list[str]) -> str:
+    """What it is not made for, in a list."""
+    named = ", ".join(language(code).name for code in languages)
+    return f"""- Made for {named} and measured in no other language. Variants, dialects and spellings
+  that are rare in its text are served worse, and no figure here shows by how much.
+- It learned from its teacher, so it repeats the teacher's stereotypes and errors; a smaller model often loses rare
+  words, names and minority groups first. Nothing was done against that.
+- Nobody has examined it for fairness, toxicity or private data in its text. Do not decide about people with it.
+- It guesses masked pieces. It holds no reliable facts and is not made to generate text.
+"""
+
+
+def short_card(languages: list[str], teacher: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    """The card without scores.
+
+    Args:
+        languages: codes.
+        teacher: models/teacher/manifest.json.
+        summary: metrics/distil/summary.json.
+    """
+    student, of = summary["student"], summary["teacher"]["parameters"]
+    return f"""{front_matter(metadata(languages, teacher))}
+# A student of {teacher["id"]}
+
+{student["parameters"]:,} parameters ({100 * student["parameters"] / of:.1f} % of the teacher's), \
+{student["num_hidden_layers"]} layers of {student["hidden_size"]}, distilled from the teacher's outputs over \
+{summary["tokens"]:,} tokens. It is not scored here: metrics/model_card.md of the repository that trained it is this \
+card with its scores, licence and recipe, and takes its place when the model is published.
+
+```python
+{SNIPPET}```
+
+## Limits and biases
+
+{limits(languages)}"""

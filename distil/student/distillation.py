@@ -1,0 +1,126 @@
+"""From the cache on disk to a student on disk: checks, first weights, training, figures."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distil.cache.format import TeacherCache
+from distil.compute.distributed import ALONE, Ranks
+from distil.core.errors import UserError
+from distil.core.files import check_seal, read_json, sha256_file
+from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
+from distil.modeling.xlm_roberta import load_masked_lm
+from distil.student.initialisation import Text, start_from_teacher
+from distil.student.model import StudentConfig, build_student, describe, save_student
+from distil.tokenization.shards import Prepared, masked_input
+from distil.training.objective import LayerPair, LossConfig, Objective
+from distil.training.trainer import Outcome, TrainConfig, train
+
+SAMPLE_TOKENS = 1000  # of each language, on which first weights are fitted
+
+
+def open_caches(languages: list[str], prepared: Path, cached: Path) -> list[TeacherCache]:
+    """The cache of each language, matched with its text, every file compared with its checksum."""
+    caches = [TeacherCache(cached / language, Prepared(prepared / language)) for language in languages]
+    for cache in caches:
+        cache.verify()
+    return caches
+
+
+def sample_text(caches: list[TeacherCache], teacher_ids: Tensor) -> Text:
+    """Masked sequences of every language, spread over the lengths of its first training file.
+
+    Args:
+        caches: one of each language.
+        teacher_ids: (V,) the teacher's id of each piece of the student.
+    """
+    parts = []
+    for cache in caches:
+        shard = cache.prepared.open(cache.prepared.shards("train")[0])
+        count = max(1, min(len(shard.lengths), round(SAMPLE_TOKENS / float(shard.lengths.mean()))))
+        chosen = np.linspace(0, len(shard.lengths) - 1, count).astype(np.int64)
+        pad_id = cache.prepared.manifest["pad_id"]
+        parts.append(masked_input(shard, chosen, np.zeros(count, np.int64), pad_id))
+    lengths = torch.from_numpy(np.concatenate([part.lengths for part in parts]))
+    mask = torch.arange(int(lengths.max())) < lengths[:, None]
+    ids = torch.full(mask.shape, pad_id)
+    rows = [row[:length] for part in parts for row, length in zip(part.input_ids, part.lengths, strict=True)]
+    ids[mask] = torch.from_numpy(np.concatenate(rows))
+    return Text(teacher_ids[ids], mask)
+
+
+def distil_student(
+    caches: list[TeacherCache],
+    languages: list[str],
+    student: StudentConfig,
+    loss: LossConfig,
+    layer_map: list[LayerPair],
+    config: TrainConfig,
+    teacher: Path,
+    tokenizer: Path,
+    out: Path,
+    metrics: Path,
+    scratch: Path,
+    live: Callable[[int, dict[str, float]], None],
+    ranks: Ranks = ALONE,
+) -> tuple[dict[str, Any], Outcome]:
+    """Train a student and write it to `out`, a Hugging Face folder with its tokenizer; of several processes one writes.
+
+    Returns:
+        The summary (docs/design.md, metrics/distil/summary.json, without its key) and what the training came to.
+
+    Raises:
+        UserError: the tokenizer is not the one that the cache was made with, or see `train`.
+    """
+    fast = load_tokenizer(tokenizer)
+    special, pieces = special_ids(fast), fast.get_vocab_size()
+    expected, found = caches[0].manifest["tokenizer_sha256"], sha256_file(tokenizer / "tokenizer.json")
+    if expected != found:
+        raise UserError(
+            f"{tokenizer}/tokenizer.json: sha256: the teacher cache was made with {expected[:12]}, found "
+            f"{found[:12]}; run "
+            "`dvc repro cache_teacher`"
+        )
+    check_seal(teacher, "teacher", "manifest.json")
+    manifest = read_json(teacher / "manifest.json", "teacher")
+    for field in ("id", "revision", "weights_sha256"):
+        if caches[0].manifest["teacher"][field] != manifest[field]:
+            raise UserError(
+                f"{caches[0].folder}/manifest.json: teacher.{field}: expected {manifest[field]} (models/teacher), "
+                f"found {caches[0].manifest['teacher'][field]}; run `dvc repro cache_teacher`"
+            )
+    torch.manual_seed(config.seed)
+    positions = caches[0].manifest["teacher"]["max_position_embeddings"]
+    model = build_student(student, special, pieces, positions)
+    if student.init == "teacher":
+        source = load_masked_lm(teacher, "teacher")
+        pieces_kept = torch.tensor(teacher_ids(tokenizer), dtype=torch.int64)
+        text = sample_text(caches, pieces_kept) if student.init_layers else None
+        start_from_teacher(model, source, pieces_kept, student.init_layers, text)
+        del source
+    objective = Objective(model, caches[0], loss, layer_map)
+    outcome = train(model, objective, caches, languages, config, metrics, scratch, live, "distil", ranks)
+    if ranks.is_main:
+        save_student(model, tokenizer, out)
+    splits = [split for cache in caches for split in cache.manifest["splits"].values()]
+    size, tokens = sum(split["bytes"] for split in splits), sum(split["tokens"] for split in splits)
+    form = caches[0].logit_format("train")
+    summary = {
+        "steps": outcome.steps,
+        "epochs": config.epochs,
+        "tokens": outcome.tokens,
+        "best_step": outcome.best_step,
+        "stopped_early": outcome.stopped_early,
+        "student": describe(model),
+        "teacher": {name: manifest[name] for name in ("id", "revision", "synthetic", "parameters",
+                                                      "embedding_parameters", "num_hidden_layers", "hidden_size",
+                                                      "num_attention_heads", "vocabulary")},
+        "cache": {"logits": form.form, "entries": form.entries, "bytes": size, "tokens": tokens,
+                  "bytes_per_token": round(size / tokens, 1), "positions": sum(split["positions"] for split in splits)},
+        "heldout": outcome.heldout,
+    }  # fmt: skip
+    return summary, outcome

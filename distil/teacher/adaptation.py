@@ -1,0 +1,116 @@
+"""Continued masked-LM training of a teacher on the languages' own text, before it is cached.
+
+The recipe that made AfroXLMR out of XLM-R: language-adaptive fine-tuning on several languages at once (Alabi et al.
+2022, arXiv 2204.06487).
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from transformers import XLMRobertaForMaskedLM
+
+from distil.compute.precision import Precision
+from distil.core.errors import UserError
+from distil.core.params import Params
+from distil.modeling.tokenizer import load_tokenizer, special_ids
+from distil.teacher.masked_lm import Schedule, Sequences, encode, measure_masked_lm, train_masked_lm
+from distil.tokenization.holdout import is_held_out
+
+log = logging.getLogger("distil")
+
+MOST_HELDOUT = 300  # lines of each language that are measured, spread over those held out
+
+
+class AdaptConfig(Params):
+    """Section `teacher.adapt:` of params.yaml."""
+
+    steps: int = Field(ge=0)
+    text: str = Field(min_length=1)
+    batch_tokens: int = Field(ge=256)
+    max_length: int = Field(ge=8, le=512)
+    learning_rate: float = Field(gt=0, lt=1)
+    warmup_fraction: float = Field(ge=0, lt=1)
+    mask_rate: float = Field(gt=0, le=0.5)
+    sampling_temperature: float = Field(gt=0)
+    heldout_fraction: float = Field(gt=0, le=0.5)
+    checkpoint_every: int = Field(ge=1)
+    precision: Precision
+
+
+def adapt(
+    model: XLMRobertaForMaskedLM, tokenizer: Path, languages: list[str], config: AdaptConfig, seed: int, scratch: Path
+) -> dict[str, Any]:
+    """Train `model` in place; returns what the manifest of models/teacher says of it (docs/design.md).
+
+    Args:
+        model: the teacher.
+        tokenizer: a folder with its tokenizer.json.
+        languages: codes; `config.text` holds LANG.txt of each.
+        config: text and optimisation; its steps are 1 or more.
+        seed: decides batches, masks and dropout.
+        scratch: folder of the checkpoint, for this very training only.
+
+    Raises:
+        UserError: a text is missing or too short to hold anything out, or longer sequences than the teacher can read.
+    """
+    room = model.config.max_position_embeddings - 2
+    if config.max_length > room:
+        raise UserError(
+            f"params.yaml: teacher.adapt.max_length: expected at most {room}, what this teacher can read, found "
+            f"{config.max_length}"
+        )
+    fast = load_tokenizer(tokenizer, "teacher")
+    special = special_ids(fast)
+    train: dict[str, Sequences] = {}
+    heldout: dict[str, Sequences] = {}
+    for language in languages:
+        path = Path(config.text) / f"{language}.txt"
+        if not path.is_file():
+            raise UserError(
+                f"{path}: no such file; to adapt a teacher, set teacher.adapt.text of params.yaml to data/raw and run "
+                "`dvc repro corpus`, or set teacher.adapt.steps to 0"
+            )
+        lines = path.read_text(encoding="utf-8").split("\n")
+        apart = [is_held_out(line, config.heldout_fraction) for line in lines]
+        kept = [line for line, out in zip(lines, apart, strict=True) if not out]
+        away = [line for line, out in zip(lines, apart, strict=True) if out]
+        step = max(1, -(-len(away) // MOST_HELDOUT))
+        train[language] = encode(kept, fast, special, config.max_length)
+        heldout[language] = encode(away[::step], fast, special, config.max_length)
+        if not len(train[language].ids) or not len(heldout[language].ids):
+            raise UserError(
+                f"{path}: {language}: expected text to train on and to hold out, found {len(kept)} and {len(away)} "
+                "lines; give more text, or change teacher.adapt.heldout_fraction"
+            )
+
+    def measure() -> dict[str, tuple[float, int]]:
+        return {
+            language: measure_masked_lm(model, text, special, config.batch_tokens, config.mask_rate, seed)
+            for language, text in heldout.items()
+        }
+
+    before = measure()
+    schedule = Schedule(config.steps, config.batch_tokens, config.learning_rate, config.warmup_fraction,
+                        config.mask_rate, config.sampling_temperature, config.precision)  # fmt: skip
+    tokens = train_masked_lm(
+        model, train, special, schedule, seed, "adapt the teacher", scratch, config.checkpoint_every
+    )
+    after = measure()
+    for language in languages:
+        log.info("teacher: %s: held-out masked-LM loss %.3f -> %.3f nats", language, before[language][0],
+                 after[language][0])  # fmt: skip
+    return {
+        "steps": config.steps,
+        "tokens": tokens,
+        "languages": {
+            language: {
+                "train_sequences": len(train[language].offsets) - 1,
+                "heldout_positions": before[language][1],
+                "masked_lm_before": round(before[language][0], 6),
+                "masked_lm_after": round(after[language][0], 6),
+            }
+            for language in languages
+        },
+    }

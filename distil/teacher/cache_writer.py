@@ -1,0 +1,185 @@
+"""Run the frozen teacher over prepared text and write what it says (data/teacher), a shard at a time.
+
+A finished shard is kept in scratch under a name made from everything that decides its content, so a killed stage, a
+new language or more text computes only what is missing.
+"""
+
+import logging
+import os
+import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from distil.cache.bit_packing import row_bytes
+from distil.cache.format import DECODER, FORMAT_VERSION, PROB_BITS, PROJECTIONS, LogitFormat
+from distil.compute.distributed import Ranks, Share
+from distil.core.errors import UserError
+from distil.core.files import read_json, seal, sha256_file, sha256_json, write_arrays, write_json
+from distil.runtime.progress import Progress
+from distil.teacher.outputs import TeacherOutputs
+from distil.tokenization.shards import Prepared
+
+log = logging.getLogger("distil")
+
+MAX_SHARD_BYTES = 256_000_000
+
+
+def cache_language(
+    prepared: Prepared,
+    outputs: TeacherOutputs,
+    identity: dict[str, Any],
+    out: Path,
+    scratch: Path,
+    progress: Progress,
+    share: Share | None = None,
+) -> dict[str, Any]:
+    """Write the cache of one language to `out`; shards found finished in `scratch` are taken from there.
+
+    Args:
+        prepared: the language's text.
+        outputs: the teacher.
+        identity: what else decides the content (teacher, tokenizer); goes into the manifest.
+        out: the language's folder.
+        scratch: where finished shards are kept.
+        progress: counts tokens.
+        share: which shards this process takes, None for all; with less than all, `out` is not whole, but `scratch` is
+            once every process has taken its own.
+
+    Returns:
+        The manifest, of the shards taken.
+    """
+    config = outputs.config
+    manifest: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        **{field: prepared.manifest[field] for field in ("language", "tokenizer_sha256", "pieces", "max_length",
+                                                         "mask_rate")},
+        **identity,
+        "seed": outputs.seed,
+        "batch_tokens": config.batch_tokens,
+        "precision": config.precision,
+        "attention": {"layers": outputs.layers, "form": config.attention, "rows": config.attention_rows,
+                      "maps_per_layer": outputs.maps_per_layer},
+        "splits": {},
+    }  # fmt: skip
+    out.mkdir(parents=True)
+    projections = outputs.projections()
+    if projections:
+        manifest["attention"]["projections_sha256"] = write_arrays(out / PROJECTIONS, projections)
+    decoder = outputs.decoder()
+    if decoder:
+        # One for all languages; a later language writes the same bytes again.
+        manifest["decoder_sha256"] = write_arrays(out.parent / DECODER, decoder)
+    with ThreadPoolExecutor(1) as writer:
+        for split in prepared.manifest["splits"]:
+            form = outputs.logit_format(split)
+            key = {**{name: value for name, value in manifest.items() if name not in ("splits", "language")},
+                   "logits": form._asdict(), "torch": torch.__version__, "device": outputs.device.type}  # fmt: skip
+            entries = prepared.shards(split)
+            files: list[Future[dict[str, Any]]] = []
+            for entry in entries:
+                _check_size(entry, prepared, outputs, form, split)
+                if share and not share.takes_next():
+                    continue
+                finished = scratch / f"{sha256_json({**key, 'prepared_sha256': entry['sha256']})[:32]}.safetensors"
+                arrays = None
+                if not _is_finished(finished):
+                    arrays = outputs.shard(prepared.open(entry), form, prepared.manifest["pad_id"], progress.add)
+                else:
+                    progress.skip(entry["tokens"] * prepared.manifest["splits"][split]["mask_variants"])
+                if files:
+                    files[-1].result()  # at most one shard waits to be written
+                files.append(writer.submit(_write, entry, arrays, finished, out / entry["file"]))
+            shards = [file.result() for file in files]
+            tokens = prepared.manifest["splits"][split]["tokens"]
+            size = sum(shard["bytes"] for shard in shards)
+            manifest["splits"][split] = {
+                "logits": form._asdict(),
+                "shards": shards,
+                "tokens": tokens,
+                "positions": sum(shard["positions"] for shard in shards),
+                "bytes": size,
+                "bytes_per_token": round(size / tokens, 1),
+            }
+    write_json(out / "manifest.json", manifest)
+    seal(out, "manifest.json")  # which names every shard by checksum
+    return manifest
+
+
+def fill(
+    texts: list[Prepared], outputs: TeacherOutputs, identity: dict[str, Any], scratch: Path, progress: Progress,
+    ranks: Ranks,
+) -> None:  # fmt: skip
+    """Each process computes its share of the shards of `texts`; afterwards all of them lie finished in `scratch`."""
+    share = Share(ranks)
+    with tempfile.TemporaryDirectory(dir=scratch) as unused:
+        for number, text in enumerate(texts):
+            cache_language(text, outputs, identity, Path(unused) / str(number), scratch, progress, share)
+    ranks.wait()
+
+
+def _write(entry: dict[str, Any], arrays: dict[str, np.ndarray] | None, finished: Path, target: Path) -> dict[str, Any]:
+    """Write a shard to scratch if it is new, give it its place, and return its line of the manifest."""
+    if arrays is not None:
+        write_json(finished.with_suffix(".json"), {"sha256": write_arrays(finished, arrays)})
+    _place(finished, target)
+    return {"file": entry["file"], "prepared_sha256": entry["sha256"], "positions": entry["positions"],
+            "bytes": target.stat().st_size,
+            "sha256": read_json(finished.with_suffix(".json"), "cache_teacher")["sha256"]}  # fmt: skip
+
+
+def _is_finished(path: Path) -> bool:
+    """Whether a shard in scratch is there as it was written; a damaged one is computed again."""
+    note = path.with_suffix(".json")
+    if not (path.is_file() and note.is_file()):
+        return False
+    if read_json(note, "cache_teacher")["sha256"] == sha256_file(path):
+        return True
+    log.warning("%s: damaged in scratch; computing it again", path)
+    path.unlink()  # a hard link: the damaged bytes must not be written through
+    return False
+
+
+def _place(source: Path, target: Path) -> None:
+    """A hard link, or a copy where the file system has none: no second copy until DVC files the out as its own."""
+    try:
+        os.link(source, target)
+    except OSError:
+        target.write_bytes(source.read_bytes())
+
+
+def prune(scratch: Path, wanted: set[str]) -> None:
+    """Remove shards from scratch that no manifest of this run names by checksum."""
+    for note in scratch.glob("*.json"):
+        if read_json(note, "cache_teacher")["sha256"] not in wanted:
+            note.with_suffix(".safetensors").unlink(missing_ok=True)
+            note.unlink()
+
+
+def _check_size(
+    entry: dict[str, Any], prepared: Prepared, outputs: TeacherOutputs, form: LogitFormat, split: str
+) -> None:
+    """A shard stays under 256 MB, so that it can be copied, hashed and computed again in one piece."""
+    variants, longest = prepared.manifest["splits"][split]["mask_variants"], prepared.manifest["max_length"]
+    layers = len(outputs.layers)
+    row = (
+        layers * (2 + outputs.model.config.hidden_size) if outputs.config.attention == "inputs" else
+        layers * outputs.maps_per_layer * (2 + longest)
+    )  # fmt: skip
+    attention = entry["tokens"] * variants * outputs.config.attention_rows * (2 + row) * bool(layers)
+    logits = entry["positions"] * (
+        2 * form.pieces if form.form == "full" else
+        2 + outputs.model.config.hidden_size if form.form == "hidden" else
+        2 + row_bytes(form.entries, form.id_bits) + row_bytes(form.entries, PROB_BITS)
+    )  # fmt: skip
+    size = attention + logits
+    if size > MAX_SHARD_BYTES:
+        room = int(entry["tokens"] * MAX_SHARD_BYTES / size)
+        raise UserError(
+            f"params.yaml: tokenize.shard_tokens: with these cache_teacher settings a shard of {entry['tokens']:,} "
+            f"tokens needs up to {size / 1e6:,.0f} MB, at most {MAX_SHARD_BYTES / 1e6:,.0f} are allowed; set it to "
+            f"{room:,} or less"
+        )

@@ -1,0 +1,251 @@
+"""Masked-LM training of a whole XLM-R model on text in memory: the sample's teacher, and a teacher adapted to its text.
+
+Masks are drawn anew at every step. Everything that a step draws follows from the seed and the step's number, so that a
+run continued from a checkpoint is the run that was not killed.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import count, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import XLMRobertaForMaskedLM
+
+from distil.compute.checkpoint import load_checkpoint, save_checkpoint
+from distil.compute.length_batching import BATCH_TOKENS, by_length
+from distil.compute.precision import Precision, autocast
+from distil.compute.prefetch import ahead
+from distil.core.errors import UserError
+from distil.modeling.tokenizer import SpecialIds
+from distil.modeling.xlm_roberta import MaskedHead
+from distil.runtime.progress import Progress
+from distil.tokenization.masking import draw_masks
+
+LINES_AT_ONCE = 2000
+POOL = 16  # steps whose sequences are drawn together: of one, a quarter to a half is padding
+NO_DECAY = ("bias", "LayerNorm", "layer_norm")
+
+
+class Sequences(NamedTuple):
+    """Texts of one language as ids, one after another; N sequences, each from <s> to </s>."""
+
+    ids: np.ndarray  # (tokens,) int32
+    offsets: np.ndarray  # (N + 1,) int64, where each begins
+
+    def take(self, numbers: Iterable[int]) -> list[np.ndarray]:
+        """The ids of some sequences."""
+        return [self.ids[self.offsets[number] : self.offsets[number + 1]] for number in numbers]
+
+
+class Schedule(NamedTuple):
+    """How a model is trained."""
+
+    steps: int
+    batch_tokens: int  # in a step, about
+    learning_rate: float  # peak, after the warm-up; then linear to zero
+    warmup_fraction: float  # of the steps
+    mask_rate: float
+    sampling_temperature: float  # languages are drawn in proportion to tokens ** (1 / this)
+    precision: Precision = "float32"
+
+
+def encode(lines: Sequence[str], tokenizer: Tokenizer, special: SpecialIds, max_length: int) -> Sequences:
+    """Lines as sequences of at most `max_length` tokens; the rest of a longer line is left out, an empty one too."""
+    parts, lengths = [np.zeros(0, np.int32)], [0]
+    for start in range(0, len(lines), LINES_AT_ONCE):
+        batch = list(lines[start : start + LINES_AT_ONCE])
+        for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+            if encoding.ids:
+                ids = np.array([special.bos, *encoding.ids[: max_length - 2], special.eos], np.int32)
+                parts.append(ids)
+                lengths.append(len(ids))
+    return Sequences(np.concatenate(parts), np.cumsum(lengths))
+
+
+class MaskedBatch(NamedTuple):
+    """Some sequences, masked."""
+
+    input_ids: torch.Tensor  # (B, T) int64
+    mask: torch.Tensor  # (B, T) bool, true at tokens
+    row: torch.Tensor  # (P,) int64
+    column: torch.Tensor  # (P,) int64
+    gold: torch.Tensor  # (P,) int64
+
+
+def mask_batch(
+    chosen: list[np.ndarray], rate: float, special: SpecialIds, pieces: int, rng: np.random.Generator
+) -> MaskedBatch:
+    """Pad sequences and mask them (masking.draw_masks)."""
+    lengths = np.array([len(ids) for ids in chosen])
+    flat = np.concatenate(chosen).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    masks = draw_masks(flat, offsets, rate, 1, special.mask, _ordinary_ids(pieces, special), rng)
+    row = np.repeat(np.arange(len(chosen)), np.diff(masks.offsets[0]))
+    column = masks.positions.astype(np.int64)
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    input_ids = np.full(mask.shape, special.pad)
+    input_ids[mask] = flat
+    gold = input_ids[row, column]
+    input_ids[row, column] = masks.inputs
+    return MaskedBatch(*(torch.from_numpy(array) for array in (input_ids, mask, row, column, gold)))
+
+
+@cache
+def _ordinary_ids(pieces: int, special: SpecialIds) -> np.ndarray:
+    """The ids that may stand in a masked place; to find them takes longer than to mask a batch."""
+    return np.setdiff1d(np.arange(pieces), np.array(special))
+
+
+def train_masked_lm(
+    model: XLMRobertaForMaskedLM,
+    texts: Mapping[str, Sequences],
+    special: SpecialIds,
+    schedule: Schedule,
+    seed: int,
+    title: str,
+    scratch: Path | None = None,
+    checkpoint_every: int = 0,
+) -> int:
+    """Train `model` in place; returns the tokens read.
+
+    Args:
+        model: with its first weights.
+        texts: training text by language.
+        special: ids of the special pieces.
+        schedule: optimisation.
+        seed: decides batches, masks and dropout.
+        title: names the work in messages.
+        scratch: folder of the checkpoint, for this very training only; None keeps none.
+        checkpoint_every: steps between two checkpoints.
+
+    Raises:
+        UserError: the loss or the gradient is not finite; names the step and the languages.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device)  # type: ignore[arg-type]  # transformers hides the signature
+    model.train()
+    torch.manual_seed(seed)
+    head, optimizer = MaskedHead(model), _optimizer(model, schedule.learning_rate)
+    state: dict[str, Any] = {"step": 0, "tokens": 0}
+    checkpoint = scratch / "checkpoint.safetensors" if scratch else None
+    if checkpoint:
+        state = load_checkpoint(checkpoint, {"model": model}, optimizer) or state
+    draws = Draws(list(texts.values()), schedule, BATCH_TOKENS[device.type]).steps(seed, state["step"])
+
+    def masked(step: int) -> list[MaskedBatch]:
+        rng, chosen = np.random.default_rng([seed, step]), next(draws)
+        return [mask_batch(rows, schedule.mask_rate, special, model.config.vocab_size, rng) for rows in chosen]
+
+    with Progress(title, schedule.steps, "steps") as progress:
+        progress.skip(state["step"])
+        for step, parts, _ in ahead(range(state["step"], schedule.steps), masked):
+            for group in optimizer.param_groups:
+                group["lr"] = schedule.learning_rate * _share(step, schedule)
+            optimizer.zero_grad(set_to_none=True)
+            value, positions = 0.0, sum(len(part.gold) for part in parts)
+            for part in parts:
+                loss = _losses(model, head, part, device, schedule.precision).sum() / positions
+                loss.backward()
+                value += float(loss.detach())
+            norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            if not (np.isfinite(value) and bool(torch.isfinite(norm))):
+                raise UserError(
+                    f"{title}: step {step + 1}: the loss is {value}, its gradient's norm {float(norm)}, on "
+                    f"{sum(len(part.mask) for part in parts)} sequences of {', '.join(texts)}; the last checkpoint is "
+                    "kept; try a lower learning rate in teacher: of params.yaml"
+                )
+            optimizer.step()
+            state = {"step": step + 1, "tokens": state["tokens"] + sum(int(part.mask.sum()) for part in parts)}
+            progress.add(1, f"loss {value:.3f}")
+            if checkpoint and state["step"] % checkpoint_every == 0 and state["step"] < schedule.steps:
+                save_checkpoint(checkpoint, {"model": model}, optimizer, state)
+    model.cpu().eval()
+    return state["tokens"]
+
+
+@torch.no_grad()
+def measure_masked_lm(
+    model: XLMRobertaForMaskedLM, text: Sequences, special: SpecialIds, batch_tokens: int, rate: float, seed: int
+) -> tuple[float, int]:
+    """Mean cross-entropy at masked positions in nats, and their number; the same masks for the same arguments."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device).eval()  # type: ignore[arg-type]
+    head, rng, total, positions = MaskedHead(model), np.random.default_rng(seed), 0.0, 0
+    for rows in by_length(np.diff(text.offsets), batch_tokens):
+        batch = mask_batch(text.take(rows), rate, special, model.config.vocab_size, rng)
+        losses = _losses(model, head, batch, device, "float32")
+        total += float(losses.double().sum())
+        positions += len(losses)
+    model.cpu()
+    return total / positions, positions
+
+
+class Draws:
+    """Draws the sequences of each step: a language by its share of the tokens, then any of its sequences.
+
+    Those of POOL steps are drawn at once and cut into parts of like length, which come in a random order.
+    """
+
+    def __init__(self, texts: list[Sequences], schedule: Schedule, at_once: int) -> None:
+        """`at_once`: padded tokens of a part, about; a step is one part or, of more tokens, several."""
+        tokens = np.array([len(text.ids) for text in texts], np.float64)
+        weights = tokens ** (1.0 / schedule.sampling_temperature)
+        lengths = tokens / np.array([len(text.offsets) - 1 for text in texts])
+        # `weights` are shares of tokens; a language of short sequences needs more of them.
+        self._shares = weights / lengths / (weights / lengths).sum()
+        self._rows = max(1, int(POOL * schedule.batch_tokens / float(self._shares @ lengths)))
+        self._parts = max(1, round(schedule.batch_tokens / at_once))  # of a step
+        self._room = schedule.batch_tokens // self._parts
+        self._texts = texts
+
+    def steps(self, seed: int, first: int) -> Iterator[list[list[np.ndarray]]]:
+        """The parts of step `first` and, without an end, of those after it; each the ids of its sequences."""
+        parts = islice(self._stream(seed), first * self._parts, None)
+        while True:
+            yield [
+                [self._texts[text].take([number])[0] for text, number in rows] for rows in islice(parts, self._parts)
+            ]
+
+    def _stream(self, seed: int) -> Iterator[np.ndarray]:
+        """Parts as (rows, 2) numbers of text and sequence."""
+        for pool in count():
+            rng = np.random.default_rng([seed, pool, POOL])
+            counts = rng.multinomial(self._rows, self._shares)
+            numbers = [rng.integers(0, len(text.offsets) - 1, rows)
+                       for text, rows in zip(self._texts, counts, strict=True)]  # fmt: skip
+            lengths = [np.diff(text.offsets)[chosen] for text, chosen in zip(self._texts, numbers, strict=True)]
+            rows = np.stack([np.repeat(np.arange(len(counts)), counts), np.concatenate(numbers)], axis=1)
+            parts = list(by_length(np.concatenate(lengths), self._room))
+            for place in rng.permutation(len(parts)):
+                yield rows[parts[place]]
+
+
+def _losses(
+    model: XLMRobertaForMaskedLM, head: MaskedHead, batch: MaskedBatch, device: torch.device, precision: Precision
+) -> torch.Tensor:
+    """(P,) nats, float32."""
+    input_ids, mask, row, column, gold = (tensor.to(device) for tensor in batch)
+    with autocast(device, precision):
+        hidden = model.roberta(input_ids, attention_mask=mask).last_hidden_state
+        logits = head.logits(hidden[row, column])
+    return nn.functional.cross_entropy(logits.float(), gold, reduction="none")
+
+
+def _optimizer(model: XLMRobertaForMaskedLM, learning_rate: float) -> torch.optim.Optimizer:
+    named = list(model.named_parameters())
+    plain = [parameter for name, parameter in named if any(part in name for part in NO_DECAY)]
+    decayed = [parameter for name, parameter in named if not any(part in name for part in NO_DECAY)]
+    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+
+
+def _share(step: int, schedule: Schedule) -> float:
+    """Of the peak: a linear rise, then linear to zero, never zero."""
+    warm = schedule.warmup_fraction * schedule.steps
+    rise = (step + 1) / warm if warm else 1.0
+    return min(rise, (schedule.steps - step) / (schedule.steps - warm), 1.0)

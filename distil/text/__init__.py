@@ -1,0 +1,1 @@
+"""Pure functions on one text: cleaning, normalisation, overlap between texts, words."""

@@ -1,0 +1,1 @@
+"""The objective, the data loader, the training loop, validation and training curves."""

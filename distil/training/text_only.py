@@ -1,0 +1,35 @@
+"""Prepared text without teacher outputs, in the place of a cache: for a training that knows the true pieces only."""
+
+import numpy as np
+
+from distil.cache.format import AttentionBatch
+from distil.tokenization.shards import Prepared, Shard
+
+
+class TextOnly:
+    """The text of one language, open for reading; stands where a `cache.TeacherCache` could."""
+
+    attention_form = "none"
+
+    def __init__(self, prepared: Prepared) -> None:
+        """`prepared`: the language's text."""
+        self.prepared = prepared
+        self.layers: list[int] = []
+
+    def open(self, split: str, number: int) -> tuple[Shard, "NoTargets"]:
+        """Shard `number` of a split."""
+        return self.prepared.open(self.prepared.shards(split)[number]), NoTargets()
+
+
+class NoTargets:
+    """Stands where a `cache.CachedShard` could: nothing is kept of any position."""
+
+    def logits(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """No entries at masked positions (P,): ids (P, 0), log-probabilities (P, 0), log_scales (P,) of 0."""
+        nothing = np.zeros((len(rows), 0), np.float32)
+        return nothing.astype(np.int64), nothing, np.zeros(len(rows), np.float32)
+
+    def attention(self, sequences: np.ndarray, variants: np.ndarray) -> AttentionBatch:
+        """No rows: there are no layers."""
+        nothing = np.zeros(0, np.int64)
+        return AttentionBatch(nothing, nothing, nothing, np.zeros((0, 0, 0), np.float32))
