@@ -13,6 +13,7 @@ BOUNDS = (2, 12, 0.6)
 CHARACTERS = (
     st.characters()
     | st.sampled_from("a b \u200d\u200c\u200b\u0301\u0323\ufe0f\U0001f937\u2000\x85\ufeff\r\t12.,#@/:w\xdf\u0130\uac01")
+    | st.sampled_from("&\\n;\u02bc\uff21\u0345")
     | st.sampled_from("\u1eb9\u1ecd\u0181\u0253\u1228\u12a0\u135f\u0915\u094d\u093f\u0628\u0651\U00020000\U0001f602")
 )
 LINES = st.lists(st.text(CHARACTERS, max_size=16), max_size=6)
@@ -56,7 +57,8 @@ def test_a_block_is_cleaned_as_its_lines_are(texts):
 
 WORDS = st.sampled_from(
     ["a", "ba", "k\u00fa", "\u1eb8", "o'", "da-ni", "dani", "\u0127", "\u062d\u062a\u0649", "12", "\U0001f602", "SU",
-     "bo\u00df", "boss", "#ba", "@su", "https://ba.su", "www.a", "\uac01", "\U00020000", "\u1230\u120b\u121d"]
+     "bo\u00df", "boss", "k\u02bca", "k\ua78ba", "k'a", "\uff42\uff41", "\u0149o", "a\\nba", "ba&#39;k\u00fa",
+     "&ba&amp;su", "&#10;", "#ba", "@su", "https://ba.su", "www.a", "\uac01", "\U00020000", "\u1230\u120b\u121d"]
 )  # fmt: skip
 TEXTS = st.lists(WORDS, min_size=1, max_size=9).map(" ".join)
 

@@ -27,8 +27,8 @@ from distil.corpus.character_tables import (
 )
 from distil.corpus.language_id import is_other
 from distil.corpus.near_duplicates import bands
-from distil.text.cleaning import clean_line, letter_ratio, without_links
-from distil.text.overlap import HeldOut, fold
+from distil.text.cleaning import clean_line, letter_ratio
+from distil.text.overlap import HeldOut, bare, fold
 
 # What a line's own looks say, in the order in which they are asked. KEPT goes on to what other lines say.
 REASONS = ("kept", "not_utf8", "empty", "too_short", "too_long", "letters", "other_language")
@@ -189,8 +189,8 @@ class Sieve:
         found = self._suspects(characters().folded[codes])
         linked = _linked(text, codes, flags)
         if len(linked):
-            bare = "".join(without_links(lines[place]) + "\n" for place in linked)
-            found[linked] = self._suspects(characters().folded[codes_of(bare)])
+            plain = "".join(bare(lines[place]) + "\n" for place in linked)
+            found[linked] = self._suspects(characters().folded[codes_of(plain)])
         return found
 
     def _suspects(self, folded: np.ndarray) -> np.ndarray:
@@ -247,7 +247,7 @@ def _widen(window: np.ndarray, length: int, wanted: int) -> np.ndarray:
 
 
 def _linked(text: str, codes: np.ndarray, flags: np.ndarray) -> np.ndarray:
-    """Places of the lines in which `without_links` may find something."""
+    """Places of the lines that `bare` may change."""
     ends = np.flatnonzero(codes == LF)
     links = [*_places(text, "://"), *_places(text, "www.")]
     return np.union1d(_lines_with(flags & LINK != 0, ends), np.searchsorted(ends, links))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from distil.text.cleaning import NO_LETTER
+from distil.text.overlap import BARE_SIGNS, word_letters
 
 # Code points from here on, CJK of other planes and tags, are judged line by line.
 LIMIT = 0x20000
@@ -19,7 +20,7 @@ IRREGULAR = 1  # control, invisible, or white space that is not a plain space
 ORDER = 2  # may compose with the character before it, or stand in another order: Unicode NFC is not certain
 NOT_LETTER = 4  # neither letter nor mark nor white space
 BEYOND = 8  # LIMIT or more
-LINK = 16  # begins an account or a hashtag
+LINK = 16  # may be part of what `bare` takes out (distil/text/overlap.py)
 
 # Values of `Characters.folded` below the first hash of a letter.
 MARK, SEPARATOR, SEVERAL, LINE_END, FIRST_LETTER = 0, 1, 2, 3, 4
@@ -44,21 +45,16 @@ def characters() -> Characters:
             flags[code] |= IRREGULAR
         if unicodedata.combining(character) or not unicodedata.is_normalized("NFC", character):
             flags[code] |= ORDER
-        letters = ""
-        kind = MARK
-        for part in unicodedata.normalize("NFD", character.casefold()):
-            category = unicodedata.category(part)[0]
-            letters += part if category == "L" else ""
-            kind = kind if category in "LM" else SEPARATOR
-        if not letters:
-            folded[code] = kind
-        elif len(letters) == 1 and kind == MARK:
+        letters = word_letters(character)
+        if not letters.strip():
+            folded[code] = SEPARATOR if letters else MARK
+        elif len(letters) == 1:
             folded[code] = hashed(np.array([ord(letters)], np.uint32))[0]
         else:
             folded[code] = SEVERAL
     flags[list(seconds)] |= ORDER
     flags[[match.start() for match in NO_LETTER.finditer(every)]] |= NOT_LETTER
-    flags[[ord("@"), ord("#")]] |= LINK
+    flags[[ord(sign) for sign in BARE_SIGNS]] |= LINK
     flags[ord("\n")] = 0
     flags[LIMIT] = BEYOND
     folded[LIMIT] = SEVERAL
