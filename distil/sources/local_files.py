@@ -1,7 +1,7 @@
 """Texts and table rows out of files, a few at a time: memory does not grow with the data.
 
-Formats by the end of the name: `.txt` (a text a line), `.tsv` (a header, tabs, no quoting: a `"` is a character),
-`.csv` (a header, ordinary quoting), `.jsonl`, `.parquet`; all but Parquet also compressed as `.gz` or `.zst`.
+Formats by the end of the name: `.txt` (a text a line), `.tsv`, `.csv`, `.jsonl`, `.parquet` (distil/sources/tables.py);
+all but Parquet also compressed as `.gz` or `.zst`. Lines end at LF or CR LF, or at CR where a file has no LF.
 Bytes that are not UTF-8 come through as lone surrogates (`surrogateescape`), so that the caller can count the line.
 """
 
@@ -9,16 +9,17 @@ import codecs
 import csv
 import gzip
 import io
-import json
 import os
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, TextIO, cast
 
-from distil.core.errors import UserError
+from distil.core.errors import UserError, described
+from distil.sources.tables import read_csv, read_jsonl, read_parquet, read_tsv
 
 TEXT_FORMATS = (".txt",)
 TABLE_FORMATS = (".tsv", ".csv", ".jsonl", ".parquet")
@@ -26,7 +27,9 @@ COMPRESSIONS = (".gz", ".zst")
 
 BLOCK_BYTES = 2**19
 
-_MAX_CSV_FIELD = 16 * 2**20  # characters; a field beyond it is a quote that was never closed
+
+class NoFileError(UserError):
+    """No file matches a pattern."""
 
 
 def origin_of(folder: str, pattern: str) -> str:
@@ -48,7 +51,8 @@ def find_files(folder: str, pattern: str, fills: dict[str, str], formats: Sequen
         where: begins every message, such as "params.yaml: corpus".
 
     Raises:
-        UserError: the folder is missing, nothing matches, or a file is of another format.
+        NoFileError: nothing matches.
+        UserError: the folder is missing, or a file is of another format.
     """
     root = Path(folder)
     for name, value in fills.items():
@@ -67,7 +71,9 @@ def find_files(folder: str, pattern: str, fills: dict[str, str], formats: Sequen
     if not files:
         names = sorted(path.name for path in root.iterdir())
         listed = ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") or "an empty folder"
-        raise UserError(f"{where}.pattern: no file matches {pattern} below {folder}, which holds {listed}; mend either")
+        raise NoFileError(
+            f"{where}.pattern: no file matches {pattern} below {folder}, which holds {listed}; mend either"
+        )
     files = list(dict.fromkeys(files))
     for path in files:
         if not _is_readable(path, formats):
@@ -96,14 +102,15 @@ def file_format(path: Path) -> str:
 
 @contextmanager
 def open_text(path: Path) -> Iterator[TextIO]:
-    """A text file, perhaps compressed, whose lines end at LF; a byte order mark is taken off.
+    """A text file, perhaps compressed, whose lines end at LF, or at CR if it has no LF; a byte order mark is taken off.
 
     Raises:
         UserError: missing, or the compressed data is damaged or cut short.
     """
     with reading(path):
+        newline = "\r" if _lines_end_at_cr(path) else "\n"
         stream = _open_bytes(path)
-        with stream, io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="\n") as text:
+        with stream, io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline=newline) as text:
             yield text
 
 
@@ -115,6 +122,17 @@ def _open_bytes(path: Path) -> IO[bytes]:
 
         return io.BufferedReader(pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"), 2**20)
     return path.open("rb")
+
+
+def _lines_end_at_cr(path: Path) -> bool:
+    """Whether a file has CR and no LF, as those of Mac OS before 2001 and some exports of spreadsheets."""
+    found = False
+    with _open_bytes(path) as stream:
+        while block := stream.read(BLOCK_BYTES):
+            if b"\n" in block:
+                return False
+            found = found or b"\r" in block
+    return found
 
 
 @contextmanager
@@ -148,8 +166,12 @@ def read_rows(path: Path, columns: Sequence[str], dropped: Counter[str]) -> Iter
     Raises:
         UserError: the file is damaged or has no such column.
     """
-    reader = {".tsv": _read_tsv, ".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[file_format(path)]
-    return reader(path, columns, dropped)
+    if file_format(path) == ".parquet":
+        with reading(path):
+            yield from read_parquet(path, columns)
+        return
+    reader = {".tsv": read_tsv, ".csv": read_csv, ".jsonl": read_jsonl}[file_format(path)]
+    yield from reader(partial(open_text, path), path, columns, dropped)
 
 
 def read_blocks(path: Path, column: str, dropped: Counter[str]) -> Iterator[bytes]:
@@ -164,11 +186,12 @@ def read_blocks(path: Path, column: str, dropped: Counter[str]) -> Iterator[byte
         UserError: the file is damaged or has no such column.
     """
     if file_format(path) not in TEXT_FORMATS:
-        yield from in_blocks((value for (value,) in read_rows(path, [column], dropped)), dropped)
+        values = (value for (value,) in read_rows(path, [column], dropped))
+        yield from in_blocks(_some_text(values, path, column), dropped)
         return
     with reading(path), _open_bytes(path) as stream:
-        rest = [stream.read(BLOCK_BYTES).removeprefix(codecs.BOM_UTF8)]  # pieces of a line whose end is not read yet
-        while piece := stream.read(BLOCK_BYTES):
+        rest: list[bytes] = []  # pieces of a line whose end is not read yet
+        for piece in _pieces(stream, _lines_end_at_cr(path)):
             end = piece.rfind(b"\n") + 1
             if end:
                 yield b"".join([*rest, piece[:end]])
@@ -176,6 +199,29 @@ def read_blocks(path: Path, column: str, dropped: Counter[str]) -> Iterator[byte
             rest.append(piece[end:])
         if last := b"".join(rest):
             yield last if last.endswith(b"\n") else last + b"\n"
+
+
+def _pieces(stream: IO[bytes], cr: bool) -> Iterator[bytes]:
+    """A stream as it comes, without a byte order mark and, where lines end at CR, with LF for it."""
+    mark = codecs.BOM_UTF8
+    while piece := stream.read(BLOCK_BYTES):
+        yield (piece.replace(b"\r", b"\n") if cr else piece).removeprefix(mark)
+        mark = b""
+
+
+def _some_text(values: Iterable[Any], path: Path, column: str) -> Iterator[Any]:
+    """The values as they come.
+
+    Raises:
+        UserError: at the end, if none of them is text.
+    """
+    first, text = None, False
+    for value in values:
+        text = text or isinstance(value, str)
+        first = value if first is None else first
+        yield value
+    if first is not None and not text:
+        raise UserError(f"{path}: expected text in the column {column}, found {described(first)}; name another one")
 
 
 def in_blocks(values: Iterable[Any], dropped: Counter[str]) -> Iterator[bytes]:
@@ -191,70 +237,3 @@ def in_blocks(values: Iterable[Any], dropped: Counter[str]) -> Iterator[bytes]:
             dropped["no_text"] += 1
     if block:
         yield bytes(block)
-
-
-def _columns(path: Path, header: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Where the wanted columns stand in a header."""
-    missing = [name for name in wanted if name not in header]
-    if missing:
-        raise UserError(
-            f"{path}: expected columns {', '.join(wanted)}, found {', '.join(header) or 'an empty file'}; change the "
-            "column names in params.yaml or the header"
-        )
-    return [header.index(name) for name in wanted]
-
-
-def _read_tsv(path: Path, columns: Sequence[str], dropped: Counter[str]) -> Iterator[tuple[Any, ...]]:
-    with open_text(path) as stream:
-        header = stream.readline().rstrip("\r\n").split("\t")
-        places = _columns(path, header if header != [""] else [], columns)
-        for line in stream:
-            cells = line.rstrip("\r\n").split("\t")
-            if len(cells) == len(header):
-                yield tuple(cells[place] for place in places)
-            else:
-                dropped["wrong_columns"] += 1
-
-
-def _read_csv(path: Path, columns: Sequence[str], dropped: Counter[str]) -> Iterator[tuple[Any, ...]]:
-    csv.field_size_limit(_MAX_CSV_FIELD)
-    with open_text(path) as stream:
-        reader = csv.reader(stream, strict=True)  # strict: a quote never closed must not swallow the rest
-        try:
-            header = next(reader, [])
-            places = _columns(path, header, columns)
-            for cells in reader:
-                if len(cells) == len(header):
-                    yield tuple(cells[place] for place in places)
-                elif cells:
-                    dropped["wrong_columns"] += 1
-        except csv.Error as error:
-            raise UserError(f"{path}: line {reader.line_num}: not valid CSV ({error}); mend the quotes") from None
-
-
-def _read_jsonl(path: Path, columns: Sequence[str], dropped: Counter[str]) -> Iterator[tuple[Any, ...]]:
-    first: list[str] | None = None
-    seen: set[str] = set()
-    with open_text(path) as stream:
-        for line in stream:
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                row = None
-            if not isinstance(row, dict):
-                dropped["not_json"] += 1
-                continue
-            first = list(row) if first is None else first
-            seen.update(name for name in columns if name in row)
-            yield tuple(row.get(name) for name in columns)
-    if len(seen) < len(columns):  # a row may lack a field, all rows may not
-        _columns(path, sorted(seen.union(first or [])), columns)
-
-
-def _read_parquet(path: Path, columns: Sequence[str], dropped: Counter[str]) -> Iterator[tuple[Any, ...]]:
-    import pyarrow.parquet as pq
-
-    with reading(path), pq.ParquetFile(path) as file:
-        _columns(path, file.schema_arrow.names, columns)
-        for batch in file.iter_batches(batch_size=1024, columns=list(columns)):
-            yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)

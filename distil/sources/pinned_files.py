@@ -10,6 +10,7 @@ from distil.core.errors import UserError
 from distil.core.files import sha256_file
 from distil.core.params import Params, parse_params
 from distil.sources.download import Pin
+from distil.sources.local_files import NoFileError
 
 
 class FilePin(Params):
@@ -58,11 +59,11 @@ def pinned(pins: Pins, path: Path, file: str, where: str) -> Pin:
     """The pin of a file that the pattern of a task names.
 
     Raises:
-        UserError: there is none.
+        NoFileError: there is none.
     """
     if file not in pins.files:
         listed = ", ".join(list(pins.files)[:4])
-        raise UserError(f"{where}.pattern: {file} is not in {path}, which has {listed}, ...; mend either")
+        raise NoFileError(f"{where}.pattern: {file} is not in {path}, which has {listed}, ...; mend either")
     return pins.pin(file)
 
 
