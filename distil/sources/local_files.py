@@ -1,31 +1,26 @@
 """Texts and table rows out of files, a few at a time: memory does not grow with the data.
 
 Formats by the end of the name: `.txt` (a text a line), `.tsv`, `.csv`, `.jsonl`, `.parquet` (distil/sources/tables.py);
-all but Parquet also compressed as `.gz` or `.zst`. Lines end at LF or CR LF, or at CR where a file has no LF.
-Bytes that are not UTF-8 come through as lone surrogates (`surrogateescape`), so that the caller can count the line.
+all but Parquet also compressed as `.gz` or `.zst`. Lines end at LF or CR LF, or at CR where a file has no LF. Text is
+UTF-8, or UTF-16 or UTF-32 with a byte order mark (distil/sources/text_streams.py). Bytes that are not UTF-8 are passed
+on as lone surrogates (`surrogateescape`), so that the caller can count the line.
 """
 
-import codecs
-import csv
-import gzip
-import io
 import os
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, TextIO, cast
+from typing import Any
 
 from distil.core.errors import UserError, described
 from distil.sources.tables import read_csv, read_jsonl, read_parquet, read_tsv
+from distil.sources.text_streams import BLOCK_BYTES, open_text, reading, utf8_pieces
 
 TEXT_FORMATS = (".txt",)
 TABLE_FORMATS = (".tsv", ".csv", ".jsonl", ".parquet")
 COMPRESSIONS = (".gz", ".zst")
-
-BLOCK_BYTES = 2**19
 
 
 class NoFileError(UserError):
@@ -100,61 +95,6 @@ def file_format(path: Path) -> str:
     return Path(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
 
 
-@contextmanager
-def open_text(path: Path) -> Iterator[TextIO]:
-    """A text file, perhaps compressed, whose lines end at LF, or at CR if it has no LF; a byte order mark is taken off.
-
-    Raises:
-        UserError: missing, or the compressed data is damaged or cut short.
-    """
-    with reading(path):
-        newline = "\r" if _lines_end_at_cr(path) else "\n"
-        stream = _open_bytes(path)
-        with stream, io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline=newline) as text:
-            yield text
-
-
-def _open_bytes(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    if path.suffix == ".zst":
-        import pyarrow as pa  # its reader notices a file that was cut short; that of zstandard does not
-
-        return io.BufferedReader(pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"), 2**20)
-    return path.open("rb")
-
-
-def _lines_end_at_cr(path: Path) -> bool:
-    """Whether a file has CR and no LF, as those of Mac OS before 2001 and some exports of spreadsheets."""
-    found = False
-    with _open_bytes(path) as stream:
-        while block := stream.read(BLOCK_BYTES):
-            if b"\n" in block:
-                return False
-            found = found or b"\r" in block
-    return found
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turns what damaged data raises into one sentence with the file's name."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (EOFError, zlib.error, csv.Error, ValueError) as error:  # ArrowInvalid is a ValueError
-        raise _damaged(path, error) from None
-    except OSError as error:  # with a number it is the machine's (no permission, no space), without one the data's
-        if error.errno is not None:
-            raise
-        raise _damaged(path, error) from None
-
-
-def _damaged(path: Path, error: Exception) -> UserError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return UserError(f"{path}: damaged ({reason}); fetch or write the file again")
-
-
 def read_rows(path: Path, columns: Sequence[str], dropped: Counter[str]) -> Iterator[tuple[Any, ...]]:
     """The values of `columns` in each row of a table; None where a row has none.
 
@@ -189,9 +129,9 @@ def read_blocks(path: Path, column: str, dropped: Counter[str]) -> Iterator[byte
         values = (value for (value,) in read_rows(path, [column], dropped))
         yield from in_blocks(_some_text(values, path, column), dropped)
         return
-    with reading(path), _open_bytes(path) as stream:
+    with reading(path), closing(utf8_pieces(path)) as pieces:
         rest: list[bytes] = []  # pieces of a line whose end is not read yet
-        for piece in _pieces(stream, _lines_end_at_cr(path)):
+        for piece in pieces:
             end = piece.rfind(b"\n") + 1
             if end:
                 yield b"".join([*rest, piece[:end]])
@@ -199,14 +139,6 @@ def read_blocks(path: Path, column: str, dropped: Counter[str]) -> Iterator[byte
             rest.append(piece[end:])
         if last := b"".join(rest):
             yield last if last.endswith(b"\n") else last + b"\n"
-
-
-def _pieces(stream: IO[bytes], cr: bool) -> Iterator[bytes]:
-    """A stream as it comes, without a byte order mark and, where lines end at CR, with LF for it."""
-    mark = codecs.BOM_UTF8
-    while piece := stream.read(BLOCK_BYTES):
-        yield (piece.replace(b"\r", b"\n") if cr else piece).removeprefix(mark)
-        mark = b""
 
 
 def _some_text(values: Iterable[Any], path: Path, column: str) -> Iterator[Any]:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from distil.sources.local_files import file_format, open_text, read_rows
+from distil.sources.local_files import file_format, read_rows
+from distil.sources.text_streams import open_text
 from distil.tasks.config import Account, TaskConfig
 from distil.tasks.data import TokenRow
 from distil.text.cleaning import clean_line
