@@ -88,6 +88,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "corpus.path": [""],
     "corpus.pattern": ["text.txt", "/{lang}.txt"],
     "corpus.text_column": [""],
+    "corpus.escaped_line_breaks": ["on", True],
     "corpus.dataset": [""],
     "corpus.config": [""],
     "corpus.split": [""],

@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 import distil.corpus.build
-import distil.sources.local_files
+import distil.sources.text_streams
 import stages.corpus
 from distil.core.errors import UserError
 from distil.core.files import seal, write_json
@@ -13,7 +13,8 @@ from distil.core.params import parse_params
 from distil.corpus.build import CorpusConfig, write_corpus
 
 BLOCK = {
-    "source": "files", "path": "text", "pattern": "{lang}.txt", "text_column": "text", "dataset": "org/data",
+    "source": "files", "path": "text", "pattern": "{lang}.txt", "text_column": "text",
+    "escaped_line_breaks": "auto", "dataset": "org/data",
     "config": "{fineweb2}", "split": "train", "revision": "main", "max_megabytes": 0, "max_words": 0, "max_lines": 0,
     "min_characters": 5, "max_characters": 100, "min_letter_ratio": 0.6, "language_check": "none",
     "drop_near_duplicates": False, "workers": 1,
@@ -82,6 +83,7 @@ def test_every_line_is_kept_or_counted_under_its_reason(root):
         "words": 5,
         "bytes": 36,  # 21 + 15
         "language_checked": False,
+        "escaped_line_breaks": 0,
         "dropped": {
             "empty": 1,
             "too_short": 1,
@@ -172,7 +174,7 @@ def test_the_same_input_gives_the_same_bytes(root):
 
 
 def test_memory_does_not_grow_with_the_text(root, monkeypatch):
-    monkeypatch.setattr(distil.sources, "BLOCK_BYTES", 2**14)
+    monkeypatch.setattr(distil.sources.text_streams, "BLOCK_BYTES", 2**14)
     config = CorpusConfig(**BLOCK | {"max_characters": 1000})
 
     def peak(lines):
@@ -207,7 +209,7 @@ def test_the_text_is_the_same_whatever_the_size_of_blocks_and_the_number_of_work
     )
     whole = build(root, text, max_lines=800)
     assert set(whole[0]["dropped"]) == {"duplicate", "held_out", "over_cap", "too_short"}
-    monkeypatch.setattr(distil.sources, "BLOCK_BYTES", 4096)
+    monkeypatch.setattr(distil.sources.text_streams, "BLOCK_BYTES", 4096)
     assert build(root, text, max_lines=800) == whole
     assert build(root, text, max_lines=800, workers=2) == whole
 
@@ -272,9 +274,9 @@ def test_the_same_text_in_another_place_is_the_same_bytes(root, monkeypatch):
 
 
 def test_the_sample_is_cleaned_like_any_text_and_said_to_be_synthetic(root, monkeypatch):
-    monkeypatch.setattr(distil.corpus, "read_lexicon", lambda folder, language: f"{folder}/{language}")
+    monkeypatch.setattr(distil.corpus.build, "read_lexicon", lambda folder, language: f"{folder}/{language}")
     monkeypatch.setattr(
-        distil.corpus, "corpus_sentences", lambda lexicon: ["Ndagukunda cyane", f"Interuro  yo muri {lexicon}"]
+        distil.corpus.build, "corpus_sentences", lambda lexicon: ["Ndagukunda cyane", f"Interuro  yo muri {lexicon}"]
     )
     entry, kept = build(root, None, source="sample", path="distil/lexicons")
     assert kept == "Interuro yo muri distil/lexicons/kin\n"
@@ -291,8 +293,8 @@ def test_a_hub_data_set_is_read_up_to_the_cap_and_no_further(root, monkeypatch):
             read.append(number)
             yield f"{config} {commit} interuro {'abcdefghij'[number % 10] * 2}\n".encode()
 
-    monkeypatch.setattr(distil.corpus, "hub_commit", lambda dataset, revision: "0abc")
-    monkeypatch.setattr(distil.corpus, "hub_blocks", hub_blocks)
+    monkeypatch.setattr(distil.corpus.build, "hub_commit", lambda dataset, revision: "0abc")
+    monkeypatch.setattr(distil.corpus.build, "hub_blocks", hub_blocks)
     entry, kept = build(root, None, source="hub", max_megabytes=60e-6)
     # "kin_Latn 0abc interuro aa" is 26 bytes with its LF: two fit in 60
     assert kept == "kin_Latn 0abc interuro aa\nkin_Latn 0abc interuro bb\n"

@@ -18,6 +18,7 @@ from distil.core.files import atomic_folder, check_seal, seal, write_json
 from distil.core.languages import language as language_of
 from distil.core.params import Params
 from distil.corpus.block_cleaning import KEPT, REASONS, Block, BlockCleaner
+from distil.corpus.escaped_breaks import EscapedLineBreaks, are_split, count_lines, split_lines
 from distil.corpus.exact_duplicates import Seen
 from distil.corpus.language_id import tags_to_check
 from distil.corpus.near_duplicates import NearSeen
@@ -32,6 +33,7 @@ log = logging.getLogger("distil")
 
 WHERE = "params.yaml: corpus"
 LOG_EVERY_SECONDS = 30.0
+MANY_ESCAPED = 0.01  # share of lines with an escaped line break from which on a warning is due
 
 
 class CorpusConfig(Params):
@@ -41,6 +43,7 @@ class CorpusConfig(Params):
     path: str = Field(min_length=1)
     pattern: str
     text_column: str = Field(min_length=1)
+    escaped_line_breaks: EscapedLineBreaks
     dataset: str = Field(min_length=1)
     config: str = Field(min_length=1)
     split: str = Field(min_length=1)
@@ -89,6 +92,7 @@ class Account:
 
     def __init__(self, config: CorpusConfig) -> None:
         self.lines = self.words = self.bytes = 0
+        self.escaped = 0  # lines read with an escaped line break, the dropped ones included
         self.dropped: Counter[str] = Counter()
         self.full = False
         self._limits = [limit or math.inf for limit in (config.max_megabytes * 1e6, config.max_words, config.max_lines)]
@@ -102,6 +106,7 @@ class Account:
             block: the next one.
             count_rest: whether what follows the line at which a cap is reached is counted.
         """
+        self.escaped += count_lines(block.text)
         fit = np.full(len(block.reasons), not self.full)
         first = np.zeros(len(fit), bool)
         own = block.reasons == KEPT
@@ -190,6 +195,7 @@ def write_corpus(config: CorpusConfig, languages: list[str], tasks_folder: Path,
                 "bytes": account.bytes,
                 "dropped": dict(sorted(account.dropped.items())),
                 "language_checked": tags[language] is not None,
+                "escaped_line_breaks": account.escaped,
             }
         write_json(folder / "manifest.json", manifest)
         seal(folder)
@@ -204,11 +210,18 @@ def open_source(config: CorpusConfig, language: str, commit: str, dropped: Count
     if config.source == "hub":
         name = config.config.replace("{fineweb2}", language_of(language).fineweb2).replace("{lang}", language)
         blocks = hub_blocks(config.dataset, name, config.split, commit, config.text_column, dropped)
+        if are_split(config.escaped_line_breaks, dataset=config.dataset):
+            blocks = split_lines(blocks)
         return Source([name], blocks, endless=True)
     paths = find_files(config.path, config.pattern, {"lang": language}, TEXT_FORMATS + TABLE_FORMATS, WHERE)
     names = [path.relative_to(config.path).as_posix() for path in paths]
-    blocks = (block for path in paths for block in read_blocks(path, config.text_column, dropped))
-    return Source(names, blocks, endless=False)
+    return Source(names, _read_files(config, paths, dropped), endless=False)
+
+
+def _read_files(config: CorpusConfig, paths: list[Path], dropped: Counter[str]) -> Iterator[bytes]:
+    for path in paths:
+        blocks = read_blocks(path, config.text_column, dropped)
+        yield from split_lines(blocks) if are_split(config.escaped_line_breaks, file=path.name) else blocks
 
 
 def _write_language(source: Source, account: Account, cleaner: BlockCleaner, workers: int, path: Path) -> None:
@@ -228,6 +241,12 @@ def _write_language(source: Source, account: Account, cleaner: BlockCleaner, wor
         log.warning(
             "corpus: %s: the language check dropped more lines than were kept; look at them, and set "
             "%s.language_check to none if it is wrong", language, WHERE,
+        )  # fmt: skip
+    if account.escaped > MANY_ESCAPED * account.lines_read:
+        log.warning(
+            "corpus: %s: %s of %s lines have a line break as a backslash and an n, so several texts are one; set "
+            "%s.escaped_line_breaks to split if they are line breaks", language, f"{account.escaped:,}",
+            f"{account.lines_read:,}", WHERE,
         )  # fmt: skip
     if not account.lines:
         raise UserError(
