@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from distil.core.errors import UserError
 from distil.core.files import seal, sha256_file, write_arrays
-from distil.modeling.tokenizer import load_tokenizer, read_manifest, special_ids, teacher_ids
+from distil.modeling.tokenizer import load_tokenizer, read_as_text, read_manifest, special_ids, teacher_ids
 from distil.tokenization import vocabulary as trimming
 from distil.tokenization.tokenizer_files import read_tokenizer_files, write_tokenizer_files
 from distil.tokenization.vocabulary import Sample, VocabularyConfig, build_vocabulary, most_frequent, select, share_out
@@ -325,8 +325,10 @@ def test_transformers_loads_the_folder_with_the_right_special_ids(texts, trimmed
     names = ("bos", "pad", "eos", "unk", "mask")
     assert [getattr(loaded, f"{name}_token_id") for name in names] == list(special_ids(tokenizer))
     assert len(loaded) == tokenizer.get_vocab_size()
-    for line in ["umuntu <mask> cyane", *HELDOUT, *_lines(texts["yor"])[:20]]:
+    for line in [*HELDOUT, *_lines(texts["yor"])[:20]]:
         assert loaded(line)["input_ids"] == tokenizer.encode(line).ids
+    filled = read_as_text(trimmed / "tokenizer.json", mask=True)  # as a text whose masks are filled
+    assert loaded("umuntu <mask> cyane")["input_ids"] == filled.encode("umuntu <mask> cyane").ids
 
 
 # Other layouts than XLM-R's own.

@@ -5,11 +5,12 @@ teacher's cache through the folder only, and not where the folder comes out the 
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 from distil.core.errors import UserError
 from distil.core.files import check_seal, read_arrays, read_json
@@ -29,7 +30,7 @@ _NAMES = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>", "mask": "
 
 
 def load_tokenizer(folder: Path, made_by: str = "vocabulary") -> Tokenizer:
-    """The tokenizer of a folder, without truncation and padding, which a teacher's tokenizer.json may ask for.
+    """The tokenizer of a folder, as `read_as_text` gives it.
 
     Args:
         folder: has a tokenizer.json.
@@ -42,15 +43,43 @@ def load_tokenizer(folder: Path, made_by: str = "vocabulary") -> Tokenizer:
     check_seal(folder, made_by, path.name)
     read_tokenizer_json(path, made_by)
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer = read_as_text(path)
     except Exception as error:  # tokenizers raises no narrower class
         raise UserError(f"{path}: damaged ({error}); run `dvc repro --force {made_by}`") from None
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
     try:
         special_ids(tokenizer)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    return tokenizer
+
+
+def read_as_text(path: Path, mask: bool = False) -> Tokenizer:
+    """The tokenizer of a file, to which `<s>`, `<pad>` and the like in a text are characters as any others.
+
+    As the file is, they would become special pieces: twice, as tokens that are looked for in the text, and as pieces of
+    the Unigram model, of the best score. No text is split otherwise than before unless it has such a piece. The file's
+    own truncation and padding are off.
+
+    Args:
+        path: a tokenizer.json.
+        mask: whether `<mask>` in a text is the special piece, for a text whose masks are filled.
+    """
+    if mask:
+        spec = json.loads(path.read_text(encoding="utf-8"))
+        for token in spec["added_tokens"]:
+            token["special"] = token["special"] and token["content"] != _NAMES["mask"]
+        tokenizer = Tokenizer.from_str(json.dumps(spec))
+    else:
+        tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.encode_special_tokens = True
+    special = {token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special}
+    pieces = sorted(piece for piece in special.union(_NAMES.values()) if len(piece) > 1)
+    first = "|".join(f"{re.escape(piece[0])}(?={re.escape(piece[1:])})" for piece in pieces)
+    apart = pre_tokenizers.Split(Regex(first), "merged_with_previous")  # behind the first character of each
+    before = tokenizer.pre_tokenizer
+    tokenizer.pre_tokenizer = apart if before is None else pre_tokenizers.Sequence([before, apart])  # type: ignore[assignment]
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
     return tokenizer
 
 

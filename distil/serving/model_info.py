@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from distil.core.errors import UserError
 from distil.core.files import sha256_file
-from distil.modeling.tokenizer import special_ids
+from distil.modeling.tokenizer import read_as_text, special_ids
 
 ServedKind = Literal["text_classification", "token_classification", "masked_lm"]
 
@@ -108,7 +108,7 @@ def check_sha256(folder: Path, card: Card, name: str) -> None:
 
 
 def open_tokenizer(folder: Path, card: Card) -> Tokenizer:
-    """tokenizer.json, checked against the embedding's rows.
+    """tokenizer.json, as `read_as_text` gives it, checked against the embedding's rows.
 
     Raises:
         UserError: missing, damaged, without XLM-R's special pieces, or of another size than the embedding table.
@@ -117,7 +117,7 @@ def open_tokenizer(folder: Path, card: Card) -> Tokenizer:
     if not path.is_file():
         raise UserError(f"{path}: no such file; export or download the folder again")
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer = read_as_text(path, mask=card.kind == "masked_lm")
     except Exception as error:  # tokenizers raises no narrower class
         raise UserError(f"{path}: damaged ({error}); export or download the folder again") from None
     if (size := tokenizer.get_vocab_size()) != card.pieces:
@@ -126,8 +126,6 @@ def open_tokenizer(folder: Path, card: Card) -> Tokenizer:
             "model with which it was trained"
         )
     check_sha256(folder, card, "tokenizer.json")
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
     try:
         special_ids(tokenizer)
     except UserError as error:

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from distil.core.errors import UserError
 from distil.core.params import Params
-from distil.modeling.tokenizer import SpecialIds
+from distil.modeling.tokenizer import SpecialIds, read_as_text
 from distil.student.model import StudentConfig, build_student
 from distil.teacher.masked_lm import Schedule, encode, train_masked_lm
 
@@ -113,4 +113,4 @@ def train_tokenizer(lines: list[str], pieces: int, out: Path) -> Tokenizer:
         model_input_names=["input_ids", "attention_mask"],
     )  # fmt: skip
     fast.save_pretrained(out)
-    return Tokenizer.from_file(str(out / "tokenizer.json"))
+    return read_as_text(out / "tokenizer.json")
