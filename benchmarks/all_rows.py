@@ -23,9 +23,11 @@ from distil.core.errors import UserError
 from distil.core.files import write_json
 from distil.core.params import load_languages
 from distil.evaluation.comparison import compare
+from distil.evaluation.leakage import seen_rows
 from distil.evaluation.model_names import BASELINES, MODELS
-from distil.evaluation.predictions import Answers, as_scored, read_task_predictions
-from distil.evaluation.scores import score, seen_rows
+from distil.evaluation.predictions import Answers
+from distil.evaluation.scores import score
+from distil.evaluation.task_predictions import as_scored, read_task_predictions
 from distil.report.inputs import Comparison, TaskScores
 from distil.report.markdown import markdown_table
 from distil.report.tables_scores import distance_table, score_table

@@ -24,7 +24,7 @@ from distil.compute.length_batching import runs
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.progress import Progress
-from distil.teacher.cache_writer import cache_language
+from distil.teacher.cache_writer import FinishedShards, cache_language
 from distil.teacher.outputs import CacheConfig, TeacherOutputs
 from distil.tokenization.shards import Shard, masked_input
 from distil.training.data_loader import CorpusIndex
@@ -82,7 +82,7 @@ def main() -> None:
         scratch = folder / "scratch"
         scratch.mkdir()
         identity = {"teacher": {"id": "benchmark", "revision": "", "weights_sha256": "", **shape}}
-        cache_language(text, outputs, identity, folder / "cache", scratch, progress)
+        cache_language(text, outputs, identity, folder / "cache", FinishedShards(scratch, {}), progress)
         cache = TeacherCache(folder / "cache", text)
         read, step = reading(student, cache, repetitions, now)
     count = int(shard.lengths.sum())

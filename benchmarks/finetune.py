@@ -26,7 +26,7 @@ from transformers import (
 from benchmarks.machine import finish, machine, plain_parser
 from distil.finetuning.classifier import load_classifier, predict
 from distil.finetuning.encoding import Encoded, Encoder, join
-from distil.finetuning.trainer import Recipe, Rows, Run
+from distil.finetuning.trainer import FineTuningRun, Recipe, TrainingRows
 from distil.runtime.progress import quieten_transformers
 from distil.tasks.data import Task, read_task
 
@@ -45,7 +45,8 @@ def ours(model: Path, task: Task, rows: Encoded, pad_id: int, batch_size: int) -
     """CPU seconds of one epoch without scoring, and of predicting the rows."""
     classifier = load_classifier(model, task.kind, task.labels, MAX_LENGTH, "distil")
     recipe = Recipe(1, RATE, "plain", batch_size, "float32", 0.1, 0.1, 0.01, 1.0, 0.0)
-    run = Run(classifier, Rows(task.kind, task.labels, task.languages, rows, {}, pad_id), recipe, 1, "benchmark")
+    training = TrainingRows(task.kind, task.labels, task.languages, rows, {}, pad_id)
+    run = FineTuningRun(classifier, training, recipe, 1, "benchmark")
     classifier.train()
     start = time.process_time()
     for batch in run.rest_of(0):

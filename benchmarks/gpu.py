@@ -36,10 +36,10 @@ from benchmarks.steps import from_cache
 from distil.compute.precision import Precision, autocast
 from distil.finetuning.classifier import load_classifier
 from distil.finetuning.encoding import Encoded
-from distil.finetuning.trainer import Recipe, Rows, Run
+from distil.finetuning.trainer import FineTuningRun, Recipe, TrainingRows
+from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import SpecialIds
 from distil.runtime.progress import quieten_transformers
-from distil.student.model import build_student
 from distil.teacher.masked_lm import Schedule, Sequences, train_masked_lm
 from distil.teacher.outputs import TeacherOutputs
 from distil.tokenization.shards import Shard
@@ -140,7 +140,7 @@ def student(quick: bool) -> dict[str, Any]:
     for sequences in (2,) if quick else (16, 64, 256, 1024):
         batch = random_batch(pieces, sequences).to(device())
         for precision in PRECISIONS:
-            model = build_student(PAPER, SPECIAL, pieces, LENGTH + 2).to(device())  # type: ignore[arg-type]
+            model = build_masked_lm(PAPER.shape, SPECIAL, pieces, LENGTH + 2).to(device())  # type: ignore[arg-type]
             objective = Objective(model, bare_cache(pieces), LOSS, LAYERS).to(device())
 
             name = f"{sequences * LENGTH} {precision}"
@@ -191,8 +191,8 @@ def finetune(quick: bool) -> dict[str, Any]:
                 model_of(small).cpu().save_pretrained(folder)
                 model = load_classifier(Path(folder), "text_classification", labels, ROW_TOKENS, "distil")
             recipe = Recipe(1, 1e-4, "plain", BATCH_ROWS, precision, 0.1, 0.1, 0.01, 1.0, 0.0)
-            rows_of = Rows("text_classification", labels, ["x"], encoded, {}, SPECIAL.pad)
-            run = Run(model, rows_of, recipe, 1, "benchmark")
+            rows_of = TrainingRows("text_classification", labels, ["x"], encoded, {}, SPECIAL.pad)
+            run = FineTuningRun(model, rows_of, recipe, 1, "benchmark")
             model.train()
             taken = []
             for batch in run.rest_of(0):

@@ -10,10 +10,11 @@ from transformers import XLMRobertaForMaskedLM
 
 from benchmarks.machine import plain_parser
 from distil.core.languages import LANGUAGES
+from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.student.initialisation import start_from_teacher
-from distil.student.model import StudentConfig, build_student
+from distil.student.model import StudentConfig
 from distil.tokenization.prepare import TokenizeConfig, prepare_language
 from distil.tokenization.shards import Prepared, Shard
 
@@ -66,6 +67,6 @@ def load_student(options: argparse.Namespace, teacher: XLMRobertaForMaskedLM) ->
     tokenizer = load_tokenizer(options.tokenizer)
     torch.manual_seed(1)
     pieces = torch.tensor(teacher_ids(options.tokenizer), dtype=torch.int64)
-    student = build_student(PAPER, special_ids(tokenizer), len(pieces), 514)
+    student = build_masked_lm(PAPER.shape, special_ids(tokenizer), len(pieces), 514)
     start_from_teacher(student, teacher, pieces)
     return student.eval()

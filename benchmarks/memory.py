@@ -65,7 +65,6 @@ def stages() -> list[tuple[str, list[str]]]:
         ("tasks", ["sentiment"]), ("corpus", []), ("teacher", []), ("vocabulary", []), ("tokenize", []),
         ("cache_teacher", []), ("distil", []), ("baselines", ["sentiment"]),
         ("finetune", ["student_plain", "sentiment"]),
-        ("evaluate", ["student_plain", "sentiment"]),
     ]  # fmt: skip
 
 

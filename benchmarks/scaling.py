@@ -23,10 +23,11 @@ from benchmarks.memory import BYTES_A_TOKEN, repeated
 from benchmarks.steps import from_cache
 from distil.cache.format import TeacherCache
 from distil.compute.prefetch import ahead
+from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.runtime.progress import Progress
-from distil.student.model import StudentConfig, build_student
-from distil.teacher.cache_writer import cache_language
+from distil.student.model import StudentConfig
+from distil.teacher.cache_writer import FinishedShards, cache_language
 from distil.teacher.outputs import TeacherOutputs
 from distil.tokenization.prepare import TokenizeConfig, prepare_language
 from distil.tokenization.shards import Prepared
@@ -78,14 +79,19 @@ def measure(
     special, text = special_ids(load_tokenizer(options.tokenizer)), Prepared(folder / "prepared")
     pieces, both = text.manifest["pieces"], StudentConfig.model_validate(shape)
     torch.manual_seed(1)
-    teacher, student = (build_student(both, special, pieces, 514).eval() for _ in range(2))
+    teacher, student = (build_masked_lm(both.shape, special, pieces, 514).eval() for _ in range(2))
     outputs = TeacherOutputs(teacher, np.arange(pieces), CONFIG, 1)
     about_teacher = {"num_hidden_layers": both.num_hidden_layers, "max_position_embeddings": 514}
     (folder / "scratch").mkdir()
     with Progress("cache", size, "tokens") as progress:
         start = now()
         about = cache_language(
-            text, outputs, {"teacher": about_teacher}, folder / "cache", folder / "scratch", progress
+            text,
+            outputs,
+            {"teacher": about_teacher},
+            folder / "cache",
+            FinishedShards(folder / "scratch", {}),
+            progress,
         )
         marks.append(marks[-1] + now() - start)
     start = now()

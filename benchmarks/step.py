@@ -30,11 +30,11 @@ from benchmarks.steps import Work, from_cache, lean_online, online, plain_masked
 from distil.cache.format import TeacherCache
 from distil.cache.sparse_logits import KeptEntries
 from distil.compute.prefetch import ahead
+from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.progress import Progress
-from distil.student.model import build_student
-from distil.teacher.cache_writer import cache_language
+from distil.teacher.cache_writer import FinishedShards, cache_language
 from distil.teacher.outputs import TeacherOutputs
 from distil.training.data_loader import Batch, CorpusIndex
 from distil.training.objective import LayerPair, Objective
@@ -58,12 +58,12 @@ def main() -> None:
         teacher = untrained(LARGE._replace(pieces=count))
         batch = random_batch(count, sequences)
         works: dict[str, Work] = {}
-        student = build_student(PAPER, special, count, 514)
+        student = build_masked_lm(PAPER.shape, special, count, 514)
         works["cache"] = from_cache(student, Objective(student, bare_cache(count), LOSS, LAYERS))
-        works["lean"] = lean_online(build_student(PAPER, special, count, 514), teacher, None)
+        works["lean"] = lean_online(build_masked_lm(PAPER.shape, special, count, 514), teacher, None)
         lean = timed(works, batch, 1 if options.quick else repetitions, now)
         # Eager attention is switched on in the teacher for good, so this comes last.
-        works["online"] = online(build_student(PAPER, special, count, 514), teacher, None)
+        works["online"] = online(build_masked_lm(PAPER.shape, special, count, 514), teacher, None)
         del works["lean"]
         usual = timed(works, batch, 1 if options.quick else repetitions, now)
         found |= {
@@ -107,7 +107,7 @@ def real_text(options: Any, folder: Path, repetitions: int, batches: int) -> dic
     shape = {"num_hidden_layers": teacher.config.num_hidden_layers, "max_position_embeddings": 514}
     identity = {"teacher": {"id": "benchmark", "revision": "", "weights_sha256": "", **shape}}
     with Progress("cache", 1, "tokens") as progress:
-        cache_language(text, outputs, identity, folder / "cache", folder / "scratch", progress)
+        cache_language(text, outputs, identity, folder / "cache", FinishedShards(folder / "scratch", {}), progress)
     cache = TeacherCache(folder / "cache", text)
     index = CorpusIndex([cache], "train")
     ours = from_cache(students[0], Objective(students[0], cache, LOSS, LAYERS))

@@ -24,7 +24,7 @@ from distil.compute.prefetch import ahead
 from distil.modeling.tokenizer import teacher_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.progress import Progress
-from distil.teacher.cache_writer import cache_language
+from distil.teacher.cache_writer import FinishedShards, cache_language
 from distil.teacher.outputs import TeacherOutputs
 from distil.training.data_loader import CorpusIndex
 from distil.training.objective import LayerPair, Objective
@@ -48,7 +48,9 @@ def main() -> None:
         shape = {"num_hidden_layers": teacher.config.num_hidden_layers, "max_position_embeddings": 514}
         start = time.perf_counter()
         outputs = TeacherOutputs(teacher, pieces, CONFIG, 1)
-        cache_language(text, outputs, {"teacher": shape}, folder / "cache", folder / "scratch", progress)
+        cache_language(
+            text, outputs, {"teacher": shape}, folder / "cache", FinishedShards(folder / "scratch", {}), progress
+        )
         seconds = {"teacher_pass": [time.perf_counter() - start], "from_cache": [], "online": [], "lean_online": []}
         cache = TeacherCache(folder / "cache", text)
         index = CorpusIndex([cache], "train")

@@ -4,21 +4,18 @@ from pathlib import Path
 
 from distil.core.params import load_languages
 from distil.evaluation.baselines import majority, tfidf
-from distil.evaluation.scores import score, write_scores
+from distil.evaluation.predictions import predictions_file, write_predictions
 from distil.runtime.process import Cost, arguments, run
 from distil.tasks.data import read_task
 
-RESAMPLES = 10_000
-
 
 def main() -> None:
-    """Write metrics/evaluate/majority/TASK.json, metrics/evaluate/tfidf/TASK.json and metrics/predictions."""
+    """Write metrics/predictions/majority/TASK.csv and metrics/predictions/tfidf/TASK.csv."""
     cost, (name,) = Cost(), arguments("TASK")
     languages, task = load_languages(), read_task(Path("data/tasks") / name)
     for model, method in (("majority", majority), ("tfidf", tfidf)):
         found = {language: method(task, language) for language in languages}
-        scores = score(model, name, task.kind, task.labels, None, found, RESAMPLES)
-        write_scores(Path("metrics"), scores, found)
+        write_predictions(predictions_file(Path(), model, name), found, task.labels)
     cost.write(Path(f"metrics/cost/baselines-{name}.json"))
 
 

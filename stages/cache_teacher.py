@@ -8,12 +8,13 @@ from filelock import FileLock
 from distil.compute.distributed import join
 from distil.core.files import atomic_folder, read_json, scratch_folder
 from distil.core.params import load_languages, load_params, load_seed
+from distil.core.pipeline import code_checksums
 from distil.modeling.tokenizer import teacher_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.launch import run_ranks
 from distil.runtime.process import Cost
 from distil.runtime.progress import Progress
-from distil.teacher.cache_writer import cache_language, fill, prune
+from distil.teacher.cache_writer import FinishedShards, cache_language, fill
 from distil.teacher.outputs import CacheConfig, TeacherOutputs
 from distil.tokenization.shards import Prepared
 
@@ -32,20 +33,21 @@ def main() -> None:
         text.check_tokenizer(Path("models/tokenizer"))
     work = sum(split["tokens"] * split["mask_variants"] for text in texts for split in text.manifest["splits"].values())
     scratch = scratch_folder("cache_teacher")
+    finished = FinishedShards(scratch, code_checksums("cache_teacher"))
     lock = FileLock(scratch / "lock") if ranks.is_main else nullcontext()
     with lock, Progress("cache_teacher", work, "tokens") as progress:
         ranks.wait()
         if ranks.world > 1:
-            fill(texts, outputs, identity, scratch, progress, ranks)
+            fill(texts, outputs, identity, finished, progress, ranks)
         if not ranks.is_main:
             return
         with atomic_folder(Path("data/teacher")) as out:
             manifests = [
-                cache_language(text, outputs, identity, out / language, scratch, progress)
+                cache_language(text, outputs, identity, out / language, finished, progress)
                 for language, text in zip(languages, texts, strict=True)
             ]
         splits = [split for manifest in manifests for split in manifest["splits"].values()]
-        prune(scratch, {shard["sha256"] for split in splits for shard in split["shards"]})
+        finished.prune({shard["sha256"] for split in splits for shard in split["shards"]})
         rate = round(work / progress.seconds)
     size, tokens = sum(split["bytes"] for split in splits), sum(split["tokens"] for split in splits)
     cost.write(Path("metrics/cost/cache_teacher.json"), tokens_per_second=rate,

@@ -9,13 +9,14 @@ from filelock import FileLock
 from distil.compute.distributed import join
 from distil.core.files import atomic_folder, read_json, scratch_folder, write_json, write_text
 from distil.core.params import load_languages, load_list, load_params, read_params
+from distil.core.pipeline import code_checksums
 from distil.report.mlflow_run import LiveRun
 from distil.runtime.launch import run_ranks
 from distil.runtime.process import Cost
 from distil.student.card import short_card
 from distil.student.distillation import distil_student, open_caches
 from distil.student.model import StudentConfig
-from distil.training.fingerprint import stage_code, training_key
+from distil.training.fingerprint import training_key
 from distil.training.objective import LayerPair, LossConfig
 from distil.training.trainer import TrainConfig
 
@@ -31,7 +32,7 @@ def main() -> None:
     tokenizer, metrics = Path("models/tokenizer"), Path("metrics/distil")
     caches = open_caches(languages, Path("data/prepared"), Path("data/teacher"))
     chosen = {section: params[section] for section in SECTIONS}
-    key = training_key(chosen, caches, tokenizer, stage_code("distil"))
+    key = training_key(chosen, caches, tokenizer, code_checksums("distil"))
     scratch = scratch_folder("distil", key)
     work = partial(
         distil_student, caches, languages, student, loss, layer_map, train, Path("models/teacher"), tokenizer,

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from distil.core.files import atomic_folder, check_seal, write_json
 from distil.core.params import load_languages, load_params
+from distil.evaluation.config import load_evaluate
 from distil.runtime.process import Cost, run
-from distil.serving.onnx_export import ExportConfig, ScoredTasks, export, find_sources
+from distil.serving.onnx_export import ExportConfig, export, find_sources
 from distil.serving.parity import compare, cost, summary
 from distil.tasks.data import read_task
 
@@ -14,7 +15,7 @@ def main() -> None:
     """Write models/onnx and metrics/export.json."""
     spent = Cost()
     config, languages = load_params("export", ExportConfig), load_languages()
-    names = load_params("evaluate", ScoredTasks).tasks
+    names = load_evaluate().tasks
     tasks = {name: read_task(Path("data/tasks") / name) for name in names}
     check_seal(Path("models/student"), "distil")
     check_seal(Path("models/teacher"), "teacher")

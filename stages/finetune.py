@@ -1,4 +1,4 @@
-"""Stages finetune_MODEL@TASK: a masked language model -> a classifier of one task for each seed.
+"""Stages finetune_MODEL@TASK: a masked language model -> a classifier of one task for each seed, and its predictions.
 
 Run as `python -m stages.finetune MODEL TASK`, MODEL teacher, student, student_plain or no_teacher.
 """
@@ -8,28 +8,32 @@ from pathlib import Path
 from distil.core.errors import UserError
 from distil.core.files import scratch_folder
 from distil.core.params import load_languages, load_params
-from distil.finetuning.run import STARTS, finetune_task
-from distil.finetuning.soft_labels import Targets
-from distil.finetuning.test_predictions import EvaluateConfig
-from distil.finetuning.trainer import FinetuneConfig
+from distil.evaluation.config import load_evaluate
+from distil.evaluation.predictions import predictions_file
+from distil.finetuning.run import BASE_MODELS, FineTuning, FineTuningPaths, fine_tune_task
+from distil.finetuning.soft_labels import SoftLabels
+from distil.finetuning.trainer import FineTuningConfig
 from distil.runtime.process import Cost, arguments, run
 from distil.tasks.data import read_task
 
+SOFT_LABELS = Path("data/task_targets")
+
 
 def main() -> None:
-    """Write models/finetuned/MODEL/TASK."""
+    """Write models/finetuned/MODEL/TASK and the test predictions; for the teacher also data/task_targets/TASK."""
     cost, (model, name) = Cost(), arguments("MODEL", "TASK")
-    if model not in STARTS:
-        raise UserError(f"stages.finetune: expected one of {', '.join(STARTS)} as MODEL, found {model}")
-    languages, scoring = load_languages(), load_params("evaluate", EvaluateConfig)
-    config, task = load_params("finetune", FinetuneConfig), read_task(Path("data/tasks") / name)
-    taught = model == "student" and config.task_distillation
-    targets = Targets(Path("data/task_targets") / name, task) if taught else None
-    figures = finetune_task(
-        model, task, languages, scoring.languages, list(scoring.seeds), config, targets,
-        Path("models/finetuned") / model / name, scratch_folder("finetune"),
+    if model not in BASE_MODELS:
+        raise UserError(f"stages.finetune: expected one of {', '.join(BASE_MODELS)} as MODEL, found {model}")
+    languages, scoring = load_languages(), load_evaluate()
+    config, task = load_params("finetune", FineTuningConfig), read_task(Path("data/tasks") / name)
+    learns = model == "student" and config.task_distillation
+    soft_labels = SoftLabels(SOFT_LABELS / name, task) if learns else None
+    paths = FineTuningPaths(
+        models=Path("models/finetuned") / model / name, predictions=predictions_file(Path(), model, name),
+        soft_labels=SOFT_LABELS / name if model == "teacher" else None, scratch=scratch_folder("finetune"),
     )  # fmt: skip
-    cost.write(Path(f"metrics/cost/finetune_{model}-{name}.json"), **figures)
+    job = FineTuning(model, task, languages, scoring.languages, list(scoring.seeds), config, soft_labels)
+    cost.write(Path(f"metrics/cost/finetune_{model}-{name}.json"), **fine_tune_task(job, paths))
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ from filelock import FileLock
 from distil.compute.distributed import join
 from distil.core.files import atomic_folder, scratch_folder, write_json
 from distil.core.params import load_languages, load_params
+from distil.core.pipeline import code_checksums
 from distil.runtime.launch import run_ranks
 from distil.runtime.process import Cost
 from distil.student.model import StudentConfig
 from distil.student.no_teacher import open_texts, train_without_teacher
-from distil.training.fingerprint import stage_code, training_key
+from distil.training.fingerprint import training_key
 from distil.training.trainer import TrainConfig
 
 
@@ -27,7 +28,7 @@ def main() -> None:
     tokenizer, metrics = Path("models/tokenizer"), Path("metrics/no_teacher")
     texts = open_texts(languages, Path("data/prepared"), tokenizer)
     chosen = {"languages": languages, "student": shape.model_dump(), "train": config.model_dump()}
-    key = training_key(chosen, texts, tokenizer, stage_code("no_teacher"))
+    key = training_key(chosen, texts, tokenizer, code_checksums("no_teacher"))
     scratch = scratch_folder("no_teacher", key)
     work = partial(
         train_without_teacher, texts, languages, shape, config, Path("models/teacher/config.json"), tokenizer,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from distil.core.files import read_json
 from distil.core.params import read_params
-from distil.evaluation.model_names import MODELS, load_scoring, stage_of
+from distil.evaluation.config import load_evaluate
+from distil.evaluation.model_names import MODELS
 from distil.report.mlflow_names import flatten
 from distil.report.mlflow_results import model_tags, read_curves, result_metrics, result_tags
 from distil.report.mlflow_run import complete_run
@@ -22,14 +23,14 @@ def main() -> None:
     """Collect what the other stages measured and hand it to MLflow."""
     params = read_params()
     rest = {section: params.pop(section, {}) for section in AFTERWARDS}
-    scored = load_scoring()
+    scored = load_evaluate()
     summary = read_json(METRICS / "distil" / "summary.json", "distil")
     evaluations = [
-        read_json(METRICS / "evaluate" / model / f"{task}.json", stage_of(model, task))
+        read_json(METRICS / "evaluate" / model / f"{task}.json", "evaluate")
         for task in scored.tasks
         for model in MODELS
     ]
-    comparisons = [read_json(METRICS / "compare" / f"{task}.json", "compare") for task in scored.tasks]
+    comparisons = [read_json(METRICS / "compare" / f"{task}.json", "evaluate") for task in scored.tasks]
     costs = {path.stem: read_json(path, path.stem) for path in sorted((METRICS / "cost").glob("*.json"))}
     if complete_run(
         summary["key"],

@@ -32,7 +32,7 @@ def commit(dataset: str, revision: str) -> str:
 
 
 def texts(dataset: str, config: str, revision: str, column: str = "text", blocks: int = 10**9) -> list[str]:
-    from distil.sources import local_files as sources
+    from distil.sources import blocks as sources
     from distil.sources.hub import hub_blocks
 
     sources.BLOCK_BYTES = 1000

@@ -4,12 +4,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from distil.finetuning.run import finetune_task
+from distil.evaluation.config import EvaluateConfig
+from distil.finetuning.run import FineTuning, FineTuningPaths, fine_tune_task
 from distil.finetuning.saved_models import FinetunedModels
-from distil.finetuning.soft_labels import Targets
-from distil.finetuning.teach import teach
-from distil.finetuning.test_predictions import EvaluateConfig
-from distil.finetuning.trainer import FinetuneConfig
+from distil.finetuning.soft_labels import SoftLabels
+from distil.finetuning.trainer import FineTuningConfig
 from distil.tasks.build import write_task
 from distil.tasks.config import TaskConfig
 from distil.tasks.data import Task, read_task
@@ -17,7 +16,7 @@ from tests import toy
 
 ROOT = Path(__file__).parent.parent
 PACE = {"epochs": 4, "learning_rate": 0.002, "tagger_learning_rate": 0.002}
-CONFIG = FinetuneConfig.model_validate({
+CONFIG = FineTuningConfig.model_validate({
     "teacher": PACE, "student": PACE,
     "start": "plain", "batch_size": 8, "max_length": 40, "precision": "float32", "dropout": 0.1,
     "warmup_fraction": 0.1, "weight_decay": 0.01,
@@ -81,18 +80,14 @@ def task_of(name: str) -> Task:
 
 def tuned(
     model: str, name: str, seeds: tuple[int, ...] = (1,), mode: str = "joint", out: str = "models/finetuned",
-    config: FinetuneConfig = CONFIG,
+    config: FineTuningConfig = CONFIG,
 ) -> FinetunedModels:  # fmt: skip
-    """Fine-tune in the lab as the stage does; `student` needs what `taught` writes."""
+    """Fine-tune in the lab as the stage does; the teacher writes soft labels beside, `student` needs them."""
     task, folder = task_of(name), Path(out) / model / name
-    taught = model == "student" and config.task_distillation
-    targets = Targets(Path("data/task_targets") / name, task) if taught else None
-    finetune_task(model, task, toy.LANGUAGES, mode, list(seeds), config, targets, folder, Path("scratch"))
+    learns = model == "student" and config.task_distillation
+    soft_labels = SoftLabels(Path("data/task_targets") / name, task) if learns else None
+    # Only the lab's own teacher: another one that a test makes must not replace what the student learns from.
+    written = Path("data/task_targets") / name if model == "teacher" and out == "models/finetuned" else None
+    job = FineTuning(model, task, toy.LANGUAGES, mode, list(seeds), config, soft_labels)
+    fine_tune_task(job, FineTuningPaths(folder, Path(out) / f"{model}-{name}.csv", written, Path("scratch")))
     return FinetunedModels(folder)
-
-
-def taught(name: str) -> Path:
-    """The distributions of the fine-tuned teacher of the lab."""
-    out = Path("data/task_targets") / name
-    teach(FinetunedModels(Path("models/finetuned/teacher") / name), task_of(name), toy.LANGUAGES, out)
-    return out

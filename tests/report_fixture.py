@@ -13,8 +13,10 @@ import yaml
 
 from distil.core.files import write_json, write_text
 from distil.evaluation.comparison import compare
+from distil.evaluation.counts import Predictions, TagPredictions
 from distil.evaluation.model_names import BASELINES, NAMES, TUNED
-from distil.evaluation.scores import Predictions, TagPredictions, score, write_scores
+from distil.evaluation.predictions import predictions_file, write_predictions
+from distil.evaluation.scores import score
 from distil.report.data import cost_file, costed_stages
 
 ROOT = Path(__file__).parents[1]
@@ -233,9 +235,9 @@ def write_scored(root: Path, task: str, labels: list[str], found: dict) -> None:
     """Scores, predictions and comparisons, by the project's own code."""
     kind = "token_classification" if labels == TAGS else "text_classification"
     for model, by_language in found.items():
-        write_scores(
-            root / "metrics", score(model, task, kind, labels, "joint", by_language, RESAMPLES), by_language
-        )  # fmt: skip
+        write_predictions(predictions_file(root, model, task), by_language, labels)
+        scores = score(model, task, kind, labels, "joint", by_language, RESAMPLES)
+        write_json(root / f"metrics/evaluate/{model}/{task}.json", scores)
     order = [model for model in NAMES if model in found]
     by_language = {code: {model: found[model][code] for model in order} for code in next(iter(found.values()))}
     write_json(root / f"metrics/compare/{task}.json", compare(task, kind, labels, by_language, RESAMPLES))

@@ -19,16 +19,14 @@ ROOT = Path(__file__).parent.parent
 LANGUAGES = ["swa", "yor"]
 STAGES = {
     "tasks@sentiment", "corpus", "teacher", "vocabulary", "tokenize", "cache_teacher", "distil", "baselines@sentiment",
-    "tasks@entities", "no_teacher", "finetune_teacher@sentiment", "task_targets@sentiment",
+    "tasks@entities", "no_teacher", "finetune_teacher@sentiment",
     *(f"finetune_{model}@sentiment" for model in ("student", "student_plain", "no_teacher")),
-    *(f"evaluate@{model}-sentiment" for model in ("teacher", "student", "student_plain", "no_teacher")),
-    "compare", "footprint", "export", "report", "track",
+    "evaluate", "footprint", "export", "report", "track",
 }  # fmt: skip
-STUDENTS = {stage for model in ("student", "student_plain")
-            for stage in (f"finetune_{model}@sentiment", f"evaluate@{model}-sentiment")}  # fmt: skip
-MEASURED = {"compare", "footprint", "export"}
+STUDENTS = {f"finetune_{model}@sentiment" for model in ("student", "student_plain")}
+MEASURED = {"evaluate", "footprint", "export"}
 AFTER_DISTIL = {"distil", *STUDENTS, *MEASURED, "report", "track"}
-AFTER_NO_TEACHER = {"no_teacher", "finetune_no_teacher@sentiment", "evaluate@no_teacher-sentiment", "compare"}
+AFTER_NO_TEACHER = {"no_teacher", "finetune_no_teacher@sentiment", "evaluate"}
 TOY: dict[str, Any] = {
     "languages": LANGUAGES,
     "tasks.sentiment.max_train_rows": 60,

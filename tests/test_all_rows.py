@@ -11,8 +11,11 @@ from benchmarks import ablations, all_rows
 from benchmarks.pages import RESULTS, fill_page, marks
 from distil.core.errors import UserError
 from distil.evaluation.comparison import compare
+from distil.evaluation.counts import Predictions, TagPredictions
+from distil.evaluation.leakage import seen_rows
 from distil.evaluation.model_names import BASELINES, MODELS
-from distil.evaluation.scores import Found, Predictions, TagPredictions, score, seen_rows, write_scores
+from distil.evaluation.predictions import predictions_file, write_predictions
+from distil.evaluation.scores import Found, score
 from distil.tasks.data import Task
 from tests import lab, toy
 
@@ -49,8 +52,8 @@ def test_scores_from_kept_predictions_are_those_of_the_stages(clone: Path, name:
     written = {}
     for model, each in found.items():
         mode = None if model in BASELINES else "joint"
-        write_scores(Path("metrics"), score(model, name, task.kind, task.labels, mode, each, 100), each)
-        written[model] = json.loads(Path(f"metrics/evaluate/{model}/{name}.json").read_text())
+        write_predictions(predictions_file(Path(), model, name), each, task.labels)
+        written[model] = json.loads(json.dumps(score(model, name, task.kind, task.labels, mode, each, 100)))
     by_language = {code: {model: found[model][code] for model in MODELS} for code in toy.LANGUAGES}
     compared = compare(name, task.kind, task.labels, by_language, 100)
 

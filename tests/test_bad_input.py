@@ -20,9 +20,9 @@ from distil.core.errors import UserError
 from distil.core.files import seal
 from distil.core.params import load_languages, load_list, load_params, load_seed
 from distil.corpus.build import CorpusConfig
+from distil.evaluation.config import EvaluateConfig
 from distil.evaluation.footprint import FootprintConfig
-from distil.finetuning.test_predictions import EvaluateConfig
-from distil.finetuning.trainer import FinetuneConfig
+from distil.finetuning.trainer import FineTuningConfig
 from distil.report import mlflow_run as tracking
 from distil.report.data import read_curve
 from distil.report.model_card import CardConfig
@@ -56,7 +56,7 @@ READERS: dict[str, Callable[[], Any]] = {
     "loss": lambda: load_params("loss", LossConfig),
     "layer_map": lambda: load_list("layer_map", LayerPair),
     "train": lambda: load_params("train", TrainConfig),
-    "finetune": lambda: load_params("finetune", FinetuneConfig),
+    "finetune": lambda: load_params("finetune", FineTuningConfig),
     "export": lambda: load_params("export", ExportConfig),
     "evaluate": lambda: load_params("evaluate", EvaluateConfig),
     "footprint": lambda: load_params("footprint", FootprintConfig),
@@ -311,16 +311,15 @@ def test_a_missing_section_is_refused_by_name(params: Path, section: str) -> Non
 OUTS = {
     "tasks": "data/tasks/sentiment", "corpus": "data/raw", "teacher": "models/teacher",
     "vocabulary": "models/tokenizer", "tokenize": "data/prepared", "cache_teacher": "data/teacher",
-    "distil": "models/student", "no_teacher": "models/no_teacher", "baselines": "metrics/evaluate",
-    "finetune": "models/finetuned/student_plain/sentiment", "task_targets": "data/task_targets",
-    "evaluate": "metrics/evaluate", "export": "models/onnx", "compare": "metrics/compare",
+    "distil": "models/student", "no_teacher": "models/no_teacher", "baselines": "metrics/predictions",
+    "finetune": "models/finetuned/student_plain/sentiment",
+    "evaluate": "metrics/evaluate", "export": "models/onnx",
     "footprint": "metrics/footprint.json",
     "report": "metrics/report.html", "track": "mlflow.db",
 }  # fmt: skip
 LABELS = ["positive", "neutral", "negative"]
 ARGUMENTS = {
     "tasks": ["sentiment"], "baselines": ["sentiment"], "finetune": ["student_plain", "sentiment"],
-    "task_targets": ["sentiment"], "evaluate": ["student", "sentiment"],
 }  # fmt: skip
 TOY = {
     "languages": toy.LANGUAGES,
@@ -695,16 +694,14 @@ CASES = [
     ("no_teacher", no_teacher_config, ["models/teacher/config.json: no such file; run `dvc repro teacher`"]),
     ("baselines", nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"]),
     *((stage, nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"])
-      for stage in ("finetune", "task_targets", "evaluate", "compare", "export")),
+      for stage in ("finetune", "evaluate", "export")),
     ("finetune", make_task, ["models/student/tokenizer.json: no such file", "run `dvc repro distil`"]),
     ("finetune", longer_than_the_model, ["params.yaml: finetune.max_length: expected at most 64", "found 100"]),
     ("finetune", no_finite_weights,
      ["fine-tune student_plain on sentiment, swa yor, seed 1: step 1: the loss is nan", "on 6 rows of swa, yor",
       "learning_rate in finetune:"]),
-    ("task_targets", make_task,
-     ["models/finetuned/teacher/sentiment/manifest.json: no such file; run `dvc repro finetune_teacher@sentiment`"]),
     ("evaluate", make_task,
-     ["models/finetuned/student/sentiment/manifest.json: no such file; run `dvc repro finetune_student@sentiment`"]),
+     ["metrics/predictions/student/sentiment.csv: no such file; run `dvc repro finetune_student@sentiment`"]),
     ("report", nothing, ["metrics/distil/summary.json: no such file; run `dvc repro distil`"]),
     ("track", nothing, ["metrics/distil/summary.json: no such file; run `dvc repro distil`"]),
 ]  # fmt: skip
@@ -852,8 +849,7 @@ def test_a_model_of_another_name_is_refused(root: Path, refused: Callable[..., s
 
 
 @pytest.mark.parametrize(("stage", "usage"), [("tasks", "the name of one task"), ("baselines", "TASK"),
-                                              ("finetune", "MODEL TASK"), ("task_targets", "TASK"),
-                                              ("evaluate", "MODEL TASK")])  # fmt: skip
+                                              ("finetune", "MODEL TASK")])  # fmt: skip
 def test_a_stage_says_which_arguments_it_takes(root: Path, refused: Callable[..., str], stage: str, usage: str) -> None:
     assert says(refused(root, stage, "one", "two", "three"), f"stages.{stage}: expected", usage, "found", "three")
 

@@ -18,7 +18,7 @@ from distil.core.errors import UserError
 from distil.core.files import read_json, seal, sha256_file
 from distil.corpus.build import CorpusConfig, write_corpus
 from distil.modeling.xlm_roberta import AttentionTap, attention_rows, load_masked_lm
-from distil.teacher.cache_writer import prune
+from distil.teacher.cache_writer import FinishedShards
 from distil.teacher.outputs import CacheConfig
 from distil.tokenization.shards import Prepared, Shard, masked_input
 from tests import toy
@@ -166,10 +166,21 @@ def test_finished_shards_cost_no_forward_pass(own_world: Path, monkeypatch: pyte
     assert len(calls) == len(list((own_world / "data/teacher").rglob("*.safetensors"))) - heldout
 
 
+def test_shards_that_other_code_made_are_computed_again(own_world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distil.teacher import outputs
+
+    calls = []
+    original = outputs.TeacherOutputs.shard
+    monkeypatch.setattr(outputs.TeacherOutputs, "shard", lambda *args: calls.append(1) or original(*args))
+    shutil.rmtree(own_world / "data/teacher")
+    toy.make_cache(own_world, code="edited")
+    assert len(calls) == len(list((own_world / "data/teacher").rglob("*.safetensors")))
+
+
 def test_prune_keeps_what_is_named(own_world: Path) -> None:
     notes = sorted((own_world / "scratch").glob("*.json"))
     wanted = read_json(notes[0], "cache_teacher")["sha256"]
-    prune(own_world / "scratch", {wanted})
+    FinishedShards(own_world / "scratch", {}).prune({wanted})
     assert [path.stem for path in (own_world / "scratch").glob("*.safetensors")] == [notes[0].stem]
 
 

@@ -5,8 +5,9 @@ import pytest
 
 from distil.evaluation.bootstrap import interval
 from distil.evaluation.comparison import compare
+from distil.evaluation.counts import Predictions, TagPredictions
 from distil.evaluation.metrics import confusion_matrix, weighted_f1
-from distil.evaluation.scores import Predictions, TagPredictions, score
+from distil.evaluation.scores import score
 
 LABELS = ["a", "b", "c"]
 

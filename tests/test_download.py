@@ -26,9 +26,9 @@ SHARED = PINS.parents[3] / "shared/data"
 def hub(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.setattr(distil.download, "FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(distil.download, "_CHUNK", 1000)
-    monkeypatch.setattr(distil.download, "TIMEOUT_SECONDS", (0.3, 0.3))
+    monkeypatch.setattr(distil.sources.download, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(distil.sources.download, "_CHUNK", 1000)
+    monkeypatch.setattr(distil.sources.download, "TIMEOUT_SECONDS", (0.3, 0.3))
     with StandinHub() as hub:
         hub.plain["data/kin/train.tsv"] = BODY
         yield hub

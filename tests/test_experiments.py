@@ -47,8 +47,8 @@ def test_nothing_is_written_outside_of_what_git_and_dvc_ignore_or_track(made: Re
 
 def test_another_alpha_runs_from_distil_on_and_the_first_alpha_again_trains_nothing(repository: Repository) -> None:
     output = repository.run("dvc", "exp", "run", "-n", "higher", "-S", "loss.alpha=0.9")
-    # Answers of so small a student can be those of another, and are then not compared again.
-    assert AFTER_DISTIL - {"compare"} <= set(ran(output)) <= AFTER_DISTIL
+    # Answers of so small a student can be those of another, and are then not scored again.
+    assert AFTER_DISTIL - {"evaluate"} <= set(ran(output)) <= AFTER_DISTIL
     assert set(unchanged(output)) == STAGES - set(ran(output))
     students = repository.query("select value from tags where key = 'distil.key'")
 
@@ -56,7 +56,7 @@ def test_another_alpha_runs_from_distil_on_and_the_first_alpha_again_trains_noth
     tuned = {f"finetune_{model}@sentiment" for model in ("student", "student_plain")}
     assert set(cached(output)) == {"distil", *tuned}
     again = AFTER_DISTIL - {"distil"} - tuned
-    assert again - {"compare"} <= set(ran(output)) <= again
+    assert again - {"evaluate"} <= set(ran(output)) <= again
     assert repository.query("select value from tags where key = 'distil.key'") == students
     assert repository.query("select count(*) from runs") == [(len(students),)]
     assert len(set(students)) == len(students)
@@ -72,8 +72,8 @@ def test_another_seed_of_training_leaves_the_teacher_alone(made: Repository) -> 
 
 def test_an_experiment_in_a_temporary_copy_and_a_grid_in_a_queue_share_one_store(made: Repository) -> None:
     output = made.run("dvc", "exp", "run", "--temp", "-n", "alone", "-S", "loss.alpha=0.1")
-    # Answers of so small a student can be those of another, and are then not compared again.
-    assert AFTER_DISTIL - {"compare"} <= set(ran(output)) <= AFTER_DISTIL
+    # Answers of so small a student can be those of another, and are then not scored again.
+    assert AFTER_DISTIL - {"evaluate"} <= set(ran(output)) <= AFTER_DISTIL
     alphas, rates = (0.2, 0.3), (0.001, 0.002)
     made.run("dvc", "exp", "run", "--queue", "-n", "grid", "-S", "loss.alpha=0.2,0.3",
              "-S", "train.learning_rate=0.001,0.002")  # fmt: skip

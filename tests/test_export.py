@@ -20,7 +20,7 @@ from distil.serving.predictor import Batch, OnnxRuntime
 from distil.serving.torch_runtime import TorchRuntime
 from tests import toy
 from tests.exported import CLASSES, CONFIG, LABELS, source
-from tests.test_pipeline import ROOT
+from tests.pipeline.test_dvc_yaml import ROOT
 
 AUTO = {
     "text_classification": AutoModelForSequenceClassification,

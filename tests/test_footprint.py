@@ -9,8 +9,8 @@ import pytest
 from distil.core.errors import UserError
 from distil.evaluation.footprint import BATCH, FootprintConfig, measure, measure_speed, texts_of
 from distil.evaluation.footprint_worker import peak_mib
+from distil.modeling.shape import count_parameters
 from distil.modeling.xlm_roberta import load_masked_lm
-from distil.student.model import count_parameters
 
 CONFIG = FootprintConfig(threads=1, rounds=3, short_words=2, long_words=6)
 

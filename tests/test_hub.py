@@ -232,7 +232,7 @@ def test_a_teacher_of_another_architecture_is_refused_before_its_weights_are_fet
         return tmp_path
 
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    monkeypatch.setattr(distil.teacher_source, "hub_snapshot", hub_snapshot)
+    monkeypatch.setattr(distil.teacher.source, "hub_snapshot", hub_snapshot)
     with pytest.raises(UserError, match="expected xlm-roberta, found bert; any XLM-R masked .* Davlan/afro-xlmr-large"):
-        distil.modeling.xlm_roberta.source._download("org/model", "main")
+        distil.teacher.source._download("org/model", "main")
     assert asked == [["config.json"]]

@@ -10,11 +10,12 @@ from torch import nn
 
 from distil.core.errors import UserError
 from distil.core.files import sha256_file
+from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.student.distillation import sample_text
 from distil.student.initialisation import Text, start_attention, start_feed_forward, start_from_teacher, start_norm
-from distil.student.model import StudentConfig, build_student
+from distil.student.model import StudentConfig
 from tests import toy
 from tests.test_train import TRAIN, caches, distil
 
@@ -28,7 +29,7 @@ def layer_of(seed: int, **changes: Any) -> Any:
     """A random encoder layer whose weights and biases matter."""
     torch.manual_seed(seed)
     shape = TEACHER.model_copy(update=changes)
-    layer: Any = build_student(shape, special_ids_of_toy(), 50, 66).eval().roberta.encoder.layer[0]
+    layer: Any = build_masked_lm(shape.shape, special_ids_of_toy(), 50, 66).eval().roberta.encoder.layer[0]
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -144,7 +145,7 @@ def toy_student(world: Path, layers: tuple[int, ...], **changes: Any) -> tuple[A
     shape = toy.SHAPE.model_copy(update={"init": "teacher", "init_layers": layers, "dropout": 0.0, **changes})
     tokenizer = load_tokenizer(world / "models/tokenizer")
     torch.manual_seed(1)
-    student = build_student(shape, special_ids(tokenizer), tokenizer.get_vocab_size(), 66).eval()
+    student = build_masked_lm(shape.shape, special_ids(tokenizer), tokenizer.get_vocab_size(), 66).eval()
     kept = torch.tensor(teacher_ids(world / "models/tokenizer").astype(np.int64))
     teacher, text = load_masked_lm(world / "models/teacher", "teacher"), sample_text(caches(world), kept)
     start_from_teacher(student, teacher, kept, layers, text)

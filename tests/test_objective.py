@@ -10,9 +10,9 @@ import torch
 from distil.cache.format import TeacherCache
 from distil.core.errors import UserError
 from distil.losses.logits import masked_mean
+from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.modeling.xlm_roberta import load_masked_lm
-from distil.student.model import build_student
 from distil.tokenization.shards import Prepared
 from distil.training.data_loader import Batch, CorpusIndex
 from distil.training.objective import LayerPair, LossConfig, Objective
@@ -42,7 +42,7 @@ def student_of(root: Path) -> Any:
     torch.manual_seed(3)
     tokenizer = load_tokenizer(root / "models/tokenizer")
     shape = toy.SHAPE.model_copy(update={"dropout": 0.0})
-    return build_student(shape, special_ids(tokenizer), tokenizer.get_vocab_size(), 66)
+    return build_masked_lm(shape.shape, special_ids(tokenizer), tokenizer.get_vocab_size(), 66)
 
 
 def batch_of(root: Path, number: int = 0) -> Batch:
@@ -171,7 +171,7 @@ def test_relation_heads_that_do_not_divide_a_width_are_refused(states_world: Pat
     with pytest.raises(UserError, match=r"relation_heads: expected a divisor of student\.hidden_size 16, found 32"):
         found(states_world, config(relations=1.0, relation_heads=32))
     shape = toy.SHAPE.model_copy(update={"hidden_size": 48})
-    student = build_student(shape, special_ids(load_tokenizer(states_world / "models/tokenizer")), 200, 66)
+    student = build_masked_lm(shape.shape, special_ids(load_tokenizer(states_world / "models/tokenizer")), 200, 66)
     with pytest.raises(UserError, match=r"a divisor of the teacher's hidden size 32, found 48"):
         found(states_world, config(relations=1.0, relation_heads=48), student)
 

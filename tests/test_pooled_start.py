@@ -13,9 +13,9 @@ from transformers import (
 
 from distil.core.files import read_json
 from distil.finetuning.encoding import Encoded
-from distil.finetuning.mean_pooling import HEAD_DEVIATION, MEAN_WEIGHT, attend_evenly, start_pooled
-from distil.finetuning.test_predictions import evaluate
-from tests import lab, toy
+from distil.finetuning.mean_pooling import HEAD_DEVIATION, MEAN_WEIGHT, attend_evenly, init_mean_pooling
+from distil.finetuning.test_predictions import predict_test
+from tests import lab
 
 
 def small_model() -> XLMRobertaForSequenceClassification:
@@ -61,7 +61,7 @@ def test_what_the_head_sees_is_centred_and_differs_between_texts() -> None:
     count = len(ids)
     rows = Encoded(ids, np.arange(count + 1), np.zeros(count, np.int64), np.zeros(count, np.int64),
                    np.zeros(count, np.int64))  # fmt: skip
-    start_pooled(model, rows, 1, seed=3)
+    init_mean_pooling(model, rows, 1, seed=3)
     with torch.inference_mode():
         states = torch.cat([model.roberta(torch.tensor([row])).last_hidden_state[:, 0] for row in ids])
         seen = model.classifier.dense(states)
@@ -84,7 +84,7 @@ def test_texts_differ_where_the_first_state_was_the_same_for_all() -> None:
 def test_a_task_is_learned_from_it_and_transformers_loads_the_classifier(here: Path) -> None:
     tuned = lab.tuned("teacher", "words", config=lab.CONFIG.model_copy(update={"start": "pooled"}))
     assert read_json(tuned.folder / "manifest.json", "finetune_teacher@words")["recipe"]["start"] == "pooled"
-    found, _ = evaluate(tuned, lab.task_of("words"), toy.LANGUAGES)
+    found, _ = predict_test(tuned, lab.task_of("words"))
     assert min(np.mean(each.predicted[1] == each.gold) for each in found.values()) > 0.8
     model = AutoModelForSequenceClassification.from_pretrained(tuned.folder / "seed-1")
     assert type(model) is XLMRobertaForSequenceClassification  # no code of ours is needed

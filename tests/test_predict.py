@@ -15,7 +15,7 @@ from distil.serving.cli import find_model
 from distil.serving.predictor import Predictor
 from tests import toy
 from tests.exported import LABELS
-from tests.test_pipeline import ROOT
+from tests.pipeline.test_dvc_yaml import ROOT
 
 TEXTS = toy.sentences(300, 3)
 

@@ -69,8 +69,8 @@ def test_a_preset_has_the_types_of_params_yaml(name):
 def test_the_stages_accept_every_preset(name, params):
     from distil.core.params import load_list, load_params
     from distil.corpus.build import CorpusConfig
-    from distil.finetuning.test_predictions import EvaluateConfig
-    from distil.finetuning.trainer import FinetuneConfig
+    from distil.evaluation.config import EvaluateConfig
+    from distil.finetuning.trainer import FineTuningConfig
     from distil.serving.onnx_export import ExportConfig
     from distil.student.model import StudentConfig
     from distil.tasks.config import TaskConfig
@@ -86,7 +86,7 @@ def test_the_stages_accept_every_preset(name, params):
         "tasks.sentiment": TaskConfig, "corpus": CorpusConfig, "teacher": TeacherConfig,
         "vocabulary": VocabularyConfig, "tokenize": TokenizeConfig, "cache_teacher": CacheConfig,
         "student": StudentConfig, "loss": LossConfig, "train": TrainConfig, "evaluate": EvaluateConfig,
-        "tasks.entities": TaskConfig, "finetune": FinetuneConfig, "export": ExportConfig,
+        "tasks.entities": TaskConfig, "finetune": FineTuningConfig, "export": ExportConfig,
     }  # fmt: skip
     for section, config in sections.items():
         assert isinstance(load_params(section, config, params), config)
@@ -206,7 +206,7 @@ def test_a_params_file_that_is_not_yaml_is_refused_by_name(params):
 def test_the_command_lists_prints_options_and_writes(params, tmp_path):
     shutil.copytree(FOLDER, tmp_path / "stages" / "presets")
     (tmp_path / "distil" / "lexicons").mkdir(parents=True)
-    (tmp_path / "distil" / "tasks").symlink_to(ROOT / "distil" / "tasks")
+    (tmp_path / "distil" / "datasets").symlink_to(ROOT / "distil" / "datasets")
 
     def command(*words):
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -13,7 +13,7 @@ import pytest
 from distil.core.files import read_json, write_json
 from tests import toy
 from tests.exported import LABELS
-from tests.test_pipeline import ROOT
+from tests.pipeline.test_dvc_yaml import ROOT
 
 SECTION = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Use the student\n")[2].partition("\n## ")[0]
 

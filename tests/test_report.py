@@ -21,8 +21,8 @@ from distil.report.html import render_html
 from distil.report.markdown import escape, render_markdown
 from distil.report.model_card import CardConfig, render_card
 from distil.report.sections import sections
+from tests.pipeline.test_dvc_yaml import stages
 from tests.report_fixture import LANGUAGES, write_inputs
-from tests.test_pipeline import stages
 
 ROOT = Path(__file__).parents[1]
 NASTY = "<script>alert('x')</script> | **bold** `code` & \u202ereversed\u2028line"
@@ -377,13 +377,11 @@ def damaged(root: Path, path: str, text: str | None) -> str:
         ("metrics/distil/summary.json", "distil"),
         ("metrics/distil/train.csv", "distil"),
         ("metrics/distil/heldout.csv", "distil"),
-        ("metrics/evaluate/majority/sentiment.json", "baselines@sentiment"),
-        ("metrics/evaluate/tfidf/sentiment.json", "baselines@sentiment"),
-        ("metrics/evaluate/teacher/sentiment.json", "evaluate@teacher-sentiment"),
-        ("metrics/evaluate/student/sentiment.json", "evaluate@student-sentiment"),
-        ("metrics/predictions/student/sentiment.csv", "evaluate@student-sentiment"),
-        ("metrics/cost/evaluate-student-sentiment.json", "evaluate@student-sentiment"),
-        ("metrics/compare/sentiment.json", "compare"),
+        ("metrics/evaluate/majority/sentiment.json", "evaluate"),
+        ("metrics/evaluate/student/sentiment.json", "evaluate"),
+        ("metrics/predictions/student/sentiment.csv", "finetune_student@sentiment"),
+        ("metrics/cost/evaluate.json", "evaluate"),
+        ("metrics/compare/sentiment.json", "evaluate"),
         ("metrics/footprint.json", "footprint"),
         ("data/raw/manifest.json", "corpus"),
         ("data/tasks/sentiment/manifest.json", "tasks@sentiment"),
@@ -439,7 +437,7 @@ def test_the_stage_writes_its_files_without_heavy_imports(tmp_path):
 
 
 def test_the_cost_of_every_stage_before_the_report_is_read():
-    known = {*(f"{name}@a" for name in ("tasks", "finetune_teacher", "task_targets")), "corpus", "distil", "no_teacher"}
+    known = {*(f"{name}@a" for name in ("tasks", "finetune_teacher", "baselines")), "corpus", "distil", "evaluate"}
     assert known < set(costed_stages(["a"]))
     written = {str(out) for block in stages().values() for out in block.get("outs", [])}
     patterns = {re.sub(r"\$\{[^}]*\}", "*", path) for out in written for path in re.findall(r"metrics/cost/[^']*", out)}

@@ -24,7 +24,7 @@ def test_the_peak_is_of_this_process_and_not_of_the_one_that_started_it() -> Non
 
     ballast = bytearray(200 * 2**20)
     ballast[:: 2**12] = b"x" * (len(ballast) // 2**12)
-    code = "from distil.runner import peak_mib; print(peak_mib())"
+    code = "from distil.runtime.process import peak_mib; print(peak_mib())"
     root = Path(__file__).parent.parent
     child = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True)
     assert 5 < float(child.stdout) < 150 < peak_mib()

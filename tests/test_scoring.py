@@ -1,7 +1,6 @@
 """From predictions to the files of docs/design.md, for labels of texts and for tags of tokens."""
 
 import csv
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,10 @@ import pytest
 import seqeval.metrics
 from sklearn.metrics import f1_score
 
-from distil.evaluation.scores import Predictions, TagPredictions, metric_of, score, seen_rows, write_scores
+from distil.evaluation.counts import Predictions, TagPredictions, metric_of
+from distil.evaluation.leakage import seen_rows
+from distil.evaluation.predictions import write_predictions
+from distil.evaluation.scores import score
 
 LABELS = ["positive", "neutral", "negative"]
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
@@ -102,13 +104,11 @@ def test_the_mean_has_an_interval_narrower_than_its_languages() -> None:
 
 def test_predictions_are_written_a_row_each_with_tags_joined_by_spaces(tmp_path: Path) -> None:
     found = {"kin": TagPredictions([["B-PER", "I-PER"], ["O"]], {7: [["B-PER", "O"], ["B-LOC"]]}, 3)}
-    scores = score("student", "names", "token_classification", TAGS, "joint", found, 100)
-    write_scores(tmp_path, scores, found)
-    with (tmp_path / "predictions/student/names.csv").open(encoding="utf-8", newline="") as stream:
+    write_predictions(tmp_path / "names.csv", found, TAGS)
+    with (tmp_path / "names.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.reader(stream))
     assert rows[0] == ["seed", "language", "row", "gold", "predicted"]
     assert rows[1:] == [["7", "kin", "0", "B-PER I-PER", "B-PER O"], ["7", "kin", "1", "O", "B-LOC"]]
-    assert json.loads((tmp_path / "evaluate/student/names.json").read_text())["metric"] == "entity_f1"
 
 
 def test_the_same_predictions_give_the_same_scores() -> None:

@@ -407,7 +407,7 @@ def test_our_pipeline_is_taken_up_by_a_clone_that_computes_nothing(made: Reposit
     output = other.run(
         "dvc", "exp", "run", "-S", "loss.alpha=0.9"
     )  # another student: nothing in front of it is computed
-    assert AFTER_DISTIL - {"compare"} <= set(ran(output)) <= AFTER_DISTIL  # the same answers are not compared again
+    assert AFTER_DISTIL - {"evaluate"} <= set(ran(output)) <= AFTER_DISTIL  # the same answers are not scored again
 
     lean = shared.clone("lean")
     tasks = ["data/tasks/sentiment", "data/tasks/entities"]

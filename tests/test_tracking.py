@@ -104,7 +104,7 @@ def test_results_are_flat_names_that_mlflow_accepts():
         "teacher": {"id": "a/b", "synthetic": False, "parameters": 70},
         "heldout": {"kin": {"kl": 0.5, "teacher_accuracy": None}},
     }  # fmt: skip
-    costs = {"evaluate@student-mood": {"seconds": 3.5, "machine": "x86_64"}}
+    costs = {"baselines@mood": {"seconds": 3.5, "machine": "x86_64"}}
     metrics = result_metrics(
         summary, [evaluation("teacher", 0.8, 0.5), evaluation("student", 0.6, 0.5)], [COMPARED], costs
     )  # fmt: skip
@@ -116,7 +116,7 @@ def test_results_are_flat_names_that_mlflow_accepts():
     assert metrics["retention/mood/lowest"] == pytest.approx(0.75)
     assert metrics["retention/mood/mean"] == pytest.approx(0.55 / 0.65)
     assert metrics["gain/mood/tfidf/kin"] == 0.2 and metrics["gain/mood/tfidf/mean"] == 0.1
-    assert metrics["cost/evaluate_student-mood/seconds"] == 3.5
+    assert metrics["cost/baselines_mood/seconds"] == 3.5
     assert not [name for name in metrics if "confusion" in name or "machine" in name or "accuracy" in name]
     assert result_tags(summary) == {"distil.stopped_early": True, "teacher.id": "a/b", "teacher.synthetic": False}
 
@@ -257,13 +257,13 @@ def test_a_step_does_not_wait_for_the_store(store, monkeypatch):
 
 
 def test_importing_tracking_imports_neither_mlflow_nor_torch():
-    code = "import sys, distil.tracking, stages.track; print(sys.modules.keys() & {'mlflow', 'torch'})"
+    code = "import sys, distil.report.mlflow_run, stages.track; print(sys.modules.keys() & {'mlflow', 'torch'})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
 
 def test_two_processes_that_first_touch_a_store_together_both_succeed_and_share_a_students_run(place):
-    code = "from distil.tracking import complete_run; assert complete_run('a' * 64, {}, {}, {}, [], [])"
+    code = "from distil.report.mlflow_run import complete_run; assert complete_run('a' * 64, {}, {}, {}, [], [])"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = [subprocess.Popen([sys.executable, "-c", code], cwd=place, env=environment) for _ in range(2)]
     assert [process.wait(120) for process in started] == [0, 0]
@@ -281,7 +281,7 @@ def test_the_track_stage_completes_the_run_from_the_files_of_the_other_stages(pl
     write(
         "params.yaml",
         "loss:\n  alpha: 0.5\nfinetune:\n  batch_size: 9\nfootprint:\n  threads: 1\n"
-        "evaluate:\n  tasks:\n    - mood\n  seeds:\n    - 4\n  bootstrap_resamples: 100\n",
+        "evaluate:\n  tasks:\n    - mood\n  seeds:\n    - 4\n  languages: joint\n  bootstrap_resamples: 100\n",
     )
     write("metrics/distil/summary.json", json.dumps({"key": KEY, "steps": 20, "teacher": {"id": "a/b"}}))
     write("metrics/distil/train.csv", "step,loss\n20,1.5\n")

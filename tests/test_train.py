@@ -212,20 +212,20 @@ def test_a_tokenizer_that_is_not_the_caches_is_refused(own_world: Path, tmp_path
 
 
 def test_a_student_that_starts_from_its_teacher_keeps_the_geometry_of_its_words(world: Path, tmp_path: Path) -> None:
+    from distil.modeling.shape import build_masked_lm
     from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
     from distil.modeling.xlm_roberta import load_masked_lm
     from distil.student.initialisation import start_from_teacher
-    from distil.student.model import build_student
 
     teacher = load_masked_lm(world / "models/teacher", "teacher")
     tokenizer = load_tokenizer(world / "models/tokenizer")
     wide = toy.SHAPE.model_copy(update={"hidden_size": 40})
     kept = torch.tensor(teacher_ids(world / "models/tokenizer"), dtype=torch.int64)
     for shape, share in ((wide, 1.0), (toy.SHAPE, None)):
-        student = build_student(shape, special_ids(tokenizer), len(kept), 66)
+        student = build_masked_lm(shape.shape, special_ids(tokenizer), len(kept), 66)
         found = start_from_teacher(student, teacher, kept)
         assert found == pytest.approx(share) if share else 0.5 < found < 1
-    student = build_student(wide, special_ids(tokenizer), len(kept), 66)
+    student = build_masked_lm(wide.shape, special_ids(tokenizer), len(kept), 66)
     start_from_teacher(student, teacher, kept)
     source = teacher.roberta.embeddings.word_embeddings.weight[kept]
     words = student.roberta.embeddings.word_embeddings.weight
@@ -337,13 +337,10 @@ def test_a_batch_across_languages_and_shards_holds_each_sequence_as_it_is_alone(
         torch.testing.assert_close(batch.attention[batch.row_sequence == row][:, :, :width], alone.attention)
 
 
-def test_the_key_changes_with_whatever_decides_the_student(world: Path, tmp_path: Path) -> None:
-    code = tmp_path / "code.py"
-    code.write_text("x = 1\n")
-    tokenizer = world / "models/tokenizer"
-    key = training_key({"alpha": 0.5}, caches(world), tokenizer, [code])
-    assert key == training_key({"alpha": 0.5}, caches(world), tokenizer, [code])
-    assert key != training_key({"alpha": 0.6}, caches(world), tokenizer, [code])
-    assert key != training_key({"alpha": 0.5}, caches(world)[:1], tokenizer, [code])
-    code.write_text("x = 2\n")
-    assert key != training_key({"alpha": 0.5}, caches(world), tokenizer, [code])
+def test_the_key_changes_with_whatever_decides_the_student(world: Path) -> None:
+    tokenizer, code = world / "models/tokenizer", {"distil/losses/logits.py": "12ab"}
+    key = training_key({"alpha": 0.5}, caches(world), tokenizer, code)
+    assert key == training_key({"alpha": 0.5}, caches(world), tokenizer, code)
+    assert key != training_key({"alpha": 0.6}, caches(world), tokenizer, code)
+    assert key != training_key({"alpha": 0.5}, caches(world)[:1], tokenizer, code)
+    assert key != training_key({"alpha": 0.5}, caches(world), tokenizer, {"distil/losses/logits.py": "34cd"})

@@ -1,4 +1,4 @@
-"""distil.vocabulary, distil.trimming, distil.tokenizer_files and stages.vocabulary."""
+"""The vocabulary: special pieces, trimming, tokenizer files, and stages.vocabulary."""
 
 import io
 import json

@@ -6,11 +6,12 @@ from pathlib import Path
 import torch
 
 from distil.core.files import read_json, sha256_file, write_json
+from distil.modeling.shape import build_masked_lm, describe_model
 from distil.modeling.tokenizer import special_ids, teacher_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.progress import Progress
-from distil.student.model import StudentConfig, build_student, describe
-from distil.teacher.cache_writer import cache_language
+from distil.student.model import StudentConfig
+from distil.teacher.cache_writer import FinishedShards, cache_language
 from distil.teacher.outputs import CacheConfig, TeacherOutputs
 from distil.teacher.pretraining import train_tokenizer
 from distil.tokenization.prepare import TokenizeConfig, prepare_language
@@ -68,14 +69,15 @@ def make_teacher(root: Path, heads: int = 4, seed: int = 0, pieces: int = 200) -
         init="random",
         init_layers=(),
     )
-    model = build_student(shape, special_ids(tokenizer), tokenizer.get_vocab_size(), 66)
+    model = build_masked_lm(shape.shape, special_ids(tokenizer), tokenizer.get_vocab_size(), 66)
     with torch.no_grad():  # distributions worth learning: far from uniform
         for parameter in model.parameters():
             parameter.mul_(4)
     model.save_pretrained(out)
     write_json(out / "manifest.json", {
         "source": "folder", "id": "toy", "revision": "1", "synthetic": True,
-        "weights_sha256": sha256_file(out / "model.safetensors"), "max_position_embeddings": 66, **describe(model),
+        "weights_sha256": sha256_file(out / "model.safetensors"), "max_position_embeddings": 66,
+        **describe_model(model),
     })  # fmt: skip
 
 
@@ -103,8 +105,10 @@ def outputs_of(root: Path, config: CacheConfig = CACHE) -> TeacherOutputs:
     )
 
 
-def make_cache(root: Path, config: CacheConfig = CACHE, folder: str = "data/teacher", scratch: str = "scratch") -> None:
-    """data/teacher of both languages."""
+def make_cache(
+    root: Path, config: CacheConfig = CACHE, folder: str = "data/teacher", scratch: str = "scratch", code: str = ""
+) -> None:
+    """data/teacher of both languages; `code` is the checksum of what makes a shard."""
     teacher = read_json(root / "models/teacher/manifest.json", "teacher")
     outputs = outputs_of(root, config)
     (root / scratch).mkdir(exist_ok=True)
@@ -112,7 +116,9 @@ def make_cache(root: Path, config: CacheConfig = CACHE, folder: str = "data/teac
         for language in LANGUAGES:
             prepared = Prepared(root / "data/prepared" / language)
             out = root / folder / language
-            cache_language(prepared, outputs, {"teacher": teacher}, out, root / scratch, progress)
+            cache_language(
+                prepared, outputs, {"teacher": teacher}, out, FinishedShards(root / scratch, {"code": code}), progress
+            )
 
 
 def make_world(root: Path) -> Path:

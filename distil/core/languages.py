@@ -63,3 +63,10 @@ def check_languages(codes: list[str]) -> None:
         language(code)
         if codes.count(code) > 1:
             raise UserError(f"params.yaml: languages: {code!r} is given {codes.count(code)} times; give it once")
+
+
+def language_tag(code: str) -> str:
+    """The BCP 47 tag of an ISO 639-3 code, as the web and the Hub write it: rw for kin, pcm for pcm."""
+    from langcodes import standardize_tag  # only the model cards need it, and it loads tables
+
+    return standardize_tag(code)

@@ -23,8 +23,9 @@ from distil.corpus.exact_duplicates import Seen
 from distil.corpus.language_id import tags_to_check
 from distil.corpus.near_duplicates import NearSeen
 from distil.corpus.workers import cleaned
+from distil.sources.blocks import in_blocks
 from distil.sources.hub import hub_blocks, hub_commit
-from distil.sources.local_files import TABLE_FORMATS, TEXT_FORMATS, find_files, in_blocks, origin_of, read_blocks
+from distil.sources.local_files import TABLE_FORMATS, TEXT_FORMATS, find_files, origin_of, read_blocks
 from distil.sources.synthetic import corpus_sentences, read_lexicon
 from distil.tasks.data import held_out_texts
 from distil.text.overlap import HeldOut

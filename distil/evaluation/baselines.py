@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.svm import LinearSVC
 
-from distil.evaluation.scores import Predictions, TagPredictions, seen_rows
+from distil.evaluation.counts import Predictions, TagPredictions
 from distil.tasks.data import Task, TokenRow
 
 SEED = 0  # neither baseline depends on a seed; the JSON names one
@@ -30,7 +30,7 @@ def majority(task: Task, language: str) -> Predictions | TagPredictions:
         return _tags_by_word(task, language)
     train, test = _labels(task, language, "train"), _labels(task, language, "test")
     most = int(np.bincount(train, minlength=len(task.labels)).argmax())
-    return Predictions(test, {SEED: np.full(len(test), most)}, len(train), _seen(task, language))
+    return Predictions(test, {SEED: np.full(len(test), most)})
 
 
 def tfidf(task: Task, language: str) -> Predictions | TagPredictions:
@@ -48,15 +48,11 @@ def tfidf(task: Task, language: str) -> Predictions | TagPredictions:
     characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
     model = _fit(FeatureUnion([("words", words), ("characters", characters)]), task.texts(language, "train"), train)
     predicted = model.predict(task.texts(language, "test"))
-    return Predictions(test, {SEED: np.asarray(predicted, np.int64)}, len(train), _seen(task, language))
+    return Predictions(test, {SEED: np.asarray(predicted, np.int64)})
 
 
 def _labels(task: Task, language: str, split: str) -> np.ndarray:
     return np.array([task.labels.index(row.label) for row in task.text_rows(language, split)], np.int64)
-
-
-def _seen(task: Task, language: str) -> np.ndarray:
-    return seen_rows(task.texts(language, "train"), task.texts(language, "test"))
 
 
 def _fit(features: FeatureUnion, documents: Sequence[object], labels: Sequence[object] | np.ndarray) -> Pipeline:
@@ -80,7 +76,7 @@ def _tags_by_word(task: Task, language: str) -> TagPredictions:
     usual = most(sum(words.values(), Counter()))
     known = {word: most(counts) for word, counts in words.items()}
     predicted = [[known.get(token, usual) for token in row.tokens] for row in test]
-    return _tag_predictions(task, language, test, predicted, len(train))
+    return _tag_predictions(test, predicted)
 
 
 def _linear_tagger(task: Task, language: str) -> TagPredictions:
@@ -95,7 +91,7 @@ def _linear_tagger(task: Task, language: str) -> TagPredictions:
     model = _fit(FeatureUnion([("characters", characters), ("around", around)]), _windows(train), tags)
     said = iter(model.predict(_windows(test)).tolist())
     predicted = [[next(said) for _ in row.tokens] for row in test]
-    return _tag_predictions(task, language, test, predicted, len(train))
+    return _tag_predictions(test, predicted)
 
 
 def _windows(rows: list[TokenRow]) -> list[list[str]]:
@@ -115,7 +111,5 @@ def _window_words(window: list[str]) -> list[str]:
     return [f"{place}:{word}" for place, word in enumerate(window)]
 
 
-def _tag_predictions(
-    task: Task, language: str, test: list[TokenRow], predicted: list[list[str]], train_rows: int
-) -> TagPredictions:
-    return TagPredictions([row.tags for row in test], {SEED: predicted}, train_rows, _seen(task, language))
+def _tag_predictions(test: list[TokenRow], predicted: list[list[str]]) -> TagPredictions:
+    return TagPredictions([row.tags for row in test], {SEED: predicted})

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distil.evaluation.bootstrap import interval, p_value, resample
-from distil.evaluation.scores import Predictions, TagPredictions, from_totals, metric_of, row_counts
+from distil.evaluation.counts import Predictions, TagPredictions, from_totals, metric_of, row_counts
 
 
 class Resampled(NamedTuple):

@@ -11,10 +11,10 @@ import torch
 from tokenizers import Tokenizer
 
 from distil.core.errors import UserError
+from distil.modeling.shape import count_parameters
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.progress import quieten_transformers
-from distil.student.model import count_parameters
 
 STAGES = {"teacher": "teacher", "student": "distil"}  # which makes the folder
 NO_PART = ("README.md", "manifest.json", "checksums.json")  # a model runs without these

@@ -1,16 +1,14 @@
-"""What models said of the test rows (metrics/predictions/MODEL/TASK.csv), read again and checked against each other."""
+"""The predictions of one model on the test rows of one task: metrics/predictions/MODEL/TASK.csv, written and read."""
 
 import csv
-import json
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from distil.core.errors import UserError
-from distil.evaluation.model_names import stage_of
-from distil.evaluation.scores import Predictions, TagPredictions
+from distil.core.files import write_text
+from distil.evaluation.counts import Predictions, TagPredictions
 
 
 class Answers(NamedTuple):
@@ -52,58 +50,17 @@ def read_predictions(path: Path, stage: str) -> ByLanguage:
     return found
 
 
-def read_task_predictions(root: Path, task: str, models: list[str], languages: list[str]) -> dict[str, ByLanguage]:
-    """The predictions of all models on a task.
+def write_predictions(path: Path, found: Mapping[str, Predictions | TagPredictions], labels: Sequence[str]) -> None:
+    """Write seed, language, row, gold and predicted label of each test row.
 
-    Raises:
-        UserError: a file is missing or damaged, lacks a language, or is not of the same rows with the same gold labels
-            as the first model's.
+    A row is a text with its label, or a sentence with its tags joined by single spaces.
     """
-    found: dict[str, ByLanguage] = {}
-    for model in models:
-        path = predictions_file(root, model, task)
-        found[model] = read_predictions(path, stage_of(model, task))
-        for language in languages:
-            _check(found, model, language, path, f"run `dvc repro --force {stage_of(model, task)}`")
-    return found
-
-
-def _check(found: Mapping[str, ByLanguage], model: str, language: str, path: Path, again: str) -> None:
-    first = next(iter(found))
-    if not found[model].get(language):
-        raise UserError(f"{path}: {language}: expected predictions, found none; {again}")
-    expected = next(iter(found[first][language].values())).gold
-    for seed, answers in found[model][language].items():
-        if len(answers.gold) != len(expected):
-            raise UserError(
-                f"{path}: {language}, seed {seed}: expected the {len(expected)} rows that {first} was scored on, found "
-                f"{len(answers.gold)}; {again}"
-            )
-        if answers.gold != expected:
-            raise UserError(f"{path}: {language}, seed {seed}: {first} was scored on other gold labels; {again}")
-
-
-def as_scored(answers: Mapping[int, Answers], labels: list[str], kind: str) -> Predictions | TagPredictions:
-    """Answers of one language by seed, in the form in which they are scored."""
-    gold = next(iter(answers.values())).gold
-    if kind == "token_classification":
-        said = {seed: [tags.split(" ") for tags in each.predicted] for seed, each in answers.items()}
-        return TagPredictions([tags.split(" ") for tags in gold], said, 0)
-    number = {label: at for at, label in enumerate(labels)}
-
-    def numbers(column: list[str]) -> np.ndarray:
-        return np.array([number[label] for label in column], np.int64)
-
-    return Predictions(numbers(gold), {seed: numbers(each.predicted) for seed, each in answers.items()}, 0)
-
-
-def read_texts(path: Path, stage: str) -> list[str]:
-    """The test texts of a language; tokens are joined by spaces."""
-    try:
-        # Not splitlines(): a text may hold U+2028, which JSON does not escape.
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-        return [" ".join(row["tokens"]) if "tokens" in row else str(row["text"]) for row in rows]
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `dvc repro {stage}`") from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path}: damaged ({error}); run `dvc repro --force {stage}`") from None
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["seed", "language", "row", "gold", "predicted"])
+    for language, predictions in found.items():
+        for seed, predicted in predictions.predicted.items():
+            for row, pair in enumerate(zip(predictions.gold, predicted, strict=True)):
+                texts = [" ".join(said) if isinstance(said, list) else labels[said] for said in pair]
+                writer.writerow([seed, language, row, *texts])
+    write_text(path, stream.getvalue())

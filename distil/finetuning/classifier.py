@@ -13,7 +13,7 @@ from transformers import XLMRobertaForSequenceClassification, XLMRobertaForToken
 from distil.compute.length_batching import BATCH_TOKENS, by_length
 from distil.core.errors import UserError
 from distil.core.files import read_json
-from distil.evaluation.scores import Predictions, TagPredictions
+from distil.evaluation.counts import Predictions, TagPredictions
 from distil.finetuning.encoding import Encoded, pad
 from distil.runtime.progress import quieten_transformers
 from distil.tasks.tag_decoding import best_valid, may_follow, outside
@@ -99,15 +99,14 @@ def decide(scores: np.ndarray, rows: Encoded, kind: str, labels: list[str]) -> n
 
 
 def answers(
-    rows: Encoded, decided: dict[int, np.ndarray], kind: str, labels: list[str], train_rows: int,
-    seen: np.ndarray | None = None,
-) -> Predictions | TagPredictions:  # fmt: skip
-    """Gold and decided labels of one language's rows, in the form that `scoring` takes; `decided` by seed."""
+    rows: Encoded, decided: dict[int, np.ndarray], kind: str, labels: list[str]
+) -> Predictions | TagPredictions:
+    """Gold and decided labels of one language's rows, in the form that is scored; `decided` by seed."""
     if kind == "text_classification":
-        return Predictions(rows.gold, decided, train_rows, seen)
+        return Predictions(rows.gold, decided)
 
     def tags(numbers: np.ndarray) -> list[list[str]]:
         names = [labels[number] for number in numbers]
         return [names[start:stop] for start, stop in pairwise(rows.starts)]
 
-    return TagPredictions(tags(rows.gold), {seed: tags(each) for seed, each in decided.items()}, train_rows, seen)
+    return TagPredictions(tags(rows.gold), {seed: tags(each) for seed, each in decided.items()})

@@ -27,7 +27,7 @@ _SMALLEST = 1e-6
 
 
 @torch.no_grad()
-def start_pooled(model: XLMRobertaForSequenceClassification, rows: Encoded, pad_id: int, seed: int) -> None:
+def init_mean_pooling(model: XLMRobertaForSequenceClassification, rows: Encoded, pad_id: int, seed: int) -> None:
     """Make the last layer a mean over the text and the head one that sees texts differ, in place.
 
     Args:

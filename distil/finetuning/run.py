@@ -1,27 +1,29 @@
-"""Fine-tune one model on one task, once for every seed (and language), for finetuning/saved_models.py to read."""
+"""Fine-tune one model on one task, once for every seed (and language), and predict the test rows."""
 
 import os
 import shutil
 import time
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import yaml
 from filelock import FileLock
 
 from distil.core.errors import UserError
 from distil.core.files import atomic_folder, check_seal, read_json, seal, sha256_file, sha256_json, write_json
+from distil.core.pipeline import code_checksums
+from distil.evaluation.predictions import write_predictions
 from distil.finetuning.encoding import Encoded, Encoder, join
-from distil.finetuning.saved_models import finetune_stage, groups
-from distil.finetuning.soft_labels import Targets
-from distil.finetuning.trainer import FinetuneConfig, Recipe, Rows, finetune
+from distil.finetuning.saved_models import FinetunedModels, finetune_stage, groups
+from distil.finetuning.soft_labels import SoftLabels, write_soft_labels
+from distil.finetuning.test_predictions import predict_test
+from distil.finetuning.trainer import FineTuningConfig, Recipe, Start, TrainingRows, fine_tune
 from distil.tasks.data import Task
 
 # Model -> the masked language model that it starts from, and the stage that writes that.
-STARTS = {
+BASE_MODELS = {
     "teacher": (Path("models/teacher"), "teacher"),
     "student": (Path("models/student"), "distil"),
     "student_plain": (Path("models/student"), "distil"),
@@ -30,76 +32,96 @@ STARTS = {
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model")
 
 
-def finetune_task(
-    model: str, task: Task, languages: list[str], mode: str, seeds: list[int], config: FinetuneConfig,
-    targets: Targets | None, out: Path, scratch: Path,
-) -> dict[str, Any]:  # fmt: skip
-    """Fine-tune `model` once for each seed and group of languages, and write them to `out`.
+class FineTuning(NamedTuple):
+    """One model on one task."""
 
-    Finished classifiers and a checkpoint of the one at work lie in `scratch`, under a key of all that decides them; a
-    killed run goes on from there.
+    model: str  # teacher, student, student_plain or no_teacher
+    task: Task
+    languages: list[str]  # in the order of tables
+    mode: str  # joint or separate
+    seeds: list[int]  # one classifier (or one a language) for each
+    config: FineTuningConfig
+    soft_labels: SoftLabels | None  # the fine-tuned teacher's, for a model that learns from them
 
-    Args:
-        model: teacher, student, student_plain or no_teacher.
-        task: its rows.
-        languages: in the order of tables.
-        mode: joint or separate.
-        seeds: one classifier (or one a language) for each.
-        config: section `finetune:`.
-        targets: the fine-tuned teacher's distributions, for a model that learns from them.
-        out: models/finetuned/MODEL/TASK.
-        scratch: folder for unfinished work.
+
+class FineTuningPaths(NamedTuple):
+    """Where the results go."""
+
+    models: Path  # models/finetuned/MODEL/TASK
+    predictions: Path  # metrics/predictions/MODEL/TASK.csv
+    soft_labels: Path | None  # data/task_targets/TASK, of the teacher only
+    scratch: Path  # for unfinished work
+
+
+def fine_tune_task(job: FineTuning, paths: FineTuningPaths) -> dict[str, Any]:
+    """Fine-tune once for each seed and group of languages, then predict the test rows.
+
+    Finished classifiers and a checkpoint of the current one are in scratch, under a key of everything that decides
+    them; a killed run resumes from there.
 
     Returns:
-        What it cost: `rows_per_second` and `rows` trained on in this process.
+        `rows` trained on in this process and `rows_per_second`, `words_cut_off` of the test rows, and of the teacher
+        `soft_label_rows`.
 
     Raises:
-        UserError: see `finetune` and `Targets`.
+        UserError: see `fine_tune` and `SoftLabels`.
     """
-    start, made_by = STARTS[model]
-    check_seal(start, made_by)
-    recipe = config.recipe(model, task.kind)
-    encoder = Encoder(start, config.max_length, made_by)
-    numbers = {language: number for number, language in enumerate(languages)}
-    train = {language: _train_rows(encoder, task, language, number, targets) for language, number in numbers.items()}
-    dev = {language: encoder.split(task, language, number, "dev") for language, number in numbers.items()}
-    what = _inputs(start, made_by, task, languages, mode, config.max_length, recipe, targets)
-    unfinished = scratch / sha256_json(what)
+    base, made_by = BASE_MODELS[job.model]
+    check_seal(base, made_by)
+    key = _key(job)
+    unfinished = paths.scratch / sha256_json(key)
     unfinished.mkdir(parents=True, exist_ok=True)
+    with FileLock(unfinished / "lock"):
+        figures = _fine_tune_all(job, key, unfinished, paths.models)
+        models = FinetunedModels(paths.models)
+        found, figures["words_cut_off"] = predict_test(models, job.task)
+        write_predictions(paths.predictions, found, job.task.labels)
+        if paths.soft_labels:
+            figures |= write_soft_labels(models, job.task, paths.soft_labels)
+    shutil.rmtree(unfinished)
+    return figures
+
+
+def _fine_tune_all(job: FineTuning, key: dict[str, Any], unfinished: Path, out: Path) -> dict[str, Any]:
+    """Write models/finetuned/MODEL/TASK; returns the figures of cost."""
+    (base, made_by), task, languages = BASE_MODELS[job.model], job.task, job.languages
+    recipe, encoder = job.config.recipe(job.model, task.kind), Encoder(base, job.config.max_length, made_by)
+    train = {code: _train_rows(encoder, task, code, number, job.soft_labels) for number, code in enumerate(languages)}
+    dev = {code: encoder.split(task, code, number, "dev") for number, code in enumerate(languages)}
     runs, seconds, trained = {}, 0.0, 0
-    with FileLock(unfinished / "lock"), atomic_folder(out) as folder:
-        for seed, group in product(seeds, groups(mode, languages)):
+    with atomic_folder(out) as folder:
+        for seed, group in product(job.seeds, groups(job.mode, languages)):
             run, done = group.run(seed), unfinished / group.run(seed)
             if not (done / "run.json").is_file():
                 began = time.monotonic()
-                rows = Rows(task.kind, task.labels, languages, join([train[language] for language in group.languages]),
-                            {language: dev[language] for language in group.languages}, encoder.pad_id)  # fmt: skip
-                title = f"fine-tune {model} on {task.name}, {' '.join(group.languages)}, seed {seed}"
-                trained += _finetune_into(done, start, made_by, rows, config.max_length, recipe, seed, title)
+                rows = TrainingRows(task.kind, task.labels, languages, join([train[code] for code in group.languages]),
+                                    {code: dev[code] for code in group.languages}, encoder.pad_id)  # fmt: skip
+                title = f"fine-tune {job.model} on {task.name}, {' '.join(group.languages)}, seed {seed}"
+                start = Start(base, made_by, job.config.max_length, seed, title)
+                trained += _finetune_into(done, start, rows, recipe)
                 seconds += time.monotonic() - began
-            runs[run] = read_json(done / "run.json", finetune_stage(model, task.name))
+            runs[run] = read_json(done / "run.json", finetune_stage(job.model, task.name))
             shutil.copytree(done, folder / run, copy_function=_link, ignore=shutil.ignore_patterns("run.json"))
         write_json(folder / "manifest.json", {
-            "model": model, "task": task.name, "kind": task.kind, "labels": task.labels,
-            "normalised": task.manifest.get("normalised", False), "max_length": config.max_length,
-            "languages_mode": mode, "seeds": seeds, "languages": languages,
-            "start": {"folder": start.as_posix(), "weights_sha256": what["weights"]},
-            "task_distillation": targets is not None, "recipe": recipe._asdict(),
-            "rows": {language: _row_counts(train[language]) for language in languages},
+            "model": job.model, "task": task.name, "kind": task.kind, "labels": task.labels,
+            "normalised": task.manifest.get("normalised", False), "max_length": job.config.max_length,
+            "languages_mode": job.mode, "seeds": job.seeds, "languages": languages,
+            "start": {"folder": base.as_posix(), "weights_sha256": key["weights"]},
+            "task_distillation": job.soft_labels is not None, "recipe": recipe._asdict(),
+            "rows": {code: _row_counts(train[code]) for code in languages},
             **{name: {run: entry[name] for run, entry in runs.items()} for name in ("best_epoch", "dev", "history")},
         })  # fmt: skip
         seal(folder)
-    shutil.rmtree(unfinished)
     return {"rows": trained, "rows_per_second": round(trained / seconds, 1)} if trained else {}
 
 
-def _train_rows(encoder: Encoder, task: Task, language: str, number: int, targets: Targets | None) -> Encoded:
+def _train_rows(encoder: Encoder, task: Task, language: str, number: int, soft_labels: SoftLabels | None) -> Encoded:
     """Labelled rows, and with a teacher its distributions on them and on the rows without a label."""
     labelled = encoder.split(task, language, number, "train")
-    if targets is None:
+    if soft_labels is None:
         return labelled
     unlabelled = encoder.unlabelled(task, language, number)
-    found = targets.read(language, len(labelled.gold), len(unlabelled.gold))
+    found = soft_labels.read(language, len(labelled.gold), len(unlabelled.gold))
     return join([labelled._replace(teacher=found["train"]), unlabelled._replace(teacher=found["unlabelled"])])
 
 
@@ -112,40 +134,36 @@ def _row_counts(rows: Encoded) -> dict[str, int]:
     }  # fmt: skip
 
 
-def _finetune_into(
-    done: Path, start: Path, made_by: str, rows: Rows, max_length: int, recipe: Recipe, seed: int, title: str
-) -> int:
+def _finetune_into(done: Path, start: Start, rows: TrainingRows, recipe: Recipe) -> int:
     """One classifier as a Hugging Face folder, with run.json beside its weights; returns the rows trained on now."""
     checkpoint = done.parent / f".{done.name}.checkpoint.safetensors"
-    result = finetune(start, made_by, rows, max_length, recipe, seed, title, checkpoint)
+    result = fine_tune(start, rows, recipe, checkpoint)
     with atomic_folder(done) as folder:
         result.model.cpu().save_pretrained(folder)
         for name in TOKENIZER_FILES:
-            if (start / name).is_file():
-                shutil.copyfile(start / name, folder / name)
+            if (start.folder / name).is_file():
+                shutil.copyfile(start.folder / name, folder / name)
         best = result.history[result.best_epoch - 1]
         dev = {language: best[language] for language in rows.dev}
         write_json(folder / "run.json", {"best_epoch": result.best_epoch, "dev": dev, "history": result.history})
     return result.rows
 
 
-def _inputs(
-    start: Path, made_by: str, task: Task, languages: list[str], mode: str, max_length: int, recipe: Recipe,
-    targets: Targets | None,
-) -> dict[str, Any]:  # fmt: skip
+def _key(job: FineTuning) -> dict[str, Any]:
     """What decides a classifier beside its seed."""
-    weights = start / "model.safetensors"
+    (base, made_by), task = BASE_MODELS[job.model], job.task
+    weights = base / "model.safetensors"
     if not weights.is_file():
         raise UserError(f"{weights}: no such file; run `dvc repro --force {made_by}`")
-    block = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]["finetune_student"]["do"]
     return {
-        "weights": sha256_file(weights), "config": read_json(start / "config.json", made_by),
-        "tokenizer": sha256_file(start / "tokenizer.json"), "languages": languages, "mode": mode,
-        "max_length": max_length, "recipe": recipe._asdict(), "kind": task.kind, "labels": task.labels,
+        "weights": sha256_file(weights), "config": read_json(base / "config.json", made_by),
+        "tokenizer": sha256_file(base / "tokenizer.json"), "languages": job.languages, "mode": job.mode,
+        "max_length": job.config.max_length, "recipe": job.config.recipe(job.model, task.kind)._asdict(),
+        "kind": task.kind, "labels": task.labels,
         "rows": {f"{language}/{split}": sha256_file(task.folder / language / f"{split}.jsonl")
-                 for language in languages for split in ("train", "dev")},
-        "targets": targets.sha256 if targets else None,
-        "code": {dep: sha256_file(Path(dep)) for dep in block["deps"] if dep.endswith(".py")},
+                 for language in job.languages for split in ("train", "dev")},
+        "soft_labels": job.soft_labels.sha256 if job.soft_labels else None,
+        "code": code_checksums(f"finetune_{job.model}"),
         "torch": torch.__version__, "device": "cuda" if torch.cuda.is_available() else "cpu",
     }  # fmt: skip
 

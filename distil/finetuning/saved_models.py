@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from distil.core.errors import UserError
 from distil.core.files import check_seal, read_json
 from distil.finetuning.classifier import load_classifier, predict
 from distil.finetuning.encoding import Encoded, Encoder
@@ -63,14 +62,9 @@ class FinetunedModels:
         """Unnormalised scores (units, C) of each language's rows, by language and seed.
 
         Raises:
-            UserError: a classifier is missing or does not load, or they are of other languages.
+            UserError: a classifier is missing or does not load.
         """
         manifest = self.manifest
-        if list(rows) != manifest["languages"]:
-            raise UserError(
-                f"{self.folder}/manifest.json: languages: expected {', '.join(rows)}, found "
-                f"{', '.join(manifest['languages'])}; run `dvc repro {self.made_by}`"
-            )
         found: dict[str, dict[int, np.ndarray]] = {language: {} for language in rows}
         for seed in self.seeds:
             for group in self.groups:

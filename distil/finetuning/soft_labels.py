@@ -1,4 +1,4 @@
-"""data/task_targets/TASK: what the fine-tuned teacher says of the training rows and of text without labels.
+"""data/task_targets/TASK: the fine-tuned teacher's soft labels of the training rows and of text without labels.
 
 LANG.safetensors   `train` and `unlabelled`, (units, C) float32: log-probabilities of the mean over the teacher's
                    seeds, in the order of the rows; a unit is a text, or a word of a sentence. nan where the
@@ -12,7 +12,19 @@ from typing import Any
 import numpy as np
 
 from distil.core.errors import UserError
-from distil.core.files import check_seal, read_arrays, read_json, sha256_file, sha256_json, write_arrays
+from distil.core.files import (
+    atomic_folder,
+    check_seal,
+    read_arrays,
+    read_json,
+    seal,
+    sha256_file,
+    sha256_json,
+    write_arrays,
+    write_json,
+)
+from distil.finetuning.encoding import join
+from distil.finetuning.saved_models import FinetunedModels
 from distil.tasks.data import Task
 
 SPLITS = ("train", "unlabelled")
@@ -39,7 +51,37 @@ def rows_sha256(task: Task, language: str) -> str:
     return sha256_json([sha256_file(path) if path.is_file() else None for path in files])
 
 
-class Targets:
+def write_soft_labels(models: FinetunedModels, task: Task, out: Path) -> dict[str, int]:
+    """Predict the training rows and the rows without a label with each of the teacher's classifiers; write the means.
+
+    Returns:
+        How many rows there were, `soft_label_rows`.
+
+    Raises:
+        UserError: a classifier is missing or does not load.
+    """
+    encoder, languages = models.encoder(), models.manifest["languages"]
+    labelled = {language: encoder.split(task, language, number, "train") for number, language in enumerate(languages)}
+    rows = {
+        language: join([labelled[language], encoder.unlabelled(task, language, number)])
+        for number, language in enumerate(languages)
+    }
+    scores = models.scores(rows, encoder.pad_id)
+    entries = {}
+    with atomic_folder(out) as folder:
+        for language in languages:
+            probs, units = mean_log_probs(list(scores[language].values())), len(labelled[language].gold)
+            found: dict[str, np.ndarray] = {"train": probs[:units], "unlabelled": probs[units:]}
+            entries[language] = write_language(folder, language, found) | {"rows_sha256": rows_sha256(task, language)}
+        write_json(folder / "manifest.json", {
+            "task": task.name, "kind": task.kind, "labels": task.labels, "seeds": models.seeds,
+            "max_length": models.max_length, "languages": entries,
+        })  # fmt: skip
+        seal(folder)
+    return {"soft_label_rows": sum(len(each.ids) for each in rows.values())}
+
+
+class SoftLabels:
     """data/task_targets/TASK, open for reading."""
 
     def __init__(self, folder: Path, task: Task) -> None:
@@ -49,7 +91,7 @@ class Targets:
             UserError: missing, damaged or of other labels.
         """
         self.folder, self.task = folder, task
-        self._made_by = f"task_targets@{task.name}"
+        self._made_by = f"finetune_teacher@{task.name}"
         check_seal(folder, self._made_by)
         self.manifest = read_json(folder / "manifest.json", self._made_by)
         if self.manifest["labels"] != task.labels:

@@ -19,20 +19,19 @@ from torch.nn import functional
 from transformers import XLMRobertaForSequenceClassification
 
 from distil.compute.checkpoint import load_checkpoint, save_checkpoint
+from distil.compute.optimizer import adamw, check_finite, set_learning_rate
 from distil.compute.precision import Precision, autocast
-from distil.core.errors import UserError
 from distil.core.params import Params
-from distil.evaluation.scores import from_totals, metric_of, row_counts
+from distil.evaluation.counts import from_totals, metric_of, row_counts
 from distil.finetuning.classifier import Classifier, answers, decide, load_classifier, predict, unit_logits
 from distil.finetuning.encoding import Encoded
 from distil.finetuning.losses import task_distillation
-from distil.finetuning.mean_pooling import start_pooled
+from distil.finetuning.mean_pooling import init_mean_pooling
 from distil.runtime.progress import Progress
 
 log = logging.getLogger("distil")
 
 POOL_BATCHES = 50
-NO_DECAY = ("bias", "LayerNorm")
 MAX_GRAD_NORM = 1.0
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints; when they fall changes no result
 
@@ -45,7 +44,7 @@ class Pace(Params):
     tagger_learning_rate: float = Field(gt=0, lt=1)  # of token classification
 
 
-class FinetuneConfig(Params):
+class FineTuningConfig(Params):
     """Section `finetune:` of params.yaml."""
 
     teacher: Pace
@@ -87,7 +86,7 @@ class Recipe(NamedTuple):
     weight: float
 
 
-class Rows(NamedTuple):
+class TrainingRows(NamedTuple):
     """What one model is trained on, and chosen by."""
 
     kind: str
@@ -98,7 +97,7 @@ class Rows(NamedTuple):
     pad_id: int
 
 
-class Finetuned(NamedTuple):
+class FineTuned(NamedTuple):
     """The weights of the best epoch, and of each epoch a dict with `epoch`, `loss` and each language's score."""
 
     model: Classifier
@@ -107,35 +106,39 @@ class Finetuned(NamedTuple):
     rows: int  # trained on by this process; fewer than in all where it went on from a checkpoint
 
 
-def finetune(
-    start: Path, made_by: str, rows: Rows, max_length: int, recipe: Recipe, seed: int, title: str, checkpoint: Path
-) -> Finetuned:
+class Start(NamedTuple):
+    """What a fine-tuning starts from."""
+
+    folder: Path  # of the masked language model
+    made_by: str  # the stage that writes it, named in errors
+    max_length: int  # tokens of a row at most, as they were encoded
+    seed: int  # first weights of the head, dropout, order of the rows
+    title: str  # of this run, in messages
+
+
+def fine_tune(start: Start, rows: TrainingRows, recipe: Recipe, checkpoint: Path) -> FineTuned:
     """A classifier from a masked language model; the epoch with the best mean dev score over languages is kept.
 
     Args:
-        start: the masked language model's folder.
-        made_by: the stage that writes it, named in errors.
+        start: the masked language model and what is drawn.
         rows: to train on and to choose by.
-        max_length: tokens of a row at most, as they were encoded.
         recipe: optimisation.
-        seed: first weights of the head, dropout, order of the rows.
-        title: of this run, in messages.
-        checkpoint: file from which a killed run of the very same inputs goes on.
+        checkpoint: file from which a killed run of the very same inputs resumes.
 
     Raises:
         UserError: the model does not load, or the loss is not finite.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(start.seed)
     model = load_classifier(
-        start, rows.kind, rows.labels, max_length, made_by, hidden_dropout_prob=recipe.dropout,
+        start.folder, rows.kind, rows.labels, start.max_length, start.made_by, hidden_dropout_prob=recipe.dropout,
         attention_probs_dropout_prob=recipe.dropout,
     )  # fmt: skip
     if recipe.start == "pooled" and isinstance(model, XLMRobertaForSequenceClassification):
-        start_pooled(model, rows.train, rows.pad_id, seed)
-    run = Run(model, rows, recipe, seed, title)
+        init_mean_pooling(model, rows.train, rows.pad_id, start.seed)
+    run = FineTuningRun(model, rows, recipe, start.seed, start.title)
     run.restore(checkpoint)
     saved, before = time.monotonic(), run.state["rows"]
-    with Progress(title, recipe.epochs * len(rows.train.ids), "rows") as progress:
+    with Progress(start.title, recipe.epochs * len(rows.train.ids), "rows") as progress:
         progress.skip(before)
         for epoch in range(run.state["epoch"], recipe.epochs):
             model.train()
@@ -147,23 +150,17 @@ def finetune(
             run.end_epoch()
     model.load_state_dict(run.best.state_dict())
     checkpoint.unlink(missing_ok=True)
-    return Finetuned(model.eval(), run.state["best_epoch"], run.state["history"], run.state["rows"] - before)
+    return FineTuned(model.eval(), run.state["best_epoch"], run.state["history"], run.state["rows"] - before)
 
 
-class Run:
+class FineTuningRun:
     """The state of one fine-tuning: what a checkpoint holds, and the step."""
 
-    def __init__(self, model: Classifier, rows: Rows, recipe: Recipe, seed: int, title: str) -> None:
+    def __init__(self, model: Classifier, rows: TrainingRows, recipe: Recipe, seed: int, title: str) -> None:
         self.model, self.rows, self.recipe, self.seed, self.title = model, rows, recipe, seed, title
         self.best = copy.deepcopy(model)
         self.device = next(model.parameters()).device
-        named = list(model.named_parameters())
-        plain = [parameter for name, parameter in named if any(part in name for part in NO_DECAY)]
-        decayed = [parameter for name, parameter in named if not any(part in name for part in NO_DECAY)]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-            lr=recipe.learning_rate, fused=True,
-        )  # fmt: skip
+        self.optimizer = adamw(model.named_parameters(), recipe.learning_rate, recipe.weight_decay)
         self.lengths = rows.train.lengths()
         self.steps = recipe.epochs * -(-len(self.lengths) // recipe.batch_size)
         self.warm = max(1, round(recipe.warmup_fraction * self.steps))
@@ -186,7 +183,7 @@ class Run:
     def rest_of(self, epoch: int) -> Iterator[np.ndarray]:
         """The rows of each batch of an epoch that is not done yet."""
         rng = np.random.default_rng([self.seed, epoch])
-        for number, batch in enumerate(plan(self.lengths, self.recipe.batch_size, rng)):
+        for number, batch in enumerate(bucketed_batches(self.lengths, self.recipe.batch_size, rng)):
             if number >= self.state["done"]:
                 yield batch
 
@@ -198,20 +195,18 @@ class Run:
         """
         step, recipe = self.state["step"] + 1, self.recipe
         rate = min(step / self.warm, (self.steps - step + 1) / max(1, self.steps - self.warm + 1))
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * rate
+        set_learning_rate(self.optimizer, recipe.learning_rate * rate)
         losses = self._losses(batch)
         loss = losses.sum() / max(1, len(losses))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRAD_NORM)
         value = float(loss.detach())
-        if not (np.isfinite(value) and bool(torch.isfinite(norm))):
-            present = ", ".join(self.rows.languages[number] for number in np.unique(self.rows.train.languages[batch]))
-            raise UserError(
-                f"{self.title}: step {step}: the loss is {value}, its gradient's norm {float(norm)}, on {len(batch)} "
-                f"rows of {present}; the last checkpoint is kept; try a lower learning_rate in finetune: of params.yaml"
-            )
+        present = ", ".join(self.rows.languages[number] for number in np.unique(self.rows.train.languages[batch]))
+        check_finite(
+            value, norm, f"{self.title}: step {step}", f"{len(batch)} rows of {present}",
+            "learning_rate in finetune: of params.yaml",
+        )  # fmt: skip
         self.optimizer.step()
         self.state |= {"step": step, "rows": self.state["rows"] + len(batch), "done": self.state["done"] + 1,
                        "loss": self.state["loss"] + value}  # fmt: skip
@@ -242,17 +237,17 @@ class Run:
         self.state |= {"epoch": epoch, "done": 0, "loss": 0.0}
 
 
-def dev_scores(model: Classifier, rows: Rows) -> dict[str, float]:
+def dev_scores(model: Classifier, rows: TrainingRows) -> dict[str, float]:
     """The task's metric on the dev rows of each language."""
     metric, scores = metric_of(rows.kind, rows.labels), {}
     for language, dev in rows.dev.items():
         decided = decide(predict(model, dev, rows.pad_id), dev, rows.kind, rows.labels)
-        counts = row_counts(answers(dev, {0: decided}, rows.kind, rows.labels, 0), rows.labels, metric)
+        counts = row_counts(answers(dev, {0: decided}, rows.kind, rows.labels), rows.labels, metric)
         scores[language] = float(from_totals(counts.sum(axis=0), metric)[0])
     return scores
 
 
-def plan(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def bucketed_batches(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Rows of each batch: shuffled, then sorted by length within pools, so that there is little padding."""
     order = rng.permutation(len(lengths))
     for start in range(0, len(order), POOL_BATCHES * batch_size):

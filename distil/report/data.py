@@ -19,8 +19,10 @@ from distil.core.errors import UserError
 from distil.core.files import check_seal, read_json
 from distil.core.languages import language
 from distil.core.params import load_languages, read_params
-from distil.evaluation.model_names import MODELS, TUNED, load_scoring, stage_of
-from distil.evaluation.predictions import ByLanguage, read_task_predictions, read_texts
+from distil.evaluation.config import load_evaluate
+from distil.evaluation.model_names import MODELS, TUNED, predictions_stage
+from distil.evaluation.predictions import ByLanguage
+from distil.evaluation.task_predictions import read_task_predictions, read_texts
 from distil.report.disagreement import Disagreement, disagreement
 from distil.report.inputs import (
     Comparison,
@@ -123,8 +125,8 @@ def gather(root: Path = Path()) -> Report:
     """
     params = read_params(root / "params.yaml")
     languages = load_languages(root / "params.yaml")
-    scoring = load_scoring(root / "params.yaml")
-    tasks, models, metrics = scoring.tasks, MODELS, root / "metrics"
+    scoring = load_evaluate(root / "params.yaml")
+    tasks, models, metrics = list(scoring.tasks), MODELS, root / "metrics"
     for folder, stage in (("data/raw", "corpus"), ("models/teacher", "teacher"), ("models/tokenizer", "vocabulary")):
         check_seal(root / folder, stage, "manifest.json")
     for task in tasks:
@@ -134,7 +136,7 @@ def gather(root: Path = Path()) -> Report:
         languages=languages,
         tasks=tasks,
         models=models,
-        seeds=scoring.seeds,
+        seeds=list(scoring.seeds),
         summary=_read(metrics / "distil/summary.json", Summary, "distil", languages, "heldout"),
         without_teacher=_read(metrics / "no_teacher/summary.json", PlainSummary, "no_teacher", languages, "heldout"),
         train=read_curve(metrics / "distil/train.csv", "distil"),
@@ -166,12 +168,11 @@ def costed_stages(tasks: list[str]) -> list[str]:
             for task in tasks
             for stage in (
                 f"finetune_teacher@{task}",
-                f"task_targets@{task}",
                 *(f"finetune_{model}@{task}" for model in TUNED if model != "teacher"),
             )
         ),
-        *dict.fromkeys(stage_of(model, task) for task in tasks for model in MODELS),
-        *("compare", "footprint", "export"),
+        *(f"baselines@{task}" for task in tasks),
+        *("evaluate", "footprint", "export"),
     ]
 
 
@@ -208,18 +209,17 @@ def _read(path: Path, kind: type[F], stage: str, languages: list[str] | None = N
 
 def _scores(metrics: Path, task: str, models: list[str], languages: list[str]) -> dict[str, TaskScores]:
     return {
-        model: _read(metrics / f"evaluate/{model}/{task}.json", TaskScores, stage_of(model, task), languages)
-        for model in models
+        model: _read(metrics / f"evaluate/{model}/{task}.json", TaskScores, "evaluate", languages) for model in models
     }
 
 
 def _comparison(metrics: Path, task: str, models: list[str], languages: list[str]) -> Comparison:
     path = metrics / f"compare/{task}.json"
-    found = _read(path, Comparison, "compare")
+    found = _read(path, Comparison, "evaluate")
     lacking = [model for model in models if model not in found.models]
     lacking += [code for code in languages if any(code not in pair.languages for pair in found.differences)]
     if lacking:
-        raise UserError(f"{path}: lacks {lacking[0]!r}, which params.yaml lists; run `dvc repro --force compare`")
+        raise UserError(f"{path}: lacks {lacking[0]!r}, which params.yaml lists; run `dvc repro --force evaluate`")
     return found
 
 
@@ -240,7 +240,7 @@ def _check_rows(student: ByLanguage, code: str, rows: int, path: Path, task: str
     if len(answers.gold) != rows:
         raise UserError(
             f"{path}: expected the {len(answers.gold)} rows that the student was scored on, found {rows}; run "
-            f"`dvc repro --force {stage_of('student', task)}`"
+            f"`dvc repro --force {predictions_stage('student', task)}`"
         )
 
 

@@ -7,7 +7,7 @@ reach; every chart has a name and a description.
 from html import escape
 from itertools import groupby
 
-from distil.core.language_tags import language_tag
+from distil.core.languages import language_tag
 from distil.report.data import Report
 from distil.report.figures import first_figures, section_figures
 from distil.report.findings import Figure, Finding, cost_figures, findings, origin, task_figures, task_line, title

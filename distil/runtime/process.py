@@ -14,14 +14,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from distil.core.environment import MESSAGE_FILE
 from distil.core.errors import UserError
 from distil.core.files import write_json, write_text
 from distil.runtime.signals import INTERRUPTED, again, farewell
 
 log = logging.getLogger("distil")
 
-MESSAGE_FILE = "DISTIL_MESSAGE_FILE"  # where one of several processes leaves its error; see runtime/launch.py
-MEETING_FILE = "DISTIL_MEETING_FILE"  # where several processes of one machine meet; see compute/distributed.py
 UNITS = ("tokens", "rows", "lines")
 
 

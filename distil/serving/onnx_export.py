@@ -9,7 +9,7 @@ import json
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import onnx
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
 from distil.core.errors import UserError
@@ -42,14 +42,6 @@ class ExportConfig(Params):
     repetitions: int = Field(ge=1, le=100)
 
 
-class ScoredTasks(Params):
-    """What is needed of the section `evaluate:`; its own stages check the whole of it."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    tasks: list[str]
-
-
 class Source(NamedTuple):
     """A model to export."""
 
@@ -62,7 +54,7 @@ class Source(NamedTuple):
     max_length: int
 
 
-def find_sources(finetuned: Path, student: Path, tasks: list[str], languages: list[str]) -> list[Source]:
+def find_sources(finetuned: Path, student: Path, tasks: Sequence[str], languages: list[str]) -> list[Source]:
     """Of each task the model of the first seed (of each language, where they are separate), then the masked LM.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 
 from distil.core.errors import UserError
 from distil.core.files import sha256_file
-from distil.sources.local_files import in_blocks
+from distil.sources.blocks import in_blocks
 
 log = logging.getLogger("distil")
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from distil.core.errors import UserError, described
+from distil.sources.blocks import in_blocks
 from distil.sources.tables import read_csv, read_jsonl, read_parquet, read_tsv
-from distil.sources.text_streams import BLOCK_BYTES, open_text, reading, utf8_pieces
+from distil.sources.text_streams import open_text, reading, utf8_pieces
 
 TEXT_FORMATS = (".txt",)
 TABLE_FORMATS = (".tsv", ".csv", ".jsonl", ".parquet")
@@ -154,18 +155,3 @@ def _some_text(values: Iterable[Any], path: Path, column: str) -> Iterator[Any]:
         yield value
     if first is not None and not text:
         raise UserError(f"{path}: expected text in the column {column}, found {described(first)}; name another one")
-
-
-def in_blocks(values: Iterable[Any], dropped: Counter[str]) -> Iterator[bytes]:
-    """Texts as `read_blocks` gives them; what is no text is counted as `no_text`."""
-    block = bytearray()
-    for value in values:
-        if isinstance(value, str):
-            block += value.encode("utf-8", "surrogatepass") + b"\n"
-            if len(block) >= BLOCK_BYTES:
-                yield bytes(block)
-                block.clear()
-        else:
-            dropped["no_text"] += 1
-    if block:
-        yield bytes(block)

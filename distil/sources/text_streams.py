@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import IO, Any, TextIO, cast
 
 from distil.core.errors import UserError
+from distil.sources.blocks import BLOCK_BYTES
 from distil.text.encoding import marked_encoding, unmarked_encoding
 
 log = logging.getLogger("distil")
 
-BLOCK_BYTES = 2**19
 PACKED_BYTES = 2**12  # of a .zst file at once, which unpacked are 128 MiB at most
 MAX_WINDOW = 2**31  # bytes; the largest that `zstd --long=31` makes, kept in memory while a file is unpacked
 

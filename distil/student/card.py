@@ -9,8 +9,7 @@ from typing import Any
 
 import yaml
 
-from distil.core.language_tags import language_tag
-from distil.core.languages import language
+from distil.core.languages import language, language_tag
 
 SNIPPET = """from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 

@@ -12,10 +12,11 @@ from distil.cache.format import TeacherCache
 from distil.compute.distributed import ALONE, Ranks
 from distil.core.errors import UserError
 from distil.core.files import check_seal, read_json, sha256_file
+from distil.modeling.shape import build_masked_lm, describe_model
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.student.initialisation import Text, start_from_teacher
-from distil.student.model import StudentConfig, build_student, describe, save_student
+from distil.student.model import StudentConfig, save_student
 from distil.tokenization.shards import Prepared, masked_input
 from distil.training.objective import LayerPair, LossConfig, Objective
 from distil.training.trainer import Outcome, TrainConfig, train
@@ -95,7 +96,7 @@ def distil_student(
             )
     torch.manual_seed(config.seed)
     positions = caches[0].manifest["teacher"]["max_position_embeddings"]
-    model = build_student(student, special, pieces, positions)
+    model = build_masked_lm(student.shape, special, pieces, positions)
     if student.init == "teacher":
         source = load_masked_lm(teacher, "teacher")
         pieces_kept = torch.tensor(teacher_ids(tokenizer), dtype=torch.int64)
@@ -115,7 +116,7 @@ def distil_student(
         "tokens": outcome.tokens,
         "best_step": outcome.best_step,
         "stopped_early": outcome.stopped_early,
-        "student": describe(model),
+        "student": describe_model(model),
         "teacher": {name: manifest[name] for name in ("id", "revision", "synthetic", "parameters",
                                                       "embedding_parameters", "num_hidden_layers", "hidden_size",
                                                       "num_attention_heads", "vocabulary")},

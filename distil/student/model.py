@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
-from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
+from transformers import XLMRobertaForMaskedLM
 
 from distil.core.files import seal
 from distil.core.params import Params
-from distil.modeling.tokenizer import SpecialIds
-from distil.runtime.progress import quieten_transformers
+from distil.modeling.shape import ModelShape
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model")
 
@@ -45,56 +44,12 @@ class StudentConfig(Params):
             )
         return self
 
-
-def build_student(config: StudentConfig, special: SpecialIds, pieces: int, positions: int) -> XLMRobertaForMaskedLM:
-    """A student with random weights, drawn from torch's global generator.
-
-    Args:
-        config: its shape.
-        special: ids of the special pieces.
-        pieces: size of its vocabulary.
-        positions: rows of the position table, XLM-R's two unused ones included.
-    """
-    quieten_transformers()
-    return XLMRobertaForMaskedLM(
-        XLMRobertaConfig(
-            vocab_size=pieces,
-            hidden_size=config.hidden_size,
-            num_hidden_layers=config.num_hidden_layers,
-            num_attention_heads=config.num_attention_heads,
-            intermediate_size=config.intermediate_size,
-            hidden_dropout_prob=config.dropout,
-            attention_probs_dropout_prob=config.dropout,
-            max_position_embeddings=positions,
-            type_vocab_size=1,
-            layer_norm_eps=1e-5,
-            bos_token_id=special.bos,
-            pad_token_id=special.pad,
-            eos_token_id=special.eos,
-            tie_word_embeddings=True,
+    @property
+    def shape(self) -> ModelShape:
+        """The sizes of the model."""
+        return ModelShape(
+            self.hidden_size, self.num_hidden_layers, self.num_attention_heads, self.intermediate_size, self.dropout
         )
-    )
-
-
-def count_parameters(model: XLMRobertaForMaskedLM) -> dict[str, int]:
-    """Parameters, each tensor once: all, the embedding tables (words, positions, types), and the rest."""
-    total = sum(parameter.numel() for parameter in model.parameters())
-    embeddings = model.roberta.embeddings
-    tables = (embeddings.word_embeddings, embeddings.position_embeddings, embeddings.token_type_embeddings)
-    embedding = sum(table.weight.numel() for table in tables)
-    return {"parameters": total, "embedding_parameters": embedding, "body_parameters": total - embedding}
-
-
-def describe(model: XLMRobertaForMaskedLM) -> dict[str, int]:
-    """Sizes for the summary: parameters and shape."""
-    config = model.config
-    return {
-        **count_parameters(model),
-        "num_hidden_layers": config.num_hidden_layers,
-        "hidden_size": config.hidden_size,
-        "num_attention_heads": config.num_attention_heads,
-        "vocabulary": config.vocab_size,
-    }
 
 
 def save_student(model: XLMRobertaForMaskedLM, tokenizer: Path, out: Path) -> None:

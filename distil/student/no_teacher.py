@@ -11,8 +11,9 @@ import torch
 from distil.compute.distributed import ALONE, Ranks
 from distil.core.errors import UserError
 from distil.core.files import read_json
+from distil.modeling.shape import build_masked_lm, describe_model
 from distil.modeling.tokenizer import load_tokenizer, special_ids
-from distil.student.model import StudentConfig, build_student, describe, save_student
+from distil.student.model import StudentConfig, save_student
 from distil.tokenization.shards import Prepared
 from distil.training.objective import WITHOUT_TEACHER, Objective
 from distil.training.text_only import TextOnly
@@ -63,7 +64,7 @@ def train_without_teacher(
     if not isinstance(positions, int):
         raise UserError(f"{teacher_config}: expected max_position_embeddings, found none; run `dvc repro teacher`")
     torch.manual_seed(config.seed)
-    model = build_student(shape, special_ids(fast), fast.get_vocab_size(), positions)
+    model = build_masked_lm(shape.shape, special_ids(fast), fast.get_vocab_size(), positions)
     objective = Objective(model, None, WITHOUT_TEACHER, [])
     patient = config.model_copy(update={"patience": 0})
     outcome = train(
@@ -85,7 +86,7 @@ def train_without_teacher(
         "epochs": config.epochs,
         "tokens": outcome.tokens,
         "best_step": outcome.best_step,
-        "student": describe(model),
+        "student": describe_model(model),
         "heldout": outcome.heldout,
     }
     return summary, outcome

@@ -7,6 +7,7 @@ new language or more text computes only what is missing.
 import logging
 import os
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,21 +34,21 @@ def cache_language(
     outputs: TeacherOutputs,
     identity: dict[str, Any],
     out: Path,
-    scratch: Path,
+    finished: "FinishedShards",
     progress: Progress,
     share: Share | None = None,
 ) -> dict[str, Any]:
-    """Write the cache of one language to `out`; shards found finished in `scratch` are taken from there.
+    """Write the cache of one language to `out`; shards that are among `finished` are taken from there.
 
     Args:
         prepared: the language's text.
         outputs: the teacher.
         identity: what else decides the content (teacher, tokenizer); goes into the manifest.
         out: the language's folder.
-        scratch: where finished shards are kept.
+        finished: shards of this run and of earlier ones.
         progress: counts tokens.
-        share: which shards this process takes, None for all; with less than all, `out` is not whole, but `scratch` is
-            once every process has taken its own.
+        share: which shards this process takes, None for all; with less than all, `out` is incomplete, but `finished`
+            is complete once every process has taken its own.
 
     Returns:
         The manifest, of the shards taken.
@@ -84,15 +85,15 @@ def cache_language(
                 _check_size(entry, prepared, outputs, form, split)
                 if share and not share.takes_next():
                     continue
-                finished = scratch / f"{sha256_json({**key, 'prepared_sha256': entry['sha256']})[:32]}.safetensors"
+                path = finished.path({**key, "prepared_sha256": entry["sha256"]})
                 arrays = None
-                if not _is_finished(finished):
+                if not finished.has(path):
                     arrays = outputs.shard(prepared.open(entry), form, prepared.manifest["pad_id"], progress.add)
                 else:
                     progress.skip(entry["tokens"] * prepared.manifest["splits"][split]["mask_variants"])
                 if files:
                     files[-1].result()  # at most one shard waits to be written
-                files.append(writer.submit(_write, entry, arrays, finished, out / entry["file"]))
+                files.append(writer.submit(_write, entry, arrays, path, out / entry["file"]))
             shards = [file.result() for file in files]
             tokens = prepared.manifest["splits"][split]["tokens"]
             size = sum(shard["bytes"] for shard in shards)
@@ -110,15 +111,45 @@ def cache_language(
 
 
 def fill(
-    texts: list[Prepared], outputs: TeacherOutputs, identity: dict[str, Any], scratch: Path, progress: Progress,
-    ranks: Ranks,
+    texts: list[Prepared], outputs: TeacherOutputs, identity: dict[str, Any], finished: "FinishedShards",
+    progress: Progress, ranks: Ranks,
 ) -> None:  # fmt: skip
-    """Each process computes its share of the shards of `texts`; afterwards all of them lie finished in `scratch`."""
+    """Each process computes its share of the shards of `texts`; afterwards all of them are in `finished`."""
     share = Share(ranks)
-    with tempfile.TemporaryDirectory(dir=scratch) as unused:
+    with tempfile.TemporaryDirectory(dir=finished.folder) as unused:
         for number, text in enumerate(texts):
-            cache_language(text, outputs, identity, Path(unused) / str(number), scratch, progress, share)
+            cache_language(text, outputs, identity, Path(unused) / str(number), finished, progress, share)
     ranks.wait()
+
+
+class FinishedShards:
+    """Finished shards in scratch, each named by everything that decides its content, the code included."""
+
+    def __init__(self, folder: Path, code: Mapping[str, str]) -> None:
+        """`code`: checksums of the files that make a shard (`core.pipeline.code_checksums`)."""
+        self.folder, self._code = folder, dict(code)
+
+    def path(self, key: Mapping[str, Any]) -> Path:
+        """Where the shard of this key is, or will be."""
+        return self.folder / f"{sha256_json({**key, 'code': self._code})[:32]}.safetensors"
+
+    def has(self, path: Path) -> bool:
+        """Whether a shard is there as it was written; a damaged one is removed and computed again."""
+        note = path.with_suffix(".json")
+        if not (path.is_file() and note.is_file()):
+            return False
+        if read_json(note, "cache_teacher")["sha256"] == sha256_file(path):
+            return True
+        log.warning("%s: damaged in scratch; computing it again", path)
+        path.unlink()  # a hard link: the damaged bytes must not be written through
+        return False
+
+    def prune(self, wanted: set[str]) -> None:
+        """Remove the shards that no manifest of this run names by checksum."""
+        for note in self.folder.glob("*.json"):
+            if read_json(note, "cache_teacher")["sha256"] not in wanted:
+                note.with_suffix(".safetensors").unlink(missing_ok=True)
+                note.unlink()
 
 
 def _write(entry: dict[str, Any], arrays: dict[str, np.ndarray] | None, finished: Path, target: Path) -> dict[str, Any]:
@@ -131,32 +162,12 @@ def _write(entry: dict[str, Any], arrays: dict[str, np.ndarray] | None, finished
             "sha256": read_json(finished.with_suffix(".json"), "cache_teacher")["sha256"]}  # fmt: skip
 
 
-def _is_finished(path: Path) -> bool:
-    """Whether a shard in scratch is there as it was written; a damaged one is computed again."""
-    note = path.with_suffix(".json")
-    if not (path.is_file() and note.is_file()):
-        return False
-    if read_json(note, "cache_teacher")["sha256"] == sha256_file(path):
-        return True
-    log.warning("%s: damaged in scratch; computing it again", path)
-    path.unlink()  # a hard link: the damaged bytes must not be written through
-    return False
-
-
 def _place(source: Path, target: Path) -> None:
     """A hard link, or a copy where the file system has none: no second copy until DVC files the out as its own."""
     try:
         os.link(source, target)
     except OSError:
         target.write_bytes(source.read_bytes())
-
-
-def prune(scratch: Path, wanted: set[str]) -> None:
-    """Remove shards from scratch that no manifest of this run names by checksum."""
-    for note in scratch.glob("*.json"):
-        if read_json(note, "cache_teacher")["sha256"] not in wanted:
-            note.with_suffix(".safetensors").unlink(missing_ok=True)
-            note.unlink()
 
 
 def _check_size(

@@ -18,9 +18,9 @@ from transformers import XLMRobertaForMaskedLM
 
 from distil.compute.checkpoint import load_checkpoint, save_checkpoint
 from distil.compute.length_batching import BATCH_TOKENS, by_length
+from distil.compute.optimizer import adamw, check_finite, set_learning_rate
 from distil.compute.precision import Precision, autocast
 from distil.compute.prefetch import ahead
-from distil.core.errors import UserError
 from distil.modeling.tokenizer import SpecialIds
 from distil.modeling.xlm_roberta import MaskedHead
 from distil.runtime.progress import Progress
@@ -28,7 +28,7 @@ from distil.tokenization.masking import draw_masks
 
 LINES_AT_ONCE = 2000
 POOL = 16  # steps whose sequences are drawn together: of one, a quarter to a half is padding
-NO_DECAY = ("bias", "LayerNorm", "layer_norm")
+WEIGHT_DECAY = 0.01
 
 
 class Sequences(NamedTuple):
@@ -130,7 +130,7 @@ def train_masked_lm(
     model.to(device)  # type: ignore[arg-type]  # transformers hides the signature
     model.train()
     torch.manual_seed(seed)
-    head, optimizer = MaskedHead(model), _optimizer(model, schedule.learning_rate)
+    head, optimizer = MaskedHead(model), adamw(model.named_parameters(), schedule.learning_rate, WEIGHT_DECAY)
     state: dict[str, Any] = {"step": 0, "tokens": 0}
     checkpoint = scratch / "checkpoint.safetensors" if scratch else None
     if checkpoint:
@@ -144,8 +144,7 @@ def train_masked_lm(
     with Progress(title, schedule.steps, "steps") as progress:
         progress.skip(state["step"])
         for step, parts, _ in ahead(range(state["step"], schedule.steps), masked):
-            for group in optimizer.param_groups:
-                group["lr"] = schedule.learning_rate * _share(step, schedule)
+            set_learning_rate(optimizer, schedule.learning_rate * _share(step, schedule))
             optimizer.zero_grad(set_to_none=True)
             value, positions = 0.0, sum(len(part.gold) for part in parts)
             for part in parts:
@@ -153,12 +152,8 @@ def train_masked_lm(
                 loss.backward()
                 value += float(loss.detach())
             norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            if not (np.isfinite(value) and bool(torch.isfinite(norm))):
-                raise UserError(
-                    f"{title}: step {step + 1}: the loss is {value}, its gradient's norm {float(norm)}, on "
-                    f"{sum(len(part.mask) for part in parts)} sequences of {', '.join(texts)}; the last checkpoint is "
-                    "kept; try a lower learning rate in teacher: of params.yaml"
-                )
+            batch = f"{sum(len(part.mask) for part in parts)} sequences of {', '.join(texts)}"
+            check_finite(value, norm, f"{title}: step {step + 1}", batch, "learning rate in teacher: of params.yaml")
             optimizer.step()
             state = {"step": step + 1, "tokens": state["tokens"] + sum(int(part.mask.sum()) for part in parts)}
             progress.add(1, f"loss {value:.3f}")
@@ -234,14 +229,6 @@ def _losses(
         hidden = model.roberta(input_ids, attention_mask=mask).last_hidden_state
         logits = head.logits(hidden[row, column])
     return nn.functional.cross_entropy(logits.float(), gold, reduction="none")
-
-
-def _optimizer(model: XLMRobertaForMaskedLM, learning_rate: float) -> torch.optim.Optimizer:
-    named = list(model.named_parameters())
-    plain = [parameter for name, parameter in named if any(part in name for part in NO_DECAY)]
-    decayed = [parameter for name, parameter in named if not any(part in name for part in NO_DECAY)]
-    groups = [{"params": decayed, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
 
 
 def _share(step: int, schedule: Schedule) -> float:

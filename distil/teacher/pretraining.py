@@ -12,8 +12,8 @@ from transformers import PreTrainedTokenizerFast
 
 from distil.core.errors import UserError
 from distil.core.params import Params
+from distil.modeling.shape import ModelShape, build_masked_lm
 from distil.modeling.tokenizer import SpecialIds, read_as_text
-from distil.student.model import StudentConfig, build_student
 from distil.teacher.masked_lm import Schedule, encode, train_masked_lm
 
 MAX_LENGTH, MASK_RATE, WARMUP = 128, 0.15, 0.1
@@ -61,16 +61,10 @@ def pretrain(texts: list[Path], config: PretrainConfig, seed: int, out: Path) ->
     encoded = {text.name: encode(lines, tokenizer, special, MAX_LENGTH)
                for text, lines in zip(texts, by_text, strict=True)}  # fmt: skip
     torch.manual_seed(seed)
-    shape = StudentConfig(
-        hidden_size=config.hidden_size,
-        num_hidden_layers=config.num_hidden_layers,
-        num_attention_heads=config.num_attention_heads,
-        intermediate_size=config.intermediate_size,
-        dropout=0.0,
-        init="random",
-        init_layers=(),
+    shape = ModelShape(
+        config.hidden_size, config.num_hidden_layers, config.num_attention_heads, config.intermediate_size, dropout=0.0
     )
-    model = build_student(shape, special, tokenizer.get_vocab_size(), MAX_LENGTH + 2)
+    model = build_masked_lm(shape, special, tokenizer.get_vocab_size(), MAX_LENGTH + 2)
     schedule = Schedule(config.steps, config.batch_tokens, config.learning_rate, WARMUP, MASK_RATE, 1.0)
     train_masked_lm(model, encoded, special, schedule, seed, "train the sample's teacher")
     model.save_pretrained(out)

@@ -13,10 +13,11 @@ from transformers import AutoTokenizer, XLMRobertaForMaskedLM
 from distil.core.errors import UserError
 from distil.core.files import scratch_folder, seal, sha256_file, sha256_json, write_json
 from distil.core.params import Params
+from distil.core.pipeline import code_checksums
+from distil.modeling.shape import describe_model
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.modeling.xlm_roberta import check_architecture, load_masked_lm
 from distil.sources.hub import hub_snapshot
-from distil.student.model import describe
 from distil.teacher.adaptation import AdaptConfig, adapt
 from distil.teacher.pretraining import PretrainConfig, pretrain
 
@@ -97,7 +98,7 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
         "revision": revision or digest[:12],
         "synthetic": config.source == "train" and synthetic,
         "adapted": adapted,
-        **describe(model),
+        **describe_model(model),
         "max_position_embeddings": model.config.max_position_embeddings,
         "weights_sha256": digest,
         "tokenizer_sha256": sha256_file(out / "tokenizer.json"),
@@ -118,6 +119,7 @@ def _adapt(
     texts = {name: path for name in languages if (path := Path(config.text) / f"{name}.txt").is_file()}
     key = sha256_json({
         "weights": _weights_sha256(out), "adapt": config.model_dump(), "seed": seed, "torch": torch.__version__,
+        "code": code_checksums("teacher"),
         "texts": {name: sha256_file(path) for name, path in texts.items()},
     })  # fmt: skip
     scratch = scratch_folder("teacher", key)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from distil.cache.format import TeacherCache
 from distil.core.files import sha256_file, sha256_json
@@ -14,7 +13,7 @@ from distil.training.text_only import TextOnly
 
 
 def training_key(
-    params: Mapping[str, Any], sources: Sequence[TeacherCache | TextOnly], tokenizer: Path, code: list[Path]
+    params: Mapping[str, Any], sources: Sequence[TeacherCache | TextOnly], tokenizer: Path, code: Mapping[str, str]
 ) -> str:
     """What decides the student, as one sha256: two trainings with the same key give the same student.
 
@@ -22,7 +21,7 @@ def training_key(
         params: the sections that the training reads.
         sources: their manifests name the text and, with a teacher, everything cached, by checksum.
         tokenizer: models/tokenizer.
-        code: the files whose text decides the result.
+        code: the checksums of the files whose text decides the result (`core.pipeline.code_checksums`).
     """
     caches = [source for source in sources if isinstance(source, TeacherCache)]
     return sha256_json(
@@ -31,13 +30,7 @@ def training_key(
             "caches": [sha256_file(cache.folder / "manifest.json") for cache in caches],
             "prepared": [sha256_file(source.prepared.folder / "manifest.json") for source in sources],
             "tokenizer": sha256_json(read_manifest(tokenizer)),
-            "code": {path.as_posix(): sha256_file(path) for path in sorted(code)},
+            "code": dict(code),
             "torch": torch.__version__,
         }
     )
-
-
-def stage_code(stage: str, pipeline: Path = Path("dvc.yaml")) -> list[Path]:
-    """The Python files that dvc.yaml names as deps of a stage."""
-    deps = yaml.safe_load(pipeline.read_text(encoding="utf-8"))["stages"][stage]["deps"]
-    return [Path(dep) for dep in deps if dep.endswith(".py")]

@@ -15,9 +15,9 @@ from transformers import XLMRobertaForMaskedLM
 from distil.cache.format import TeacherCache
 from distil.compute.checkpoint import load_checkpoint, save_checkpoint
 from distil.compute.distributed import ALONE, Ranks, rank_device
+from distil.compute.optimizer import adamw, check_finite, parameters_of, set_learning_rate
 from distil.compute.precision import Precision, autocast
 from distil.compute.prefetch import ahead
-from distil.core.errors import UserError
 from distil.core.params import Params
 from distil.runtime.progress import Progress
 from distil.training.curves import History, Window
@@ -29,7 +29,6 @@ from distil.training.validation import measure
 log = logging.getLogger("distil")
 
 LOG_EVERY = 10  # optimiser steps in a row of train.csv
-NO_DECAY = ("bias", "LayerNorm", "layer_norm", "heads")
 
 
 class TrainConfig(Params):
@@ -76,14 +75,8 @@ class _Training:
         self.student, self.objective, self.config, self.total_tokens = student, objective, config, total_tokens
         self.title = title
         named = [*student.named_parameters(), *objective.named_parameters()]
-        plain = [p for name, p in named if p.requires_grad and any(part in name for part in NO_DECAY)]
-        decayed = [p for name, p in named if p.requires_grad and not any(part in name for part in NO_DECAY)]
-        self.parameters = [*decayed, *plain]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-            lr=config.learning_rate,
-            fused=True,
-        )
+        self.optimizer = adamw(named, config.learning_rate, config.weight_decay)
+        self.parameters = parameters_of(self.optimizer)
         self.best = {name: copy.deepcopy(module) for name, module in self.modules.items()}
         self.state: dict[str, Any] = {"step": 0, "tokens": 0, "best_step": 0, "best_loss": None, "looks_since_best": 0}
 
@@ -107,9 +100,7 @@ class _Training:
         Raises:
             UserError: the loss or the gradient is not finite; names the step and the batch.
         """
-        rate = self.learning_rate()
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_learning_rate(self.optimizer, self.learning_rate())
         terms = self._terms(batch) if batch else {}
         loss = self.objective.total(terms, self._counts(terms))
         self.optimizer.zero_grad(set_to_none=True)
@@ -124,14 +115,12 @@ class _Training:
             self.ranks.sum_([loss, *grads])
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
         value = float(loss.detach())
-        if not (np.isfinite(value) and bool(torch.isfinite(norm))):
-            numbers = batch.languages.tolist() if batch else []
-            present = ", ".join(sorted({languages[number] for number in numbers})) or "another process"
-            raise UserError(
-                f"{self.title}: step {self.state['step'] + 1}: the loss is {value}, its gradient's norm {float(norm)}, "
-                f"on {len(numbers)} sequences of {present}; the last checkpoint is kept; try a lower "
-                "train.learning_rate"
-            )
+        numbers = batch.languages.tolist() if batch else []
+        present = ", ".join(sorted({languages[number] for number in numbers})) or "another process"
+        check_finite(
+            value, norm, f"{self.title}: step {self.state['step'] + 1}", f"{len(numbers)} sequences of {present}",
+            "train.learning_rate",
+        )  # fmt: skip
         self.optimizer.step()
         self.state["step"] += 1
         return value, terms

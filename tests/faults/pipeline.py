@@ -58,7 +58,9 @@ class Step(NamedTuple):
 
 def _task_steps(stage: str) -> list[Step]:
     name, _, model = stage.partition("_")
-    return [Step(f"{stage}@sentiment", name, [model, "sentiment"], [f"models/finetuned/{model}/sentiment"])]
+    outs = [f"models/finetuned/{model}/sentiment", f"metrics/predictions/{model}"]
+    return [Step(f"{stage}@sentiment", name, [model, "sentiment"],
+                 outs + (["data/task_targets/sentiment"] if model == "teacher" else []))]  # fmt: skip
 
 
 STEPS = [
@@ -70,17 +72,13 @@ STEPS = [
     Step("cache_teacher", "cache_teacher", [], ["data/teacher"]),
     Step("distil", "distil", [], ["models/student", "metrics/distil"]),
     Step("no_teacher", "no_teacher", [], ["models/no_teacher", "metrics/no_teacher"]),
-    Step("baselines@sentiment", "baselines", ["sentiment"], ["metrics/evaluate/tfidf", "metrics/evaluate/majority",
-         "metrics/predictions/tfidf", "metrics/predictions/majority"]),
+    Step("baselines@sentiment", "baselines", ["sentiment"], ["metrics/predictions/tfidf",
+         "metrics/predictions/majority"]),
     *_task_steps("finetune_teacher"),
-    Step("task_targets@sentiment", "task_targets", ["sentiment"], ["data/task_targets/sentiment"]),
     *_task_steps("finetune_student"),
     *_task_steps("finetune_student_plain"),
     *_task_steps("finetune_no_teacher"),
-    *(Step(f"evaluate@{model}-sentiment", "evaluate", [model, "sentiment"],
-           [f"metrics/evaluate/{model}", f"metrics/predictions/{model}"])
-      for model in ("teacher", "student", "student_plain", "no_teacher")),
-    Step("compare", "compare", [], ["metrics/compare"]),
+    Step("evaluate", "evaluate", [], ["metrics/evaluate", "metrics/compare"]),
     Step("export", "export", [], ["models/onnx"]),
 ]  # fmt: skip
 # What comes last reads what the others cost, so that two pipelines never agree here; nothing of it is an out of STEPS.

@@ -36,12 +36,12 @@ from tests.faults.pipeline import (
 # Every kind of stage, more often where more is at stake.
 KILLED = [
     *["cache_teacher"] * 4, *["distil"] * 4, *["finetune_student@sentiment"] * 2, "tasks@sentiment", "corpus",
-    "teacher", "vocabulary", "tokenize", "no_teacher", "finetune_teacher@sentiment", "task_targets@sentiment",
-    "baselines@sentiment", "evaluate@student-sentiment", "compare", "footprint", "export", "report",
+    "teacher", "vocabulary", "tokenize", "no_teacher", "finetune_teacher@sentiment",
+    "baselines@sentiment", "evaluate", "footprint", "export", "report",
 ]  # fmt: skip
 COMPUTES = [
-    step.name for step in [*STEPS, *LAST] if not step.name.startswith(("evaluate@", "finetune_"))
-] + ["finetune_student@sentiment", "evaluate@student-sentiment"]  # fmt: skip
+    step.name for step in [*STEPS, *LAST] if not step.name.startswith("finetune_")
+] + ["finetune_student@sentiment"]  # fmt: skip
 SOON = 5.0  # seconds until a stage has ended that was told to
 
 

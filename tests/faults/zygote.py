@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 sys.modules["mlflow"] = None  # type: ignore[assignment]  # importing it fails: a warning, and no seconds for a store
 
 STAGES = ("tasks", "corpus", "teacher", "vocabulary", "tokenize", "cache_teacher", "distil", "no_teacher", "baselines",
-          "finetune", "task_targets", "evaluate", "compare", "footprint", "export", "report")  # fmt: skip
+          "finetune", "evaluate", "footprint", "export", "report")  # fmt: skip
 
 
 def work(order: dict[str, Any]) -> NoReturn:

@@ -1,0 +1,63 @@
+"""Score every model on every task from its predictions, and compare every two: metrics/evaluate and metrics/compare."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from distil.core.errors import UserError
+from distil.core.files import atomic_folder, write_json
+from distil.evaluation.comparison import compare
+from distil.evaluation.config import EvaluateConfig
+from distil.evaluation.counts import Predictions, TagPredictions
+from distil.evaluation.leakage import seen_rows
+from distil.evaluation.model_names import BASELINES, MODELS, predictions_stage
+from distil.evaluation.scores import score
+from distil.evaluation.task_predictions import as_scored, read_task_predictions
+from distil.tasks.data import Task, read_task
+
+
+def evaluate(root: Path, config: EvaluateConfig, languages: list[str]) -> dict[str, int]:
+    """Write metrics/evaluate/MODEL/TASK.json and metrics/compare/TASK.json for each task that is scored.
+
+    Args:
+        root: the repository; data/tasks and metrics/predictions are read.
+        config: section `evaluate:`.
+        languages: in the order of tables.
+
+    Returns:
+        How many predictions were scored, `rows`.
+
+    Raises:
+        UserError: predictions are missing, damaged or not of the same rows.
+    """
+    rows = 0
+    with atomic_folder(root / "metrics/evaluate") as scores, atomic_folder(root / "metrics/compare") as comparisons:
+        for name in config.tasks:
+            task = read_task(root / "data/tasks" / name)
+            read = read_task_predictions(root, name, MODELS, languages)
+            found = {
+                code: {model: as_scored(read[model][code], task.labels, task.kind) for model in MODELS}
+                for code in languages
+            }
+            rows += sum(len(each.gold) * len(each.predicted) for models in found.values() for each in models.values())
+            about = {code: _about_rows(task, code, found[code]) for code in languages}
+            for model in MODELS:
+                mode = None if model in BASELINES else config.languages
+                by_language = {code: found[code][model]._replace(**about[code]) for code in languages}
+                scored = score(model, name, task.kind, task.labels, mode, by_language, config.bootstrap_resamples)
+                write_json(scores / model / f"{name}.json", scored)
+            compared = compare(name, task.kind, task.labels, found, config.bootstrap_resamples)
+            write_json(comparisons / f"{name}.json", compared)
+    return {"rows": rows}
+
+
+def _about_rows(task: Task, language: str, found: Mapping[str, Predictions | TagPredictions]) -> dict[str, Any]:
+    """How many training rows there are, and which test texts are among them."""
+    train, test = task.texts(language, "train"), task.texts(language, "test")
+    model, predictions = next(iter(found.items()))
+    if len(predictions.gold) != len(test):
+        raise UserError(
+            f"{task.folder}/{language}/test.jsonl: expected the {len(predictions.gold)} rows that {model} predicted, "
+            f"found {len(test)}; run `dvc repro {predictions_stage(model, task.name)}`"
+        )
+    return {"train_rows": len(train), "seen": seen_rows(train, test)}
