@@ -26,7 +26,8 @@ SCORING = EvaluateConfig.model_validate(
     {"tasks": ["words"], "seeds": [1], "languages": "joint", "bootstrap_resamples": 200}
 )
 TASK: dict[str, Any] = {
-    "source": "files", "verify": "", "normalise": False, "max_train_rows": 0, "max_dev_rows": 0, "max_test_rows": 0,
+    "source": "files", "verify": "", "normalise": False, "dev_from_train": 0.0,
+    "max_train_rows": 0, "max_dev_rows": 0, "max_test_rows": 0,
     "max_unlabelled_rows": 20, "unlabelled": "{lang}/unlabelled.txt", "text_column": "text", "label_column": "label",
 }  # fmt: skip
 LABELS = {"words": ["good", "bad"], "names": ["O", "B-PER", "I-PER"]}

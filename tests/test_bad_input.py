@@ -78,6 +78,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "tasks.sentiment.label_column": ["", "tweet"],
     "tasks.sentiment.labels": [["positive"], ["positive", "positive"], ["positive", ""], []],
     "tasks.sentiment.normalise": [2],
+    "tasks.sentiment.dev_from_train": [-0.1, 0.6],
     "tasks.sentiment.max_train_rows": [-1],
     "tasks.sentiment.max_dev_rows": [-1],
     "tasks.sentiment.max_test_rows": [-1],

@@ -17,7 +17,7 @@ from distil.text.words import into_tokens
 ROOT = Path(__file__).parent.parent
 TEXT: dict[str, Any] = {
     "source": "files", "path": "in", "verify": "", "pattern": "{lang}/{split}.tsv", "kind": "text_classification",
-    "text_column": "text", "label_column": "label", "labels": ["good", "bad"], "normalise": True,
+    "text_column": "text", "label_column": "label", "labels": ["good", "bad"], "normalise": True, "dev_from_train": 0.0,
     "max_train_rows": 0, "max_dev_rows": 0, "max_test_rows": 0, "unlabelled_path": "more",
     "unlabelled": "tweets_{lang}.txt", "max_unlabelled_rows": 0,
 }  # fmt: skip

@@ -1,6 +1,5 @@
-"""A block of `tasks:` in params.yaml, and the account of what becomes of its rows."""
+"""A block of `tasks:` in params.yaml."""
 
-from collections import Counter
 from pathlib import PurePath
 from typing import Any, Literal
 
@@ -8,8 +7,6 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from distil.core.params import Params
 from distil.tasks.data import Kind
-
-_UNKNOWN_LABELS_TOLD = 8
 
 
 class TaskConfig(Params):
@@ -24,6 +21,7 @@ class TaskConfig(Params):
     label_column: str = Field(min_length=1)
     labels: list[str]
     normalise: bool
+    dev_from_train: float = Field(ge=0, le=0.5)
     max_train_rows: int = Field(ge=0, le=10**9)
     max_dev_rows: int = Field(ge=0, le=10**9)
     max_test_rows: int = Field(ge=0, le=10**9)
@@ -45,6 +43,11 @@ class TaskConfig(Params):
             raise ValueError("expected a relative path with {lang} in it, or nothing")
         return pattern
 
+    @field_validator("text_column", "label_column", mode="before")
+    @classmethod
+    def _number_as_text(cls, column: Any) -> Any:
+        return str(column) if isinstance(column, int) and not isinstance(column, bool) else column
+
     @field_validator("label_column")
     @classmethod
     def _another_column(cls, column: str, info: ValidationInfo) -> str:
@@ -58,9 +61,11 @@ class TaskConfig(Params):
         if (
             len(labels) < 2
             or len(set(labels)) < len(labels)
-            or not all(label.strip() == label != "" for label in labels)
+            or not all(label.strip() == label != "" and label.isprintable() for label in labels)
         ):
-            raise ValueError("expected at least two labels, all different, none empty or with spaces around it")
+            raise ValueError(
+                "expected at least two labels, all different, none empty, with spaces around it or a line break in it"
+            )
         return labels
 
     @field_validator("normalise")
@@ -69,25 +74,3 @@ class TaskConfig(Params):
         if normalise and info.data.get("kind") == "token_classification":
             raise ValueError("token_classification is never normalised, expected false")
         return normalise
-
-
-class Account:
-    """What became of the rows of one split that were not taken."""
-
-    def __init__(self, labels: list[str]) -> None:
-        self.labels = frozenset(labels)
-        self.dropped: Counter[str] = Counter()
-        self.unknown_labels: list[str] = []  # the first ones met
-
-    def drop(self, reason: str) -> None:
-        """Count a row that is left out."""
-        self.dropped[reason] += 1
-
-    def known(self, label: Any) -> str | None:
-        """`label`, or the digits of a whole number, as one of `labels`; None, and remembered, if it is none."""
-        name = str(label) if isinstance(label, str | int) else repr(label)
-        if name in self.labels:
-            return name
-        if name not in self.unknown_labels and len(self.unknown_labels) < _UNKNOWN_LABELS_TOLD:
-            self.unknown_labels.append(name)
-        return None

@@ -30,6 +30,11 @@ class TokenRow(NamedTuple):
 Row = TextRow | TokenRow
 
 
+def row_text(row: Row) -> str:
+    """The text of a row, whatever its kind; tokens are joined by spaces."""
+    return row.text if isinstance(row, TextRow) else " ".join(row.tokens)
+
+
 class Task(NamedTuple):
     """A folder of data/tasks, open for reading."""
 
@@ -69,8 +74,8 @@ class Task(NamedTuple):
             yield from self._read(language, "unlabelled", (key,))
 
     def texts(self, language: str, split: str) -> list[str]:
-        """The text of each row, whatever the kind; tokens are joined by spaces."""
-        return [row.text if isinstance(row, TextRow) else " ".join(row.tokens) for row in self.rows(language, split)]
+        """The text of each row, as `row_text`."""
+        return [row_text(row) for row in self.rows(language, split)]
 
     def _read(self, language: str, split: str, keys: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         path = self.folder / language / f"{split}.jsonl"

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from distil.core.errors import described
 from distil.sources.local_files import TABLE_FORMATS, read_rows
-from distil.tasks.config import Account, TaskConfig
+from distil.tasks.account import Account, label_text
+from distil.tasks.config import TaskConfig
 from distil.tasks.data import TextRow
 from distil.text.cleaning import clean_line
 from distil.text.normalisation import normalise
@@ -31,19 +33,22 @@ def usable(pairs: Iterable[tuple[Any, ...]], config: TaskConfig, account: Accoun
         config: the block of `tasks:`.
         account: counts `no_text`, `not_utf8`, `empty`, `no_label`, `unknown_label`, `empty_after_normalising`.
     """
+    listed = frozenset(config.labels)
     for text, label in pairs:
         line = clean_line(text) if isinstance(text, str) else None
-        if line is None:
-            account.drop("not_utf8" if isinstance(text, str) else "no_text")
+        if not isinstance(text, str):
+            account.drop("no_text", described(text))
+        elif line is None:
+            account.drop("not_utf8")
         elif not line:
             account.drop("empty")
-        elif label is None or label == "":
+        elif (name := label_text(label)) is None:
             account.drop("no_label")
-        elif (known := account.known(label)) is None:
-            account.drop("unknown_label")
+        elif name not in listed:
+            account.drop_unknown([name])
         elif not config.normalise:
-            yield TextRow(line, known)
+            yield TextRow(line, name)
         elif normalised := normalise(line):
-            yield TextRow(normalised, known)
+            yield TextRow(normalised, name)
         else:
             account.drop("empty_after_normalising")

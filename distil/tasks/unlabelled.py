@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from distil.sources.local_files import TABLE_FORMATS, TEXT_FORMATS, find_files, read_blocks
 from distil.sources.synthetic import corpus_sentences, read_lexicon
-from distil.tasks.config import Account, TaskConfig
+from distil.tasks.account import Account
+from distil.tasks.config import TaskConfig
 from distil.text.cleaning import clean_line
 from distil.text.normalisation import normalise
 from distil.text.overlap import HeldOut, fold_key

@@ -26,8 +26,9 @@ from distil.corpus.build import CorpusConfig, write_corpus
 from distil.serving.line_stream import read_windows
 from distil.serving.predictor import Predictor
 from distil.tasks import text_classification, token_classification
-from distil.tasks.config import Account, TaskConfig
-from distil.tasks.data import TextRow
+from distil.tasks.account import Account
+from distil.tasks.config import TaskConfig
+from distil.tasks.data import Row, TextRow
 from tests import lab
 from tests.test_bad_input import LEAVES, PARAMS, READERS, parent
 
@@ -110,12 +111,14 @@ def check_corpus(counts: Counter[str], content: bytes) -> None:
 
 def check_rows(counts: Counter[str], name: str, content: bytes, rows: int | None, config: TaskConfig) -> None:
     """A table through the reader of its kind; `rows` None where what a row is cannot be told from outside."""
-    kind = text_classification if config.kind == "text_classification" else token_classification
-    account = Account(config.labels)
+    account = Account()
     with tempfile.TemporaryDirectory() as folder, counted(counts):
         path = Path(folder, name)
         path.write_bytes(content)
-        used = list(kind.read_file(path, config, account))
+        used: list[Row] = list(
+            text_classification.read_file(path, config, account) if config.kind == "text_classification"
+            else token_classification.read_file(path, config, account, "params.yaml: tasks.t")
+        )  # fmt: skip
         if rows is not None:
             account_for(counts, rows, len(used), account.dropped.total())
         for row in used:  # what is used is text that can be written and read again

@@ -13,7 +13,7 @@ from distil.core.errors import UserError
 from distil.sources import text_streams
 from distil.sources.local_files import read_blocks, read_rows
 from distil.sources.text_streams import open_text
-from distil.tasks.token_classification import _read_conll
+from distil.tasks.conll import read_conll
 
 WIDE = ["UTF-16LE", "UTF-16BE", "UTF-32LE", "UTF-32BE"]
 LINES = ["Ya ce ‘na’am’", "Mutanen ƙauye \U0001f602"]
@@ -53,7 +53,7 @@ def test_marked_tables_are_decoded(tmp_path: Path, encoding: str, name: str) -> 
 def test_marked_columns_are_decoded(tmp_path: Path) -> None:
     path = tmp_path / "train.txt"
     path.write_bytes("\ufeffKigali B-LOC\r\nni O\r\n\r\n".encode("UTF-16LE"))
-    assert list(_read_conll(path)) == [(["Kigali", "ni"], ["B-LOC", "O"])]
+    assert read_conll(path, "tokens", "tags", str.isupper, "params.yaml") == [(["Kigali", "ni"], ["B-LOC", "O"])]
 
 
 @pytest.mark.parametrize("encoding", WIDE)
