@@ -9,20 +9,25 @@ Names in MLflow: curves see mlflow_names.py, results see mlflow_results.py, para
 
 import logging
 import os
-import re
 import sqlite3
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from filelock import FileLock
-
 from distil.report.mlflow_names import Point, curve_points, flatten, param_text, same_param, valid_name
+from distil.report.mlflow_store import (
+    EXPERIMENT,
+    artifact_folder,
+    first_touch,
+    is_foreign,
+    mask_logs,
+    masked,
+    tracking_uri,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,47 +35,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("distil")
 
-EXPERIMENT = "distil"
 SEND_EVERY_SECONDS = 5.0
-LOCK_SECONDS = 120.0  # several workers may wait while the first creates the tables (up to 10 s)
-SQLITE_SECONDS = 20.0
 CLOSE_SECONDS = 60.0
 POINTS_A_BATCH, PAIRS_A_BATCH = 1000, 100  # limits of MLflow's log_batch
-
-
-# ---- the store
-
-
-def root() -> Path:
-    """The repository: in a queued experiment DVC_ROOT, since the folder worked in is deleted when it ends."""
-    return Path(os.environ.get("DVC_ROOT") or ".").resolve()
-
-
-def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or mlflow.db in the repository."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root().as_posix()}/mlflow.db"
-
-
-def _sqlite_path(uri: str) -> Path | None:
-    return Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:///") else None
-
-
-@contextmanager
-def _first_touch(uri: str) -> Iterator[None]:
-    """One process at a time: two that create the tables of a new SQLite store together break it for good."""
-    path = _sqlite_path(uri)
-    lock = root() / ".scratch" / "mlflow.lock" if path is None else path.with_name(path.name + ".lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock, timeout=LOCK_SECONDS):
-        if path is not None:
-            # MLflow would try a damaged or read-only file ten times over, for 100 s.
-            with closing(sqlite3.connect(path, timeout=SQLITE_SECONDS)) as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-                connection.rollback()
-            if found != "ok":
-                raise sqlite3.DatabaseError(found.splitlines()[-1])
-        yield
 
 
 def _import_client() -> "type[MlflowClient]":
@@ -83,16 +50,16 @@ def _import_client() -> "type[MlflowClient]":
     from mlflow import MlflowClient
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    mask_logs()
     return MlflowClient
 
 
 def _warn(error: Exception) -> None:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-    message = f"MLflow store {tracking_uri()}: {reason}"
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:500]
     damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
     log.warning(
         "%s; the stage goes on, and %s`dvc repro --force --single-item track` logs this run later",
-        re.sub(r"//[^/@\s]*@", "//...@", message),  # no password in a log
+        masked(f"MLflow store {tracking_uri()}: {reason}"),
         "when that damaged file has been moved away, " if damaged else "",
     )
 
@@ -103,6 +70,27 @@ def _git_head() -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _experiment(client: "MlflowClient", uri: str) -> str:
+    """The number of the experiment, which is created where it is missing."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        artifacts = artifact_folder(uri)
+        return client.create_experiment(EXPERIMENT, artifact_location=artifacts.as_uri() if artifacts else None)
+    number: str = experiment.experiment_id
+    if experiment.lifecycle_stage == "deleted":
+        raise RuntimeError(
+            f"the experiment {EXPERIMENT} was deleted; bring it back with `MLFLOW_TRACKING_URI={uri} mlflow "
+            f"experiments restore --experiment-id {number}`"
+        )
+    if is_foreign(uri, experiment.artifact_location or ""):
+        log.warning(
+            "MLflow store %s: artifacts of the experiment %s go to %s, a folder of another clone or machine; `mlflow "
+            "experiments rename --experiment-id %s --new-name %s-old` gives new runs a place of their own",
+            masked(uri), EXPERIMENT, experiment.artifact_location, number, EXPERIMENT,
+        )  # fmt: skip
+    return number
 
 
 class _Run:
@@ -117,15 +105,9 @@ class _Run:
     def of(cls, key: str) -> "_Run":
         """Find the student's run by its key, or create it."""
         uri, client_class = tracking_uri(), _import_client()
-        with _first_touch(uri):
-            client = client_class(uri)
-            experiment = client.get_experiment_by_name(EXPERIMENT)
-            if experiment is None:
-                # Absolute, and outside the folder of a queued experiment; a server decides for itself.
-                artifacts = (root() / "mlartifacts").as_uri() if _sqlite_path(uri) else None
-                number = client.create_experiment(EXPERIMENT, artifact_location=artifacts)
-            else:
-                number = experiment.experiment_id
+        with first_touch(uri):
+            client = client_class(uri, registry_uri=uri)  # else MLFLOW_TRACKING_URI as it is, perhaps relative
+            number = _experiment(client, uri)
             found = client.search_runs([number], filter_string=f"tags.`distil.key` = '{key}'", max_results=1)
             if found:
                 run = cls(client, found[0], fresh=False)
