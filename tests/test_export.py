@@ -143,6 +143,6 @@ def test_what_cannot_be_exported_is_refused_by_name(exports, tmp_path) -> None:
     shutil.copytree(made.folder, tmp_path / "cut")
     weights = (tmp_path / "cut/model.safetensors").read_bytes()
     (tmp_path / "cut/model.safetensors").write_bytes(weights[: len(weights) // 2])
-    with pytest.raises(UserError, match="cut: the model does not load"):
+    with pytest.raises(UserError, match=r"cut/model\.safetensors: damaged"):
         export(made._replace(folder=tmp_path / "cut"), CONFIG, tmp_path / "onnx")
     assert not (tmp_path / "onnx/fp32").exists()

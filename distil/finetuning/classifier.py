@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import XLMRobertaForSequenceClassification, XLMRobertaForTokenClassification
 
 from distil.compute.length_batching import BATCH_TOKENS, by_length
 from distil.core.errors import UserError
-from distil.core.files import read_json
 from distil.evaluation.counts import Predictions, TagPredictions
 from distil.finetuning.encoding import Encoded, pad
-from distil.runtime.progress import quieten_transformers
+from distil.modeling.config import read_config
+from distil.modeling.loading import load_model
+from distil.modeling.tokenizer import max_tokens
 from distil.tasks.tag_decoding import best_valid, may_follow, outside
 
 Classifier = XLMRobertaForSequenceClassification | XLMRobertaForTokenClassification
@@ -24,7 +24,6 @@ _CLASSES = {
     "text_classification": XLMRobertaForSequenceClassification,
     "token_classification": XLMRobertaForTokenClassification,
 }
-_FIRST_POSITION = 2  # XLM-R counts positions from the padding id + 1
 
 
 def load_classifier(
@@ -43,24 +42,22 @@ def load_classifier(
     Raises:
         UserError: it does not load, or has fewer positions than max_length.
     """
-    quieten_transformers()
-    config = read_json(folder / "config.json", made_by)
-    positions = config.get("max_position_embeddings", 0) - _FIRST_POSITION if isinstance(config, dict) else 0
-    if positions < max_length:
+    model_class, advice = _CLASSES[kind], f"run `dvc repro --force {made_by}`"
+    config = read_config(folder, advice)
+    if (longest := max_tokens(config)) < max_length:
         raise UserError(
-            f"params.yaml: finetune.max_length: expected at most {positions}, the positions of {folder}, found "
+            f"params.yaml: finetune.max_length: expected at most {longest}, the positions of {folder}, found "
             f"{max_length}; lower it"
         )
-    try:
-        model = _CLASSES[kind].from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False,
-            id2label=dict(enumerate(labels)), label2id={label: number for number, label in enumerate(labels)}, **more,
-        )  # fmt: skip
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{folder}: the model does not load ({reason}); run `dvc repro --force {made_by}`") from None
+    # Of a classifier its own head has to be there; a masked language model gets a new one in place of its own.
+    own_head = model_class.__name__ in (config.get("architectures") or [])
+    new, unused = ("", "") if own_head else ("classifier.", "lm_head.")
+    model = load_model(
+        model_class, folder, advice, new=new, unused=unused, id2label=dict(enumerate(labels)),
+        label2id={label: number for number, label in enumerate(labels)}, **more,
+    )  # fmt: skip
     model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))  # type: ignore[arg-type]
-    return model.eval()
+    return model
 
 
 def unit_logits(model: Classifier, rows: Encoded, batch: np.ndarray, pad_id: int) -> tuple[Tensor, np.ndarray]:

@@ -20,6 +20,7 @@ from distil.finetuning.saved_models import FinetunedModels, finetune_stage, grou
 from distil.finetuning.soft_labels import SoftLabels, write_soft_labels
 from distil.finetuning.test_predictions import predict_test
 from distil.finetuning.trainer import FineTuningConfig, Recipe, Start, TrainingRows, fine_tune
+from distil.modeling.tokenizer import copy_tokenizer
 from distil.tasks.data import Task
 
 # Model -> the masked language model that it starts from, and the stage that writes that.
@@ -29,7 +30,6 @@ BASE_MODELS = {
     "student_plain": (Path("models/student"), "distil"),
     "no_teacher": (Path("models/no_teacher"), "no_teacher"),
 }
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model")
 
 
 class FineTuning(NamedTuple):
@@ -140,9 +140,7 @@ def _finetune_into(done: Path, start: Start, rows: TrainingRows, recipe: Recipe)
     result = fine_tune(start, rows, recipe, checkpoint)
     with atomic_folder(done) as folder:
         result.model.cpu().save_pretrained(folder)
-        for name in TOKENIZER_FILES:
-            if (start.folder / name).is_file():
-                shutil.copyfile(start.folder / name, folder / name)
+        copy_tokenizer(start.folder, folder)
         best = result.history[result.best_epoch - 1]
         dev = {language: best[language] for language in rows.dev}
         write_json(folder / "run.json", {"best_epoch": result.best_epoch, "dev": dev, "history": result.history})

@@ -6,6 +6,8 @@ teacher's cache through the folder only, and not where the folder comes out the 
 
 import json
 import re
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +15,7 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 from distil.core.errors import UserError
-from distil.core.files import check_seal, read_arrays, read_json
+from distil.core.files import check_seal, read_arrays, read_json, write_text
 
 
 class SpecialIds(NamedTuple):
@@ -25,6 +27,15 @@ class SpecialIds(NamedTuple):
     unk: int  # <unk>
     mask: int  # <mask>
 
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model")
+
+# What AutoTokenizer needs to know where tokenizer_config.json leaves it to a config.json beside it.
+CONFIG_DEFAULTS = {
+    "tokenizer_class": "XLMRobertaTokenizer",
+    "bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>",
+    "unk_token": "<unk>", "pad_token": "<pad>", "mask_token": "<mask>",
+}  # fmt: skip
 
 _NAMES = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>", "mask": "<mask>"}
 
@@ -121,6 +132,53 @@ def special_ids(tokenizer: Tokenizer) -> SpecialIds:
             "teacher that was trained to fill masks"
         )
     return SpecialIds(**ids)
+
+
+def max_tokens(config: Mapping[str, Any]) -> int:
+    """The longest sequence a model can read, <s> and </s> included: XLM-R counts positions from <pad>'s id + 1.
+
+    Args:
+        config: config.json.
+    """
+    return int(config["max_position_embeddings"]) - int(config.get("pad_token_id", 1)) - 1
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """Copy a tokenizer's files beside a model, and limit it to what that model can read.
+
+    Args:
+        source: a folder with a tokenizer.
+        folder: has the model's config.json.
+    """
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+    limit_length(folder)
+
+
+def limit_length(folder: Path) -> None:
+    """Set `model_max_length` in tokenizer_config.json, which `truncation=True` of transformers cuts texts to.
+
+    Without it, or with that of another model, a long text fails at the position table.
+
+    Args:
+        folder: a model with its config.json and tokenizer.
+
+    Raises:
+        UserError: tokenizer_config.json is damaged.
+    """
+    path, longest = folder / "tokenizer_config.json", max_tokens(read_json(folder / "config.json", ""))
+    config: dict[str, Any] = dict(CONFIG_DEFAULTS)
+    if path.is_file():
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(config, dict):
+                raise ValueError(f"expected settings by name, found {type(config).__name__}")
+        except ValueError as error:
+            raise UserError(f"{path}: damaged ({error}); copy or download the folder again") from None
+    if config.get("model_max_length") != longest:
+        config["model_max_length"] = longest
+        write_text(path, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, XLMRobertaForMaskedLM
+from transformers import XLMRobertaForMaskedLM
 
 from distil.core.errors import UserError
 from distil.core.files import check_seal
-from distil.runtime.progress import quieten_transformers
+from distil.modeling.config import remedy
+from distil.modeling.loading import load_model
 
-SUPPORTED = "xlm-roberta"
 
-
-def load_masked_lm(folder: Path, made_by: str | None) -> XLMRobertaForMaskedLM:
+def load_masked_lm(folder: Path, made_by: str | None, shown: Path | None = None) -> XLMRobertaForMaskedLM:
     """An XLM-R masked language model from a Hugging Face folder, in float32, ready to read from.
 
     Weights are safetensors only; no code from the folder is ever run.
@@ -26,59 +24,14 @@ def load_masked_lm(folder: Path, made_by: str | None) -> XLMRobertaForMaskedLM:
     Args:
         folder: config.json and model.safetensors, whole or in shards.
         made_by: the stage that writes `folder`, named in errors; None where a person chose it.
+        shown: the folder to name in errors, where `folder` is a copy of it.
 
     Raises:
-        UserError: no config, another architecture, no weights, or weights that are damaged.
+        UserError: no config, another architecture, or weights that are missing, damaged or not those of the model.
     """
-    quieten_transformers()
-    again = _remedy(made_by)
     if made_by:
         check_seal(folder, made_by)
-    check_architecture(folder, made_by)
-    if not (folder / "model.safetensors").is_file() and not (folder / "model.safetensors.index.json").is_file():
-        pickled = (folder / "pytorch_model.bin").is_file()
-        found = "pytorch_model.bin, which can run code and is not opened" if pickled else "none"
-        raise UserError(f"{folder}: expected weights in model.safetensors, found {found}; {again}")
-    try:
-        loaded: Any = XLMRobertaForMaskedLM.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{folder}: the weights do not load ({_first_line(error)}); {again}") from None
-    except SafetensorError as error:
-        raise UserError(f"{folder}/model.safetensors: damaged ({_first_line(error)}); {again}") from None
-    model, loading = loaded
-    missing = sorted(name for name in loading["missing_keys"] if "lm_head" in name or "encoder" in name)
-    if missing:
-        raise UserError(
-            f"{folder}: expected a masked language model with its head, found no weights for {missing[0]} and "
-            f"{len(missing) - 1} more; use a model trained with masked-LM, not one without its head"
-        )
-    return model.eval()
-
-
-def check_architecture(folder: Path, made_by: str | None) -> None:
-    """Refuse a folder whose config.json is missing or of another kind of model; arguments as of `load_masked_lm`."""
-    again = _remedy(made_by)
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: expected a model folder with config.json, found none; {again}")
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}/config.json: not a model's config ({_first_line(error)}); {again}") from None
-    if config.model_type != SUPPORTED:
-        raise UserError(
-            f"{folder}/config.json: model_type: expected {SUPPORTED}, found {config.model_type}; any XLM-R masked "
-            "language model works, such as Davlan/afro-xlmr-large, Davlan/afro-xlmr-base or FacebookAI/xlm-roberta-base"
-        )
-
-
-def _remedy(made_by: str | None) -> str:
-    return f"run `dvc repro --force {made_by}`" if made_by else "choose another model in `teacher:` of params.yaml"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    return load_model(XLMRobertaForMaskedLM, folder, remedy(made_by), shown=shown)
 
 
 def resolve_layer(layer: int, layers: int, where: str) -> int:

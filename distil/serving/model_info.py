@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from distil.core.errors import UserError
 from distil.core.files import sha256_file
-from distil.modeling.tokenizer import read_as_text, special_ids
+from distil.modeling.tokenizer import max_tokens, read_as_text, special_ids
 
 ServedKind = Literal["text_classification", "token_classification", "masked_lm"]
 
@@ -50,7 +50,7 @@ def read_card(folder: Path) -> Card:
         architecture = str(config["architectures"][0])
         names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}  # transformers leaves two unnamed ones out
         labels = [str(names[str(number)]) for number in range(len(names))]
-        pieces, positions = int(config["vocab_size"]), int(config["max_position_embeddings"])
+        pieces, longest = int(config["vocab_size"]), max_tokens(config)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise UserError(
             f"{folder}/config.json: expected an XLM-R model's config, found no usable {error}; export it again"
@@ -65,8 +65,7 @@ def read_card(folder: Path) -> Card:
         kind=kind,
         labels=[] if kind == "masked_lm" else labels,
         normalised=bool(manifest.get("normalised", False)),
-        # XLM-R counts positions from padding's id + 1 = 2.
-        max_length=min(int(manifest.get("max_length", 512)), positions - 2),
+        max_length=min(int(manifest.get("max_length", 512)), longest),
         pieces=pieces,
         task=manifest.get("task"),
         sha256=manifest.get("sha256", {}),

@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from distil.core.errors import UserError
 from distil.core.files import atomic_folder, check_seal, read_json, sha256_file, write_json, write_text
 from distil.core.params import Params
+from distil.modeling.tokenizer import copy_tokenizer, limit_length
 from distil.serving.model_info import ServedKind, open_tokenizer, read_card
 from distil.serving.torch_runtime import load_torch
 
 log = logging.getLogger("distil")
 
 MASKED_LM = "masked_lm"
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model")
 QUANTISED = ["MatMul", "Gemm", "Gather"]  # every matrix: layers, head, and the embedding tables
 
 
@@ -112,15 +112,16 @@ def export(source: Source, config: ExportConfig, out: Path) -> None:
         "weights_sha256": sha256_file(source.folder / "model.safetensors"),
     }  # fmt: skip
     with atomic_folder(out / "fp32") as folder:
-        for name in ("config.json", "model.safetensors", *TOKENIZER):
-            if (source.folder / name).is_file():
-                shutil.copyfile(source.folder / name, folder / name)
+        for name in ("config.json", "model.safetensors"):
+            shutil.copyfile(source.folder / name, folder / name)
+        copy_tokenizer(source.folder, folder)
         write_onnx(model, folder / "model.onnx", config.opset)
         _write_manifest(folder, {**about, "precision": "fp32"})
     with atomic_folder(out / "int8") as folder:
         for name in ("config.json", "tokenizer_config.json"):
             if (source.folder / name).is_file():
                 shutil.copyfile(source.folder / name, folder / name)
+        limit_length(folder)
         # White space is two fifths of a tokenizer.json that was written to be read.
         spec = json.loads((source.folder / "tokenizer.json").read_text(encoding="utf-8"))
         write_text(folder / "tokenizer.json", json.dumps(spec, ensure_ascii=False, separators=(",", ":")))

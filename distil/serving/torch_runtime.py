@@ -5,17 +5,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoModelForTokenClassification
+from transformers import XLMRobertaForMaskedLM, XLMRobertaForSequenceClassification, XLMRobertaForTokenClassification
 
-from distil.core.errors import UserError
-from distil.runtime.progress import quieten_transformers
+from distil.modeling.loading import load_model
 from distil.serving.model_info import ServedKind
 
 CLASSES: dict[ServedKind, Any] = {
-    "text_classification": AutoModelForSequenceClassification,
-    "token_classification": AutoModelForTokenClassification,
-    "masked_lm": AutoModelForMaskedLM,
+    "text_classification": XLMRobertaForSequenceClassification,
+    "token_classification": XLMRobertaForTokenClassification,
+    "masked_lm": XLMRobertaForMaskedLM,
 }
 
 
@@ -23,17 +21,9 @@ def load_torch(folder: Path, kind: ServedKind, **options: Any) -> Any:
     """A model of `kind` in float32, ready to read from; safetensors only, no code from the folder is run.
 
     Raises:
-        UserError: it does not load.
+        UserError: it does not load, or lacks a weight.
     """
-    quieten_transformers()
-    try:
-        model = CLASSES[kind].from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **options
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise UserError(f"{folder}: the model does not load ({reason}); train, export or download it again") from None
-    return model.eval()
+    return load_model(CLASSES[kind], folder, "train, export or download it again", **options)
 
 
 class TorchRuntime:

@@ -91,13 +91,24 @@ def hub_snapshot(name: str, revision: str, patterns: list[str]) -> Path:
             f"params.yaml: teacher.id: {name}: the hub cannot be reached and no copy is in its cache; go online "
             "once, or set teacher.source to folder and teacher.path to a copy"
         ) from None
-    _check_blobs(folder, name)
+    _check_blobs(folder, name, patterns)
     return folder
 
 
-def _check_blobs(folder: Path, name: str) -> None:
+def hub_files(name: str, revision: str) -> list[str]:
+    """The names of a model's files; none where the hub cannot be reached."""
+    from huggingface_hub import HfApi, errors
+
+    transport: type[Exception] = getattr(errors, "HTTPError")  # noqa: B009  # of the HTTP library that the hub uses
+    try:
+        return list(HfApi().list_repo_files(name, revision=revision))
+    except (OSError, ValueError, transport):
+        return []
+
+
+def _check_blobs(folder: Path, name: str, patterns: list[str]) -> None:
     """Compare large files with their sha256, for which the hub's cache names them; the client compares sizes only."""
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
         blob = path.resolve()
         if re.fullmatch("[0-9a-f]{64}", blob.name) and sha256_file(blob) != blob.name:
             blob.unlink()

@@ -1,6 +1,5 @@
 """The small model: its shape, random first weights, and its folder on disk."""
 
-import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -10,8 +9,7 @@ from transformers import XLMRobertaForMaskedLM
 from distil.core.files import seal
 from distil.core.params import Params
 from distil.modeling.shape import ModelShape
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model")
+from distil.modeling.tokenizer import copy_tokenizer
 
 
 class StudentConfig(Params):
@@ -55,7 +53,5 @@ class StudentConfig(Params):
 def save_student(model: XLMRobertaForMaskedLM, tokenizer: Path, out: Path) -> None:
     """Write a Hugging Face folder: the model as it is, and the tokenizer's files from the folder `tokenizer`."""
     model.cpu().eval().save_pretrained(out)
-    for name in TOKENIZER_FILES:
-        if (tokenizer / name).is_file():
-            shutil.copyfile(tokenizer / name, out / name)
+    copy_tokenizer(tokenizer, out)
     seal(out)

@@ -1,38 +1,45 @@
 """Where the teacher comes from: trained here (sample), a folder, or the hub; always a local snapshot in the end."""
 
+import glob
+import json
 import logging
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from filelock import FileLock
 from pydantic import Field, model_validator
-from transformers import AutoTokenizer, XLMRobertaForMaskedLM
+from transformers import XLMRobertaForMaskedLM, XLMRobertaTokenizer
 
 from distil.core.errors import UserError
-from distil.core.files import scratch_folder, seal, sha256_file, sha256_json, write_json
+from distil.core.files import scratch_folder, seal, sha256_file, sha256_json, write_json, write_text
 from distil.core.params import Params
 from distil.core.pipeline import code_checksums
+from distil.modeling.config import first_line, read_config, remedy
 from distil.modeling.shape import describe_model
-from distil.modeling.tokenizer import load_tokenizer, special_ids
-from distil.modeling.xlm_roberta import check_architecture, load_masked_lm
-from distil.sources.hub import hub_snapshot
+from distil.modeling.tokenizer import limit_length, load_tokenizer, special_ids
+from distil.modeling.weight_files import INDEX, PICKLED, SAFETENSORS, find_weights, read_index
+from distil.modeling.xlm_roberta import load_masked_lm
+from distil.sources.hub import hub_files, hub_snapshot
 from distil.teacher.adaptation import AdaptConfig, adapt
 from distil.teacher.pretraining import PretrainConfig, pretrain
+from distil.teacher.weights import write_weights
 
 log = logging.getLogger("distil")
 
-SNAPSHOT = (
-    "config.json",
-    "model.safetensors",
-    "model-*.safetensors",
-    "model.safetensors.index.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "sentencepiece.bpe.model",
-    "special_tokens_map.json",
-)
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model", "special_tokens_map.json")
+
+# Rows of an embedding table are often padded to a multiple of one of these, which suits the matrix units of a GPU.
+PADDED_TO = (8, 16, 32, 64, 128)
+
+# Weights that torch cannot read -> the packages and the argument with which transformers converts them. Tried with
+# XLM-R weights of both kinds: 4.49.0 does it in one call, 4.57.6 fails there, and 5 has neither kind.
+CONVERTED_BY = {
+    "flax_model.msgpack": ("flax", "from_flax=True"),
+    "tf_model.h5": ("tensorflow tf-keras", "from_tf=True"),
+}
 
 
 class TeacherConfig(Params):
@@ -72,24 +79,23 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
     """
     if config.source == "train":
         pretrain([Path(config.path) / f"{language}.txt" for language in languages], config.train, seed, out)
-        source, name, revision = out, "sample teacher (trained by this pipeline)", ""
+        source, name, revision, original = out, "sample teacher (trained by this pipeline)", "", None
     elif config.source == "folder":
         source = Path(config.path)
         if not source.is_dir():
             raise UserError(
                 f"params.yaml: teacher.path: {source}: no such folder; expected a Hugging Face model folder with "
-                "config.json, "
-                "model.safetensors and tokenizer.json"
+                "config.json, model.safetensors (or pytorch_model.bin) and tokenizer.json"
             )
-        _copy(source, out)
+        original = snapshot(source, out)
         name, revision = source.resolve().name, ""
     else:
         source = _download(config.id, config.revision)
-        _copy(source, out)
+        original = snapshot(source, out)
         name, revision = config.id, source.name
+    limit_length(out)
     # Errors name what a person gave: the copy is gone when they are read.
-    model = load_masked_lm(source, None)
-    _check_tokenizer(source, out, model)
+    model = load_masked_lm(out, None, shown=source)
     adapted = _adapt(model, config.adapt, languages, seed, out) if config.adapt.steps else None
     digest = _weights_sha256(out)
     manifest = {
@@ -97,6 +103,7 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
         "id": name,
         "revision": revision or digest[:12],
         "synthetic": config.source == "train" and synthetic,
+        "original": original,
         "adapted": adapted,
         **describe_model(model),
         "max_position_embeddings": model.config.max_position_embeddings,
@@ -125,48 +132,127 @@ def _adapt(
     scratch = scratch_folder("teacher", key)
     with FileLock(scratch / "lock"):
         adapted = adapt(model, out, languages, config, seed, scratch)
-        for path in (*out.glob("*.safetensors"), *out.glob("*.safetensors.index.json")):
-            path.unlink()
+        (out / SAFETENSORS).unlink()
         model.save_pretrained(out)
     shutil.rmtree(scratch)
     return adapted
 
 
-def _copy(source: Path, out: Path) -> None:
-    for pattern in SNAPSHOT:
-        for path in sorted(source.glob(pattern)):
-            shutil.copyfile(path, out / path.name)
-    if not (out / "tokenizer.json").is_file():
-        if not (out / "sentencepiece.bpe.model").is_file():  # transformers would make one of five pieces
-            raise UserError(
-                f"{source}: expected tokenizer.json, or sentencepiece.bpe.model to make it from, found neither; take "
-                "the tokenizer that came with the weights"
-            )
-        # An older snapshot carries the SentencePiece model only; transformers makes the fast one from it.
+def snapshot(source: Path, out: Path) -> dict[str, Any] | None:
+    """Copy a masked language model and its tokenizer, with its weights as one model.safetensors.
+
+    Args:
+        source: a Hugging Face folder, as its maker published it.
+        out: an empty folder.
+
+    Returns:
+        What became of the weights, see `distil.teacher.weights.write_weights`.
+
+    Raises:
+        UserError: a file is missing, damaged or of another kind of model, or the tokenizer is not the model's.
+    """
+    advice = remedy(None)
+    config = read_config(source, advice)
+    weights = find_weights(source, advice)
+    if weights is None:
+        raise UserError(_no_weights(source, [path.name for path in source.iterdir()], f"{source}"))
+    _copy_tokenizer(source, out)
+    pieces = _check_tokenizer(source, out, config)
+    if pieces == config["vocab_size"]:
+        shutil.copyfile(source / "config.json", out / "config.json")
+    else:
+        write_text(out / "config.json", json.dumps({**config, "vocab_size": pieces}, indent=2) + "\n")
+    return write_weights(weights, config, pieces, out, advice)
+
+
+def _copy_tokenizer(source: Path, out: Path) -> None:
+    for name in TOKENIZER:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, out / name)
+    if (out / "tokenizer.json").is_file():
+        return
+    if not (out / "sentencepiece.bpe.model").is_file():  # transformers would make one of five pieces
+        raise UserError(
+            f"{source}: expected tokenizer.json, or sentencepiece.bpe.model to make it from, found neither; take "
+            "the tokenizer that came with the weights"
+        )
+    # An older snapshot carries the SentencePiece model only; transformers makes the fast one from it.
+    with tempfile.TemporaryDirectory() as made:
+        # Its tokenizer_config.json would differ from one machine's settings to another's.
         try:
-            AutoTokenizer.from_pretrained(source, trust_remote_code=False).save_pretrained(out)
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"{source}: expected tokenizer.json, found none that can be made ({reason})") from None
+            XLMRobertaTokenizer.from_pretrained(out, trust_remote_code=False).save_pretrained(made)
+            shutil.copyfile(Path(made) / "tokenizer.json", out / "tokenizer.json")
+        except Exception as error:  # SentencePiece and tokenizers raise classes of many kinds
+            raise UserError(
+                f"{source}: expected tokenizer.json, found none that can be made ({first_line(error)}); take the "
+                "tokenizer that came with the weights"
+            ) from None
+    log.info("teacher: tokenizer.json made from sentencepiece.bpe.model")
+
+
+def _check_tokenizer(source: Path, out: Path, config: dict[str, Any]) -> int:
+    """The number of the tokenizer's pieces: as many as rows of the embedding table, or fewer where that is padded.
+
+    Raises:
+        UserError: the tokenizer is not the model's.
+    """
+    folder = source if (source / "tokenizer.json").is_file() else out
+    rows, pad_id = config["vocab_size"], config.get("pad_token_id", 1)
+    tokenizer = load_tokenizer(folder, "teacher")
+    special = special_ids(tokenizer)
+    pieces = tokenizer.get_vocab_size()
+    padded = pieces < rows and any(rows == -(-pieces // multiple) * multiple for multiple in PADDED_TO)
+    if (pieces != rows and not padded) or special.pad != pad_id:
+        raise UserError(
+            f"{source}: not the tokenizer of this model: expected {rows} pieces with <pad> as {pad_id} "
+            f"(config.json), found {pieces} with <pad> as {special.pad}; use the tokenizer that came with the weights"
+        )
+    return pieces
 
 
 def _download(name: str, revision: str) -> Path:
-    """Fetch a snapshot through the hub's own cache; its folder is named for the commit that `revision` stands for."""
+    """Fetch a snapshot through the hub's own cache; its folder is named for the commit that `revision` stands for.
+
+    Pickled weights are fetched only where the commit has no safetensors.
+    """
     config = hub_snapshot(name, revision, ["config.json"])
-    check_architecture(config, None)  # before gigabytes of weights
-    folder = hub_snapshot(name, config.name, list(SNAPSHOT))
+    advice = remedy(None)
+    read_config(config, advice)  # before gigabytes of weights
+    commit = config.name
+    folder = hub_snapshot(name, commit, list(TOKENIZER))
+    for file in (SAFETENSORS, PICKLED):
+        folder = hub_snapshot(name, commit, [file, f"{file}{INDEX}"])
+        if (folder / file).is_file():
+            break
+        if (index := folder / f"{file}{INDEX}").is_file():
+            folder = hub_snapshot(name, commit, [glob.escape(shard) for shard in read_index(index, advice)])
+            break
+    else:
+        raise UserError(_no_weights(Path("teacher"), hub_files(name, commit), f"{name} at commit {commit}",
+                                    f"hf download {name} --revision {commit} --local-dir teacher && "))  # fmt: skip
     log.info("teacher: %s at commit %s", name, folder.name)
     return folder
 
 
-def _check_tokenizer(source: Path, out: Path, model: XLMRobertaForMaskedLM) -> None:
-    folder = source if (source / "tokenizer.json").is_file() else out
-    vocabulary, pad_id = model.config.vocab_size, model.config.pad_token_id
-    tokenizer = load_tokenizer(folder, "teacher")
-    special = special_ids(tokenizer)
-    found = tokenizer.get_vocab_size()
-    if found != vocabulary or special.pad != pad_id:
-        raise UserError(
-            f"{source}: not the tokenizer of this model: expected {vocabulary} pieces with <pad> as {pad_id} "
-            f"(config.json), found {found} with <pad> as {special.pad}; use the tokenizer that came with the weights"
-        )
+def _no_weights(folder: Path, names: list[str], shown: str, before: str = "") -> str:
+    """What is said of a model without weights that torch can read.
+
+    Args:
+        folder: where it is, or will be.
+        names: of its files.
+        shown: what to call it.
+        before: a command to run first.
+    """
+    expected = f"{shown}: expected weights in {SAFETENSORS} or {PICKLED}, found"
+    for name, (packages, argument) in CONVERTED_BY.items():
+        if name in names:
+            command = (
+                f"{before}python3 -m venv /tmp/convert && /tmp/convert/bin/pip install transformers==4.49.0 torch "
+                f'{packages} && /tmp/convert/bin/python -c "from transformers import XLMRobertaForMaskedLM as M; '
+                f"M.from_pretrained('{folder}', {argument}).save_pretrained('{folder}')\""
+            )
+            return (
+                f"{expected} {name} alone; `{command}` converts it, then set teacher.source to folder and "
+                f"teacher.path to {folder}"
+            )
+    return f"{expected} none; {remedy(None)}"

@@ -17,19 +17,12 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[att
 
 from distil.core.errors import UserError
 from distil.core.files import check_seal, write_text
-from distil.modeling.tokenizer import read_tokenizer_json
+from distil.modeling.tokenizer import CONFIG_DEFAULTS, read_tokenizer_json
 
 TOKENIZER, CONFIG, SENTENCEPIECE = "tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model"
 
 _SENTENCEPIECE_HEAD = ["<unk>", "<s>", "</s>"]
 _FIRST_PIECE = 4  # id of the first piece in tokenizer.json that is not special; 3 in the SentencePiece model
-
-# What AutoTokenizer needs to know where tokenizer_config.json leaves it to a config.json beside it.
-_CONFIG_DEFAULTS = {
-    "tokenizer_class": "XLMRobertaTokenizer",
-    "bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>",
-    "unk_token": "<unk>", "pad_token": "<pad>", "mask_token": "<mask>",
-}  # fmt: skip
 
 
 class TokenizerFiles(NamedTuple):
@@ -178,7 +171,7 @@ def _renumber_processor(processor: dict[str, Any], new: dict[int, int]) -> None:
 
 def _config(config: dict[str, Any], new: dict[int, int]) -> dict[str, Any]:
     """tokenizer_config.json with its ids renumbered, and with what a folder without config.json needs."""
-    config = config | {name: value for name, value in _CONFIG_DEFAULTS.items() if name not in config}
+    config = config | {name: value for name, value in CONFIG_DEFAULTS.items() if name not in config}
     if decoder := config.get("added_tokens_decoder"):
         config["added_tokens_decoder"] = {str(new[int(number)]): token for number, token in decoder.items()}
     return config
