@@ -1,9 +1,11 @@
 """What each part of the recipe gives: DVC experiments from benchmarks/ablations.yaml, recorded and shown as a table.
 
-python -m benchmarks.ablations run [NAME ...]   # those that are not there yet, one after another, in the workspace
-python -m benchmarks.ablations record           # -> docs/results.json and docs/experiments.bundle; what is there stays
-python -m benchmarks.ablations restore          # docs/experiments.bundle -> this clone, for `dvc exp show`
-python -m benchmarks.ablations table            # docs/results.json -> the tables in docs/results.md
+python -m benchmarks.ablations run [NAME ...]   # run the experiments that are missing, one after another
+python -m benchmarks.ablations record           # add finished ones to results.json and experiments.bundle
+python -m benchmarks.ablations restore          # put the experiments of the bundle into this clone, for `dvc exp show`
+python -m benchmarks.ablations table            # write the tables of docs/results/ablations.md from results.json
+
+results.json and experiments.bundle are in benchmarks/recorded.
 """
 
 import argparse
@@ -16,13 +18,13 @@ from typing import Any
 
 import yaml
 
-from benchmarks.pages import RESULTS as PAGE
-from benchmarks.pages import fill_page
+from benchmarks.pages import RECORDED, RESULTS, fill_page
 from distil.core.errors import UserError
 from distil.core.files import write_json, write_text
 from distil.runtime.process import run
 
-SPEC, RECORDS, BUNDLE = Path("benchmarks/ablations.yaml"), Path("docs/results.json"), Path("docs/experiments.bundle")
+SPEC, PAGE = Path("benchmarks/ablations.yaml"), RESULTS / "ablations.md"
+RECORDS, BUNDLE = RECORDED / "results.json", RECORDED / "experiments.bundle"
 # What only measures speed is cut short: ablations compare scores.
 BRIEF = ("footprint.rounds=1", "export.speed_rows=10", "export.repetitions=1")
 
@@ -213,7 +215,7 @@ def main() -> None:
         sys.stdout.write(f"{BUNDLE}: {', '.join(restore(BUNDLE)) or 'nothing that is not there'}\n")
     else:
         records = json.loads(RECORDS.read_text(encoding="utf-8"))
-        fill_page("ablations", "python -m benchmarks.ablations table", table(records))
+        fill_page("ablations", "python -m benchmarks.ablations table", table(records), PAGE)
         sys.stdout.write(f"{PAGE}: {len(records)} runs\n")
 
 

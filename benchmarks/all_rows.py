@@ -1,12 +1,12 @@
-"""The scores of "All rows" in docs/results.md, from what its models said of the test rows: docs/all-rows.
+"""The scores of the run on all rows, from its models' predictions of the test rows in benchmarks/recorded/all-rows.
 
-    python -m benchmarks.all_rows keep [--run CLONE]   # a run's metrics/predictions -> docs/all-rows/TASK.csv.gz
-    python -m benchmarks.all_rows score [--run CLONE]  # these and the run's data/tasks -> docs/all-rows/scores.json
-    python -m benchmarks.all_rows table                # docs/all-rows/scores.json -> the tables in docs/results.md
+    python -m benchmarks.all_rows keep [--run CLONE]   # copy a run's metrics/predictions to TASK.csv.gz
+    python -m benchmarks.all_rows score [--run CLONE]  # compute scores.json from these and the run's data/tasks
+    python -m benchmarks.all_rows table                # write the tables of docs/results from scores.json
 
-That run took a GPU and hours of a CPU, so its tables cannot be made again at a desk by running it; from the predictions
-they can. These are kept without the gold labels, which come with the texts: `score` reads both in data/tasks, where
-`python -m stages.preset medium && python -m stages.tasks TASK` puts them.
+That run took a GPU and hours of a CPU, so its tables cannot be made again by running it on a desktop machine; from the
+predictions they can. The gold labels are not kept here, since they come with the texts: `score` reads both from
+data/tasks, where `python -m stages.preset medium && python -m stages.tasks TASK` puts them.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.pages import fill_page
+from benchmarks.pages import RECORDED, RESULTS, fill_page
 from distil.core.errors import UserError
 from distil.core.files import write_json
 from distil.core.params import load_languages
@@ -34,7 +34,8 @@ from distil.report.tables_scores import distance_table, score_table
 from distil.runtime.process import run
 from distil.tasks.data import Task, read_task
 
-KEPT, TASKS = Path("docs/all-rows"), ("sentiment", "entities")
+KEPT = RECORDED / "all-rows"
+TASKS = {"sentiment": RESULTS / "afrisenti.md", "entities": RESULTS / "masakhaner.md"}
 RESAMPLES = 10_000
 
 
@@ -127,8 +128,10 @@ def main() -> None:
         write_json(file, {name: rescore(KEPT / f"{name}.csv.gz", task, languages) for name, task in tasks.items()})
     else:
         scores = json.loads(file.read_text(encoding="utf-8"))
-        for task in TASKS:
-            fill_page(f"all rows of {task}", "python -m benchmarks.all_rows table", tables(scores, task, languages))
+        for task, page in TASKS.items():
+            fill_page(
+                f"all rows of {task}", "python -m benchmarks.all_rows table", tables(scores, task, languages), page
+            )
 
 
 if __name__ == "__main__":

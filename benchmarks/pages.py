@@ -1,11 +1,13 @@
-"""Tables in docs/results.md that a command makes: each stands between two marks, which say by what."""
+"""Tables in docs/results that a command makes: each is between two marks, which name the command."""
 
 from pathlib import Path
 
 from distil.core.errors import UserError
 from distil.core.files import write_text
 
-RESULTS = Path("docs/results.md")
+# What was measured once and is kept: predictions, scores, experiments.
+RECORDED = Path("benchmarks/recorded")
+RESULTS = Path("docs/results")
 
 
 def marks(name: str, command: str) -> tuple[str, str]:
@@ -13,8 +15,8 @@ def marks(name: str, command: str) -> tuple[str, str]:
     return f"<!-- {name}: made by `{command}` -->", f"<!-- end of {name} -->"
 
 
-def fill_page(name: str, command: str, body: str, page: Path = RESULTS) -> None:
-    """Replace what stands between the two marks of `name`.
+def fill_page(name: str, command: str, body: str, page: Path) -> None:
+    """Replace what is between the two marks of `name`.
 
     Raises:
         UserError: the marks are not there.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import ablations, all_rows
-from benchmarks.pages import RESULTS, fill_page, marks
+from benchmarks.pages import RECORDED, RESULTS, fill_page, marks
 from distil.core.errors import UserError
 from distil.evaluation.comparison import compare
 from distil.evaluation.counts import Predictions, TagPredictions
@@ -88,11 +88,13 @@ def test_a_page_is_filled_between_its_marks_and_refused_without_them(tmp_path: P
 
 
 def test_the_tables_of_the_results_are_those_of_their_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("docs/results.md", "docs/results.json", "docs/all-rows/scores.json", "params.yaml"):
+    pages = [RESULTS / f"{name}.md" for name in ("afrisenti", "masakhaner", "ablations")]
+    for name in (*pages, RECORDED / "results.json", RECORDED / "all-rows/scores.json", Path("params.yaml")):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     for module, action in ((ablations, "table"), (all_rows, "table")):
         monkeypatch.setattr("sys.argv", ["benchmarks", action])
         module.main()
-    assert RESULTS.read_text(encoding="utf-8") == (ROOT / RESULTS).read_text(encoding="utf-8")
+    for page in pages:
+        assert page.read_text(encoding="utf-8") == (ROOT / page).read_text(encoding="utf-8")
