@@ -25,9 +25,9 @@ from distil.core.params import load_languages
 from distil.evaluation.comparison import compare
 from distil.evaluation.leakage import seen_rows
 from distil.evaluation.model_names import BASELINES, MODELS
-from distil.evaluation.predictions import Answers
+from distil.evaluation.predictions import GoldAndPredicted
 from distil.evaluation.scores import score
-from distil.evaluation.task_predictions import as_scored, read_task_predictions
+from distil.evaluation.task_predictions import read_task_predictions, to_scored_predictions
 from distil.report.inputs import Comparison, TaskScores
 from distil.report.markdown import markdown_table
 from distil.report.tables_scores import distance_table, score_table
@@ -86,8 +86,8 @@ def rescore(kept: Path, task: Task, languages: list[str], resamples: int = RESAM
         seen = seen_rows(train, task.texts(code, "test"))
         for model in MODELS:
             columns = [name for name in rows.columns if name.startswith(f"{model}/")]
-            answers = {int(name.partition("/")[2]): Answers(gold, rows[name].tolist()) for name in columns}
-            scored = as_scored(answers, task.labels, task.kind)
+            answers = {int(name.partition("/")[2]): GoldAndPredicted(gold, rows[name].tolist()) for name in columns}
+            scored = to_scored_predictions(answers, task.labels, task.kind)
             found[code][model] = scored._replace(train_rows=len(train), seen=seen)
     evaluated = {
         model: score(

@@ -24,10 +24,10 @@ from distil.compute.length_batching import runs
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.progress import Progress
-from distil.teacher.cache_writer import FinishedShards, cache_language
-from distil.teacher.outputs import CacheConfig, TeacherOutputs
+from distil.teacher.cache_writer import FinishedShards, write_language_cache
+from distil.teacher.outputs import CacheConfig, TeacherPass
 from distil.tokenization.shards import Shard, masked_input
-from distil.training.data_loader import CorpusIndex
+from distil.training.data_loader import CachedDataset
 from distil.training.objective import LayerPair, LossConfig, Objective
 
 CONFIG = CacheConfig(logits="sampled", entries=20, heldout_entries=100, sampling_temperature=2.0,
@@ -56,7 +56,7 @@ def main() -> None:
     student = load_student(options, teacher)
     pieces = teacher_ids(options.tokenizer)
     pad_id = special_ids(load_tokenizer(options.tokenizer)).pad
-    outputs = TeacherOutputs(teacher, pieces, CONFIG, 1)
+    outputs = TeacherPass(teacher, pieces, CONFIG, 1)
     with tempfile.TemporaryDirectory() as name, Progress("cache", 1, "tokens") as progress:
         folder = Path(name)
         text = load_text(options, folder / "text", tokens, 1)[0]
@@ -82,7 +82,7 @@ def main() -> None:
         scratch = folder / "scratch"
         scratch.mkdir()
         identity = {"teacher": {"id": "benchmark", "revision": "", "weights_sha256": "", **shape}}
-        cache_language(text, outputs, identity, folder / "cache", FinishedShards(scratch, {}), progress)
+        write_language_cache(text, outputs, identity, folder / "cache", FinishedShards(scratch, {}), progress)
         cache = TeacherCache(folder / "cache", text)
         read, step = reading(student, cache, repetitions, now)
     count = int(shard.lengths.sum())
@@ -115,13 +115,13 @@ def reading(
 ) -> tuple[float, float]:
     """Median seconds to assemble a batch of about 32 x 128 tokens, and of a step on it, that included."""
     objective = Objective(student, cache, LOSS, [LayerPair(student=-1, teacher=-1)])
-    index = CorpusIndex([cache], "train")
+    index = CachedDataset([cache], "train")
     optimizer = torch.optim.AdamW(student.parameters(), lr=1e-4, fused=True)
     student.train()
     loads, steps = [], []
-    for number, drawn in enumerate(index.plan_epoch(0, 32 * 128, 1.0, 1)):
+    for number, drawn in enumerate(index.epoch_batches(0, 32 * 128, 1.0, 1)):
         start = now()
-        batch = index.load(drawn)
+        batch = index.collate(drawn)
         loaded = now()
         loss = objective.total(objective.terms(batch, objective.logits(batch), "train"))
         optimizer.zero_grad(set_to_none=True)

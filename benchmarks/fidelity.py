@@ -23,7 +23,7 @@ from benchmarks.machine import finish, machine
 from benchmarks.material import load_student, load_text, parser, shards
 from distil.cache.bit_packing import bits_for, row_bytes
 from distil.cache.format import PROB_BITS, decode_log_probs, encode_log_probs, quantise_rows, quantise_states
-from distil.cache.sparse_logits import KeptEntries, LogitTargets, sample_entries, top_entries, weigh_entries
+from distil.cache.sparse_logits import SoftTargets, SparseLogits, sample_logits, soft_targets, top_k_logits
 from distil.compute.precision import autocast
 from distil.losses.logits import logit_kd
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
@@ -40,7 +40,7 @@ class Form(NamedTuple):
     name: str
     unbiased: bool
     bytes_per_position: Callable[[int], float]  # from the number of pieces
-    keep: Callable[["Said", float, torch.Generator], LogitTargets]  # (what the teacher says, temperature, generator)
+    keep: Callable[["Said", float, torch.Generator], SoftTargets]  # (what the teacher says, temperature, generator)
 
 
 class Said(NamedTuple):
@@ -52,10 +52,10 @@ class Said(NamedTuple):
     near: Tensor  # (P, V) log_probs of a pass in bfloat16
 
 
-def stored(kept: KeptEntries) -> KeptEntries:
+def stored(kept: SparseLogits) -> SparseLogits:
     """What comes back from disk: log-probabilities and scale as they are coded there."""
     codes = decode_log_probs(encode_log_probs(kept.log_probs.numpy()))
-    return KeptEntries(kept.ids, torch.from_numpy(codes), kept.log_scale.half().float())
+    return SparseLogits(kept.ids, torch.from_numpy(codes), kept.log_scale.half().float())
 
 
 def entry_bytes(entries: int, extra: int) -> Callable[[int], float]:
@@ -67,7 +67,7 @@ def threshold(entries: int) -> Form:
     """What the cache keeps as `sampled`."""
     return Form(
         f"sampled {entries}", True, entry_bytes(entries, 2),
-        lambda said, t, g: weigh_entries(stored(sample_entries(said.log_probs, entries, t, g)), "sampled", t, t),
+        lambda said, t, g: soft_targets(stored(sample_logits(said.log_probs, entries, t, g)), "sampled", t, t),
     )  # fmt: skip
 
 
@@ -75,17 +75,17 @@ def with_bucket(entries: int) -> Form:
     """What the cache keeps as `top_k`."""
     return Form(
         f"top-{entries} with bucket", False, entry_bytes(entries, 0),
-        lambda said, t, g: weigh_entries(stored(top_entries(said.log_probs, entries)), "top_k", t, t),
+        lambda said, t, g: soft_targets(stored(top_k_logits(said.log_probs, entries)), "top_k", t, t),
     )  # fmt: skip
 
 
 def renormalised(entries: int) -> Form:
     """Top-k as most tools do it: the rest of the mass is forgotten."""
 
-    def keep(said: Said, temperature: float, generator: torch.Generator) -> LogitTargets:
-        kept = top_entries(said.log_probs, entries)
+    def keep(said: Said, temperature: float, generator: torch.Generator) -> SoftTargets:
+        kept = top_k_logits(said.log_probs, entries)
         scores = (kept.log_probs / temperature).log_softmax(dim=-1)
-        return LogitTargets(kept.ids, scores.exp(), scores, None)
+        return SoftTargets(kept.ids, scores.exp(), scores, None)
 
     return Form(f"top-{entries} renormalised", False, entry_bytes(entries, 0), keep)
 
@@ -93,11 +93,11 @@ def renormalised(entries: int) -> Form:
 def draws(count: int) -> Form:
     """Plain draws with replacement (arXiv 2503.16870), distinct ids with counts, three bytes each as published."""
 
-    def keep(said: Said, temperature: float, generator: torch.Generator) -> LogitTargets:
+    def keep(said: Said, temperature: float, generator: torch.Generator) -> SoftTargets:
         tempered = (said.log_probs / temperature).log_softmax(dim=-1)
         ids = torch.multinomial(tempered.exp(), count, replacement=True, generator=generator)
         distinct.append(float(np.mean([len(set(row)) for row in ids.tolist()])))
-        return LogitTargets(ids, torch.full(ids.shape, 1.0 / count), tempered.gather(1, ids), None)
+        return SoftTargets(ids, torch.full(ids.shape, 1.0 / count), tempered.gather(1, ids), None)
 
     distinct: list[float] = []
     return Form(f"{count} draws with replacement", True, lambda pieces: 3 * float(np.mean(distinct)), keep)
@@ -106,7 +106,7 @@ def draws(count: int) -> Form:
 def hidden(width: int) -> Form:
     """What the cache keeps as `hidden`: the state behind the scores in 8 bits."""
 
-    def keep(said: Said, temperature: float, generator: torch.Generator) -> LogitTargets:
+    def keep(said: Said, temperature: float, generator: torch.Generator) -> SoftTargets:
         codes, scales = quantise_states(said.states.numpy())
         states = torch.from_numpy(codes * (scales.astype(np.float32) / 127)[:, None])
         scores = torch.nn.functional.linear(states, said.head.weight, said.head.bias).detach()
@@ -120,10 +120,10 @@ def in_bfloat16() -> Form:
     return Form("full, bfloat16", False, lambda pieces: 4 * pieces, lambda said, t, g: exact(said.near, t))
 
 
-def exact(log_probs: Tensor, temperature: float) -> LogitTargets:
+def exact(log_probs: Tensor, temperature: float) -> SoftTargets:
     """The full distribution."""
     scores = (log_probs / temperature).log_softmax(dim=-1)
-    return LogitTargets(torch.arange(scores.shape[1]).expand(scores.shape), scores.exp(), scores, None)
+    return SoftTargets(torch.arange(scores.shape[1]).expand(scores.shape), scores.exp(), scores, None)
 
 
 class Sketch:
@@ -166,14 +166,14 @@ def interval(full: Tensor, difference: Tensor) -> list[float]:
     return [round(whole - 1.96 * error, 2), round(whole + 1.96 * error, 2)]
 
 
-def gradients(logits: Tensor, targets: LogitTargets, temperature: float, parameters: Sequence[Tensor]) -> list[Tensor]:
+def gradients(logits: Tensor, targets: SoftTargets, temperature: float, parameters: Sequence[Tensor]) -> list[Tensor]:
     """What the summed loss of a block gives to each parameter; zeros where it does not reach."""
     loss = logit_kd(logits, targets, temperature).sum()
     found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
     return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
 
 
-def spread(targets: LogitTargets, teacher: Tensor) -> Tensor:
+def spread(targets: SoftTargets, teacher: Tensor) -> Tensor:
     """(P, V) the stored target; a bucket is spread as the teacher itself spreads it, the best that it can mean."""
     if targets.tail is None:
         return torch.zeros_like(teacher).scatter_add(1, targets.ids, targets.probs)

@@ -41,7 +41,7 @@ from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import SpecialIds
 from distil.runtime.progress import quieten_transformers
 from distil.teacher.masked_lm import Schedule, Sequences, train_masked_lm
-from distil.teacher.outputs import TeacherOutputs
+from distil.teacher.outputs import TeacherPass
 from distil.tokenization.shards import Shard
 from distil.training.objective import Objective
 
@@ -108,9 +108,9 @@ def cache(quick: bool) -> dict[str, Any]:
     works: dict[str, Callable[[], object]] = {}
     for precision in PRECISIONS:
         config = CONFIG.model_copy(update={"batch_tokens": rows * LENGTH, "precision": precision})
-        outputs = TeacherOutputs(model, np.arange(shape.pieces), config, 1)
+        outputs = TeacherPass(model, np.arange(shape.pieces), config, 1)
 
-        def ours(outputs: TeacherOutputs = outputs) -> None:
+        def ours(outputs: TeacherPass = outputs) -> None:
             outputs.shard(shard, outputs.logit_format("train"), SPECIAL.pad, lambda tokens: None)
 
         @torch.inference_mode()

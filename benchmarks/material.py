@@ -13,7 +13,7 @@ from distil.core.languages import LANGUAGES
 from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
 from distil.modeling.xlm_roberta import load_masked_lm
-from distil.student.initialisation import start_from_teacher
+from distil.student.initialisation import init_from_teacher
 from distil.student.model import StudentConfig
 from distil.tokenization.prepare import TokenizeConfig, prepare_language
 from distil.tokenization.shards import Prepared, Shard
@@ -68,5 +68,5 @@ def load_student(options: argparse.Namespace, teacher: XLMRobertaForMaskedLM) ->
     torch.manual_seed(1)
     pieces = torch.tensor(teacher_ids(options.tokenizer), dtype=torch.int64)
     student = build_masked_lm(PAPER.shape, special_ids(tokenizer), len(pieces), 514)
-    start_from_teacher(student, teacher, pieces)
+    init_from_teacher(student, teacher, pieces)
     return student.eval()

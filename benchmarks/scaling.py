@@ -22,16 +22,16 @@ from benchmarks.material import parser
 from benchmarks.memory import BYTES_A_TOKEN, repeated
 from benchmarks.steps import from_cache
 from distil.cache.format import TeacherCache
-from distil.compute.prefetch import ahead
+from distil.compute.prefetch import prefetch
 from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.runtime.progress import Progress
 from distil.student.model import StudentConfig
-from distil.teacher.cache_writer import FinishedShards, cache_language
-from distil.teacher.outputs import TeacherOutputs
+from distil.teacher.cache_writer import FinishedShards, write_language_cache
+from distil.teacher.outputs import TeacherPass
 from distil.tokenization.prepare import TokenizeConfig, prepare_language
 from distil.tokenization.shards import Prepared
-from distil.training.data_loader import CorpusIndex
+from distil.training.data_loader import CachedDataset
 from distil.training.objective import LayerPair, Objective
 
 LANGUAGE = "swa"
@@ -80,12 +80,12 @@ def measure(
     pieces, both = text.manifest["pieces"], StudentConfig.model_validate(shape)
     torch.manual_seed(1)
     teacher, student = (build_masked_lm(both.shape, special, pieces, 514).eval() for _ in range(2))
-    outputs = TeacherOutputs(teacher, np.arange(pieces), CONFIG, 1)
+    outputs = TeacherPass(teacher, np.arange(pieces), CONFIG, 1)
     about_teacher = {"num_hidden_layers": both.num_hidden_layers, "max_position_embeddings": 514}
     (folder / "scratch").mkdir()
     with Progress("cache", size, "tokens") as progress:
         start = now()
-        about = cache_language(
+        about = write_language_cache(
             text,
             outputs,
             {"teacher": about_teacher},
@@ -96,9 +96,9 @@ def measure(
         marks.append(marks[-1] + now() - start)
     start = now()
     cache = TeacherCache(folder / "cache", text)
-    index = CorpusIndex([cache], "train")
+    index = CachedDataset([cache], "train")
     step = from_cache(student, Objective(student, cache, LOSS, [LayerPair(student=-1, teacher=-1)]))
-    for _, batch, _ in ahead(index.plan_epoch(0, 4096, 1.0, 1), index.load):
+    for _, batch, _ in prefetch(index.epoch_batches(0, 4096, 1.0, 1), index.collate):
         step(batch)
     marks.append(marks[-1] + now() - start)
     spent = np.diff(marks)

@@ -28,15 +28,15 @@ from benchmarks.material import PAPER, load_student, load_text, parser
 from benchmarks.scale_sim import LARGE, Shape
 from benchmarks.steps import Work, from_cache, lean_online, online, plain_masked_lm
 from distil.cache.format import TeacherCache
-from distil.cache.sparse_logits import KeptEntries
-from distil.compute.prefetch import ahead
+from distil.cache.sparse_logits import SparseLogits
+from distil.compute.prefetch import prefetch
 from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.progress import Progress
-from distil.teacher.cache_writer import FinishedShards, cache_language
-from distil.teacher.outputs import TeacherOutputs
-from distil.training.data_loader import Batch, CorpusIndex
+from distil.teacher.cache_writer import FinishedShards, write_language_cache
+from distil.teacher.outputs import TeacherPass
+from distil.training.data_loader import Batch, CachedDataset
 from distil.training.objective import LayerPair, Objective
 
 LENGTH = 128
@@ -102,26 +102,28 @@ def real_text(options: Any, folder: Path, repetitions: int, batches: int) -> dic
     students = [load_student(options, teacher) for _ in range(2)]
     tokens = 4096 * batches * 2
     text = load_text(options, folder / "text", tokens, 1)[0]
-    outputs = TeacherOutputs(teacher, teacher_ids(options.tokenizer), CONFIG, 1)
+    outputs = TeacherPass(teacher, teacher_ids(options.tokenizer), CONFIG, 1)
     (folder / "scratch").mkdir()
     shape = {"num_hidden_layers": teacher.config.num_hidden_layers, "max_position_embeddings": 514}
     identity = {"teacher": {"id": "benchmark", "revision": "", "weights_sha256": "", **shape}}
     with Progress("cache", 1, "tokens") as progress:
-        cache_language(text, outputs, identity, folder / "cache", FinishedShards(folder / "scratch", {}), progress)
+        write_language_cache(
+            text, outputs, identity, folder / "cache", FinishedShards(folder / "scratch", {}), progress
+        )
     cache = TeacherCache(folder / "cache", text)
-    index = CorpusIndex([cache], "train")
+    index = CachedDataset([cache], "train")
     ours = from_cache(students[0], Objective(students[0], cache, LOSS, LAYERS))
     theirs = plain_masked_lm(students[1])
     now = clock(options)
-    plan = list(index.plan_epoch(0, 4096, 1.0, 1))[:batches]
+    plan = list(index.epoch_batches(0, 4096, 1.0, 1))[:batches]
     ratios, waits, rates = [], [], []
     for repetition in range(repetitions + 1):
         start, wait = now(), 0.0
-        for _, batch, waited in ahead(plan, index.load):
+        for _, batch, waited in prefetch(plan, index.collate):
             ours(batch)
             wait += waited
         middle = now()
-        for _, batch, _ in ahead(plan, index.load):
+        for _, batch, _ in prefetch(plan, index.collate):
             theirs(batch)
         end = now()
         if repetition:  # the first one warms up
@@ -167,7 +169,7 @@ def random_batch(pieces: int, sequences: int) -> Batch:
     return Batch(
         ids, torch.ones_like(ids, dtype=torch.bool), place * sequences // masked, place % LENGTH,
         torch.randint(5, pieces, (masked,), generator=generator),
-        KeptEntries(torch.randint(5, pieces, kept.shape, generator=generator), kept, torch.zeros(masked)),
+        SparseLogits(torch.randint(5, pieces, kept.shape, generator=generator), kept, torch.zeros(masked)),
         row * sequences // rows, row % LENGTH, torch.full((rows,), LENGTH), attention,
         torch.zeros(sequences, dtype=torch.int64),
     )  # fmt: skip

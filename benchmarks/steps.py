@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from transformers import XLMRobertaForMaskedLM
 
 from distil.compute.precision import Precision, autocast
-from distil.losses.logits import masked_lm, masked_mean
+from distil.losses.logits import masked_lm
 from distil.modeling.xlm_roberta import AttentionTap, MaskedHead
 from distil.training.data_loader import Batch
-from distil.training.objective import Objective
+from distil.training.objective import Objective, masked_mean
 
 TEMPERATURE = 2.0
 Work = Callable[[Batch], None]
@@ -92,7 +92,7 @@ def lean_online(student: XLMRobertaForMaskedLM, teacher: XLMRobertaForMaskedLM, 
     def loss(batch: Batch) -> Tensor:
         read = batch.input_ids if pieces is None else pieces[batch.input_ids]
         at = batch.masked_sequence, batch.masked_position
-        row, query = batch.row_sequence, batch.row_query
+        row, query = batch.query_sequence, batch.query_position
         with torch.no_grad():
             hidden = teacher.roberta(read, attention_mask=batch.mask).last_hidden_state
             target = (heads[1].logits(hidden[at]) / TEMPERATURE).log_softmax(dim=-1)

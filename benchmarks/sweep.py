@@ -20,13 +20,13 @@ from benchmarks.machine import finish, machine
 from benchmarks.material import load_student, load_text, parser
 from benchmarks.steps import Work, from_cache, lean_online, online
 from distil.cache.format import TeacherCache
-from distil.compute.prefetch import ahead
+from distil.compute.prefetch import prefetch
 from distil.modeling.tokenizer import teacher_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.progress import Progress
-from distil.teacher.cache_writer import FinishedShards, cache_language
-from distil.teacher.outputs import TeacherOutputs
-from distil.training.data_loader import CorpusIndex
+from distil.teacher.cache_writer import FinishedShards, write_language_cache
+from distil.teacher.outputs import TeacherPass
+from distil.training.data_loader import CachedDataset
 from distil.training.objective import LayerPair, Objective
 
 ALPHAS = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -47,13 +47,13 @@ def main() -> None:
         (folder / "scratch").mkdir()
         shape = {"num_hidden_layers": teacher.config.num_hidden_layers, "max_position_embeddings": 514}
         start = time.perf_counter()
-        outputs = TeacherOutputs(teacher, pieces, CONFIG, 1)
-        cache_language(
+        outputs = TeacherPass(teacher, pieces, CONFIG, 1)
+        write_language_cache(
             text, outputs, {"teacher": shape}, folder / "cache", FinishedShards(folder / "scratch", {}), progress
         )
         seconds = {"teacher_pass": [time.perf_counter() - start], "from_cache": [], "online": [], "lean_online": []}
         cache = TeacherCache(folder / "cache", text)
-        index = CorpusIndex([cache], "train")
+        index = CachedDataset([cache], "train")
         for number, alpha in enumerate(ALPHAS):
             student = load_student(options, teacher)
             loss = LOSS.model_copy(update={"alpha": alpha})
@@ -74,11 +74,11 @@ def main() -> None:
     })  # fmt: skip
 
 
-def training(work: Work, index: CorpusIndex) -> float:
+def training(work: Work, index: CachedDataset) -> float:
     """Wall seconds of all epochs."""
     start = time.perf_counter()
     for epoch in range(EPOCHS):
-        for _, batch, _ in ahead(index.plan_epoch(epoch, BATCH_TOKENS, 1.0, 1), index.load):
+        for _, batch, _ in prefetch(index.epoch_batches(epoch, BATCH_TOKENS, 1.0, 1), index.collate):
             work(batch)
     return time.perf_counter() - start
 

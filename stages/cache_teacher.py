@@ -5,7 +5,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from distil.compute.distributed import join
+from distil.compute.distributed import init_distributed
 from distil.core.files import atomic_folder, read_json, scratch_folder
 from distil.core.params import load_languages, load_params, load_seed
 from distil.core.pipeline import code_checksums
@@ -14,18 +14,18 @@ from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.launch import run_ranks
 from distil.runtime.process import Cost
 from distil.runtime.progress import Progress
-from distil.teacher.cache_writer import FinishedShards, cache_language, fill
-from distil.teacher.outputs import CacheConfig, TeacherOutputs
+from distil.teacher.cache_writer import FinishedShards, compute_shards, write_language_cache
+from distil.teacher.outputs import CacheConfig, TeacherPass
 from distil.tokenization.shards import Prepared
 
 
 def main() -> None:
     """Write data/teacher."""
-    cost, ranks = Cost(), join()
+    cost, processes = Cost(), init_distributed()
     config, languages, seed = load_params("cache_teacher", CacheConfig), load_languages(), load_seed()
     teacher = read_json(Path("models/teacher/manifest.json"), "teacher")
     model = load_masked_lm(Path("models/teacher"), "teacher")
-    outputs = TeacherOutputs(model, teacher_ids(Path("models/tokenizer")), config, seed)
+    outputs = TeacherPass(model, teacher_ids(Path("models/tokenizer")), config, seed)
     fields = ("id", "revision", "weights_sha256", "num_hidden_layers", "max_position_embeddings")
     identity = {"teacher": {field: teacher[field] for field in fields}}
     texts = [Prepared(Path("data/prepared") / language) for language in languages]
@@ -34,16 +34,16 @@ def main() -> None:
     work = sum(split["tokens"] * split["mask_variants"] for text in texts for split in text.manifest["splits"].values())
     scratch = scratch_folder("cache_teacher")
     finished = FinishedShards(scratch, code_checksums("cache_teacher"))
-    lock = FileLock(scratch / "lock") if ranks.is_main else nullcontext()
+    lock = FileLock(scratch / "lock") if processes.is_main else nullcontext()
     with lock, Progress("cache_teacher", work, "tokens") as progress:
-        ranks.wait()
-        if ranks.world > 1:
-            fill(texts, outputs, identity, finished, progress, ranks)
-        if not ranks.is_main:
+        processes.barrier()
+        if processes.world > 1:
+            compute_shards(texts, outputs, identity, finished, progress, processes)
+        if not processes.is_main:
             return
         with atomic_folder(Path("data/teacher")) as out:
             manifests = [
-                cache_language(text, outputs, identity, out / language, finished, progress)
+                write_language_cache(text, outputs, identity, out / language, finished, progress)
                 for language, text in zip(languages, texts, strict=True)
             ]
         splits = [split for manifest in manifests for split in manifest["splits"].values()]

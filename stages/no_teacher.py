@@ -1,12 +1,11 @@
 """Stage no_teacher: the student's shape trained on the same text without a teacher; what one is worth."""
 
 import shutil
-from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
 
-from distil.compute.distributed import join
+from distil.compute.distributed import init_distributed
 from distil.core.files import atomic_folder, scratch_folder, write_json
 from distil.core.params import load_languages, load_params
 from distil.core.pipeline import code_checksums
@@ -14,13 +13,13 @@ from distil.runtime.launch import run_ranks
 from distil.runtime.process import Cost
 from distil.student.model import StudentConfig
 from distil.student.no_teacher import open_texts, train_without_teacher
+from distil.training.config import RunPaths, TrainConfig
 from distil.training.fingerprint import training_key
-from distil.training.trainer import TrainConfig
 
 
 def main() -> None:
     """Write models/no_teacher and metrics/no_teacher."""
-    cost, ranks = Cost(), join()
+    cost, processes = Cost(), init_distributed()
     languages = load_languages()
     # What plays no part is set to one value, so that it does not decide where a killed run continues.
     shape = load_params("student", StudentConfig).model_copy(update={"init": "random", "init_layers": ()})
@@ -30,17 +29,14 @@ def main() -> None:
     chosen = {"languages": languages, "student": shape.model_dump(), "train": config.model_dump()}
     key = training_key(chosen, texts, tokenizer, code_checksums("no_teacher"))
     scratch = scratch_folder("no_teacher", key)
-    work = partial(
-        train_without_teacher, texts, languages, shape, config, Path("models/teacher/config.json"), tokenizer,
-        metrics=metrics, scratch=scratch, ranks=ranks,
-    )  # fmt: skip
-    if not ranks.is_main:
-        ranks.wait()
-        work(out=Path())
+    paths = RunPaths(Path("models/teacher"), tokenizer, Path("models/no_teacher"), metrics, scratch)
+    if not processes.is_main:
+        processes.barrier()
+        train_without_teacher(texts, languages, shape, config, paths, processes)
         return
     with FileLock(scratch / "lock"), atomic_folder(Path("models/no_teacher")) as out:
-        ranks.wait()  # the others begin when the lock is held
-        summary, outcome = work(out=out)
+        processes.barrier()  # the others begin when the lock is held
+        summary, outcome = train_without_teacher(texts, languages, shape, config, paths._replace(out=out), processes)
     write_json(metrics / "summary.json", {"key": key, **summary})
     cost.write(Path("metrics/cost/no_teacher.json"), **outcome.cost)
     shutil.rmtree(scratch)

@@ -16,7 +16,7 @@ from distil.core.files import sha256_file
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.teacher.adaptation import AdaptConfig, adapt
-from distil.teacher.masked_lm import Draws, Schedule, Sequences, _share, encode, mask_batch
+from distil.teacher.masked_lm import Schedule, Sequences, SequenceSampler, _share, encode, mask_batch
 from distil.teacher.source import TeacherConfig, fetch_teacher
 from distil.tokenization.holdout import is_held_out
 from tests import toy
@@ -155,7 +155,7 @@ def test_languages_are_drawn_by_the_root_of_their_tokens() -> None:
     long = Sequences(np.zeros(9000, np.int32), np.arange(0, 9001, 10))
     short = Sequences(np.ones(1000, np.int32), np.arange(0, 1001, 5))
     for temperature, expected in ((1.0, 9.0), (2.0, 3.0), (1000.0, 1.0)):
-        draws = Draws([long, short], Schedule(1, 2000, 0.1, 0.1, 0.15, temperature), 1000)
+        draws = SequenceSampler([long, short], Schedule(1, 2000, 0.1, 0.1, 0.15, temperature), 1000)
         tokens = np.zeros(2)
         for parts in islice(draws.steps(1, 0), 80):
             assert len(parts) == 2 and all(sum(map(len, part)) <= 1000 for part in parts)
@@ -167,7 +167,7 @@ def test_languages_are_drawn_by_the_root_of_their_tokens() -> None:
 
 def test_steps_taken_up_in_the_middle_are_those_of_the_beginning() -> None:
     text = Sequences(np.arange(5000, dtype=np.int32), np.array([0, *np.cumsum(np.arange(1, 99)), 5000]))
-    draws = Draws([text], Schedule(1, 300, 0.1, 0.1, 0.15, 1.0), 100)
+    draws = SequenceSampler([text], Schedule(1, 300, 0.1, 0.1, 0.15, 1.0), 100)
     whole, rest = islice(draws.steps(1, 0), 45), islice(draws.steps(1, 20), 25)
     for one, other in zip(list(whole)[20:], rest, strict=True):
         assert [[row.tolist() for row in part] for part in one] == [[row.tolist() for row in part] for part in other]

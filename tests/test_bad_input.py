@@ -35,8 +35,8 @@ from distil.teacher.outputs import CacheConfig
 from distil.teacher.source import TeacherConfig
 from distil.tokenization.prepare import TokenizeConfig
 from distil.tokenization.vocabulary import VocabularyConfig
+from distil.training.config import TrainConfig
 from distil.training.objective import LayerPair, LossConfig
-from distil.training.trainer import TrainConfig
 from tests import toy
 
 ROOT = Path(__file__).parent.parent

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from distil.compute.prefetch import ahead
+from distil.compute.prefetch import prefetch
 
 
 def test_loading_goes_on_while_a_batch_is_in_use() -> None:
@@ -17,18 +17,18 @@ def test_loading_goes_on_while_a_batch_is_in_use() -> None:
             second.set()
         return number * number
 
-    used = ahead([1, 2, 3], load)
+    used = prefetch([1, 2, 3], load)
     assert next(used)[:2] == (1, 1)
     assert second.wait(10)  # nobody has asked for it yet
     assert [(item, result) for item, result, _ in used] == [(2, 4), (3, 9)]
-    assert loaded == [1, 2, 3] and list(ahead([], load)) == []
+    assert loaded == [1, 2, 3] and list(prefetch([], load)) == []
 
 
 def test_an_error_in_loading_reaches_the_one_who_asks() -> None:
     def load(number: int) -> float:
         return 1 / number
 
-    used = ahead([1, 0, 2], load)
+    used = prefetch([1, 0, 2], load)
     assert next(used)[1] == 1.0
     with pytest.raises(ZeroDivisionError):
         next(used)

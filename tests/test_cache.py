@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from transformers import XLMRobertaModel
 
 from distil.cache.bit_packing import bits_for, unpack_rows
-from distil.cache.format import LogitFormat, TeacherCache, pack_logits, quantise_rows
-from distil.cache.sparse_logits import KeptEntries, weigh_entries
+from distil.cache.format import LogitEncoding, TeacherCache, pack_logits, quantise_rows
+from distil.cache.sparse_logits import SparseLogits, soft_targets
 from distil.core.errors import UserError
 from distil.core.files import read_json, seal, sha256_file
 from distil.corpus.build import CorpusConfig, write_corpus
@@ -48,9 +48,9 @@ def test_cached_distributions_are_the_teachers(world: Path, tmp_path: Path, form
     shard, cached = opened(root, "data/other").open("train", 0)
     for sequence, variant in ((0, 0), (len(shard.lengths) - 1, 1)):
         text, log_probs, _ = plain_teacher(root, shard, sequence, variant)
-        kept = KeptEntries(*map(torch.tensor, cached.logits(text.cached_rows)))
+        kept = SparseLogits(*map(torch.tensor, cached.logits(text.cached_rows)))
         torch.testing.assert_close(kept.log_probs, log_probs.gather(1, kept.ids), atol=0.15, rtol=0.02)
-        targets = weigh_entries(kept, form, 2.0, 1.0)
+        targets = soft_targets(kept, form, 2.0, 1.0)
         dense = torch.zeros_like(log_probs).scatter_add(1, targets.ids, targets.probs)
         missing = 0 if targets.tail is None else targets.tail.max().item()
         assert (dense - (log_probs / 2).softmax(-1)).abs().max() < 0.02 + missing
@@ -106,8 +106,8 @@ def test_a_pass_in_bfloat16_is_near_and_another_cache(world: Path, tmp_path: Pat
     text = masked_input(shard, np.array([0]), np.array([0]), 1)
     targets = []
     for cached in (one, other):
-        kept = KeptEntries(*map(torch.tensor, cached.logits(text.cached_rows)))
-        targets.append(torch.zeros(len(kept.ids), 200).scatter(1, kept.ids, weigh_entries(kept, form, 1.0, 2.0).probs))
+        kept = SparseLogits(*map(torch.tensor, cached.logits(text.cached_rows)))
+        targets.append(torch.zeros(len(kept.ids), 200).scatter(1, kept.ids, soft_targets(kept, form, 1.0, 2.0).probs))
     assert 0 < (targets[0] - targets[1]).abs().max() < 0.02
     states = [cached.attention(np.array([0]), np.array([0])).values for cached in (one, other)]
     np.testing.assert_allclose(states[1], states[0], atol=0.1)
@@ -155,8 +155,8 @@ def test_finished_shards_cost_no_forward_pass(own_world: Path, monkeypatch: pyte
     from distil.teacher import outputs
 
     calls = []
-    original = outputs.TeacherOutputs.shard
-    monkeypatch.setattr(outputs.TeacherOutputs, "shard", lambda *args: calls.append(1) or original(*args))
+    original = outputs.TeacherPass.shard
+    monkeypatch.setattr(outputs.TeacherPass, "shard", lambda *args: calls.append(1) or original(*args))
     shutil.rmtree(own_world / "data/teacher")
     toy.make_cache(own_world)
     assert not calls
@@ -170,8 +170,8 @@ def test_shards_that_other_code_made_are_computed_again(own_world: Path, monkeyp
     from distil.teacher import outputs
 
     calls = []
-    original = outputs.TeacherOutputs.shard
-    monkeypatch.setattr(outputs.TeacherOutputs, "shard", lambda *args: calls.append(1) or original(*args))
+    original = outputs.TeacherPass.shard
+    monkeypatch.setattr(outputs.TeacherPass, "shard", lambda *args: calls.append(1) or original(*args))
     shutil.rmtree(own_world / "data/teacher")
     toy.make_cache(own_world, code="edited")
     assert len(calls) == len(list((own_world / "data/teacher").rglob("*.safetensors")))
@@ -262,7 +262,7 @@ def test_a_stage_killed_at_any_shard_goes_on_with_the_next_and_ends_bit_for_bit_
     files = sorted((own_world / "data/teacher").rglob("*.*"))
     whole = [sha256_file(path) for path in files]
     shards = len(list((own_world / "data/teacher").rglob("*.safetensors")))
-    original = outputs.TeacherOutputs.shard
+    original = outputs.TeacherPass.shard
     for survived in range(shards):
         calls: list[int] = []
 
@@ -274,13 +274,11 @@ def test_a_stage_killed_at_any_shard_goes_on_with_the_next_and_ends_bit_for_bit_
 
         shutil.rmtree(own_world / "data/teacher")
         shutil.rmtree(own_world / "scratch")
-        monkeypatch.setattr(outputs.TeacherOutputs, "shard", killed)
+        monkeypatch.setattr(outputs.TeacherPass, "shard", killed)
         with pytest.raises(KeyboardInterrupt):
             toy.make_cache(own_world)
         calls.clear()
-        monkeypatch.setattr(
-            outputs.TeacherOutputs, "shard", lambda *args, calls=calls: calls.append(1) or original(*args)
-        )
+        monkeypatch.setattr(outputs.TeacherPass, "shard", lambda *args, calls=calls: calls.append(1) or original(*args))
         shutil.rmtree(own_world / "data/teacher")
         toy.make_cache(own_world)
         assert len(calls) == shards - survived
@@ -291,9 +289,9 @@ def test_a_new_language_computes_its_own_part_only(own_world: Path, monkeypatch:
     from distil.teacher import outputs
 
     calls = []
-    original = outputs.TeacherOutputs.shard
+    original = outputs.TeacherPass.shard
     before = {path: sha256_file(path) for path in (own_world / "data/teacher").rglob("*.*")}
-    monkeypatch.setattr(outputs.TeacherOutputs, "shard", lambda *args: calls.append(args[1].path) or original(*args))
+    monkeypatch.setattr(outputs.TeacherPass, "shard", lambda *args: calls.append(args[1].path) or original(*args))
     monkeypatch.setattr(toy, "LANGUAGES", [*toy.LANGUAGES, "kin"])
     (own_world / "data/raw/kin.txt").write_text("\n".join(toy.sentences(150, 9)) + "\n", encoding="utf-8")
     toy.make_prepared(own_world)  # with the vocabulary as it was
@@ -440,7 +438,7 @@ def test_the_example_in_the_documentation_reads_the_cache_with_numpy_alone(
 
 
 def test_identifiers_of_the_full_vocabulary_survive_the_cache() -> None:
-    form = LogitFormat("sampled", 3, 250_002, 1.0)
+    form = LogitEncoding("sampled", 3, 250_002, 1.0)
     ids = np.array([[250_001, 131_072, 5]])
     arrays = pack_logits(ids, np.log([[0.5, 0.3, 0.2]]), np.zeros(1), form)
     assert arrays["logit_ids"].shape == (1, 7)  # 3 * 18 bits
@@ -449,7 +447,7 @@ def test_identifiers_of_the_full_vocabulary_survive_the_cache() -> None:
 
 def test_a_narrower_packing_of_identifiers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("distil.cache.format.bits_for", lambda pieces: bits_for(pieces) - 1)
-    form = LogitFormat("sampled", 3, 250_002, 1.0)
+    form = LogitEncoding("sampled", 3, 250_002, 1.0)
     with pytest.raises(ValueError, match="do not fit into 17 bits"):
         pack_logits(np.array([[250_001, 131_072, 5]]), np.log([[0.5, 0.3, 0.2]]), np.zeros(1), form)
 

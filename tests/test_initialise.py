@@ -14,7 +14,7 @@ from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.student.distillation import sample_text
-from distil.student.initialisation import Text, start_attention, start_feed_forward, start_from_teacher, start_norm
+from distil.student.initialisation import Text, init_attention, init_feed_forward, init_from_teacher, init_norm
 from distil.student.model import StudentConfig
 from tests import toy
 from tests.test_train import TRAIN, caches, distil
@@ -67,7 +67,7 @@ def test_attention_in_the_whole_rotated_space_is_the_teachers_rotated(heads: int
         for name in ("query", "key", "value"):
             getattr(teacher.self, name).weight.view(4, 6, 24)[:, 4:] = 0.0
             getattr(teacher.self, name).bias.view(4, 6)[:, 4:] = 0.0
-    start_attention(student, teacher, basis)
+    init_attention(student, teacher, basis)
     states = states_of(24)
     wanted = attended(teacher, states) @ basis
     torch.testing.assert_close(attended(student, states @ basis), wanted, atol=2e-4, rtol=1e-3)
@@ -76,7 +76,7 @@ def test_attention_in_the_whole_rotated_space_is_the_teachers_rotated(heads: int
 @torch.no_grad()
 def test_scores_in_a_smaller_space_are_the_best_of_their_rank() -> None:
     teacher, student, basis = layer_of(0).attention, layer_of(5, hidden_size=12).attention, rotation(24, 12)
-    start_attention(student, teacher, basis)
+    init_attention(student, teacher, basis)
     for head in range(4):
         wanted = (
             (teacher.self.query.weight[6 * head : 6 * head + 6] @ basis).T
@@ -95,7 +95,7 @@ def test_the_heads_that_carry_most_are_taken() -> None:
     for head in (0, 2):
         teacher.output.dense.weight[:, 6 * head : 6 * head + 6] *= 0.01
     student = layer_of(5, num_attention_heads=2, hidden_size=24).attention
-    start_attention(student, teacher, basis)
+    init_attention(student, teacher, basis)
     for place, head in ((0, 1), (1, 3)):
         rows, old = slice(12 * place, 12 * place + 12), slice(6 * head, 6 * head + 6)
         torch.testing.assert_close(
@@ -111,7 +111,7 @@ def test_feed_forward_keeps_the_strongest_neurons_and_leaves_the_others_as_they_
     for neurons in (10, 60):
         student = layer_of(5, intermediate_size=neurons)
         before = student.intermediate.dense.weight[40:].clone()
-        start_feed_forward(student.intermediate.dense, student.output.dense, teacher.intermediate.dense,
+        init_feed_forward(student.intermediate.dense, student.output.dense, teacher.intermediate.dense,
                            teacher.output.dense, basis)  # fmt: skip
         states = states_of(24)
         wanted = teacher.output.dense(teacher.intermediate(states)) @ basis
@@ -127,12 +127,12 @@ def test_a_norm_is_itself_in_its_own_space_and_fitted_in_another() -> None:
     teacher.weight.normal_(1.0, 0.3)
     teacher.bias.normal_(0.0, 0.3)
     inputs = torch.randn(200, 24) * torch.linspace(0.2, 3.0, 24)
-    start_norm(student, teacher, inputs, torch.eye(24))
+    init_norm(student, teacher, inputs, torch.eye(24))
     torch.testing.assert_close(student(inputs), teacher(inputs), atol=1e-4, rtol=1e-3)
     basis, small = rotation(24, 10), nn.LayerNorm(10)
     wanted = teacher(inputs) @ basis
     plain = (small(inputs @ basis) - wanted).square().mean()
-    start_norm(small, teacher, inputs, basis)
+    init_norm(small, teacher, inputs, basis)
     fitted = (small(inputs @ basis) - wanted).square().mean()
     assert fitted < 0.8 * plain
     for change in (0.95, 1.05):  # least squares: no other gain is better
@@ -148,7 +148,7 @@ def toy_student(world: Path, layers: tuple[int, ...], **changes: Any) -> tuple[A
     student = build_masked_lm(shape.shape, special_ids(tokenizer), tokenizer.get_vocab_size(), 66).eval()
     kept = torch.tensor(teacher_ids(world / "models/tokenizer").astype(np.int64))
     teacher, text = load_masked_lm(world / "models/teacher", "teacher"), sample_text(caches(world), kept)
-    start_from_teacher(student, teacher, kept, layers, text)
+    init_from_teacher(student, teacher, kept, layers, text)
     return student, teacher, text
 
 

@@ -20,12 +20,12 @@ import os, signal, sys, time
 import torch
 from distil.core.errors import UserError
 from distil.runtime.launch import run_ranks
-from distil.compute.distributed import join
+from distil.compute.distributed import init_distributed
 
 def main():
-    ranks = join()
+    ranks = init_distributed()
     share, other = torch.full((2,), float(ranks.rank + 1)), torch.tensor(float(ranks.rank))
-    ranks.sum_([share, other])
+    ranks.all_reduce_([share, other])
     sys.stdout.write(f"sums {share.tolist()} {float(other)}\n")
     sys.stdout.flush()
     what = sys.argv[1]

@@ -6,23 +6,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from distil.cache.sparse_logits import sample_entries, top_entries, weigh_entries
-from distil.losses.logits import (
-    attention_kl,
-    attention_mse,
-    combine_heads,
-    hidden_mse,
-    logit_kd,
-    masked_lm,
-    masked_mean,
-    relation_kl,
-)
+from distil.cache.sparse_logits import sample_logits, soft_targets, top_k_logits
+from distil.losses.attention import attention_kl, attention_mse, combine_heads
+from distil.losses.hidden_states import hidden_mse
+from distil.losses.logits import logit_kd, masked_lm
+from distil.losses.relations import relation_kl
+from distil.training.objective import masked_mean
 
 
 def exact_targets(teacher_logits: torch.Tensor, temperature: float):
     log_probs = teacher_logits.log_softmax(dim=-1)
-    everything = sample_entries(log_probs, teacher_logits.shape[1], temperature, torch.Generator())
-    return weigh_entries(everything, "sampled", temperature, temperature)
+    everything = sample_logits(log_probs, teacher_logits.shape[1], temperature, torch.Generator())
+    return soft_targets(everything, "sampled", temperature, temperature)
 
 
 def test_logit_kd_by_hand() -> None:
@@ -48,7 +43,7 @@ def test_logit_kd_agrees_with_torch_on_full_distributions() -> None:
 def test_top_k_kd_agrees_with_the_divergence_of_the_coarse_distributions() -> None:
     generator = torch.Generator().manual_seed(1)
     teacher, student = torch.randn(5, 20, generator=generator), torch.randn(5, 20, generator=generator)
-    kept = top_entries(teacher.log_softmax(-1), 4)
+    kept = top_k_logits(teacher.log_softmax(-1), 4)
 
     def coarse(logits: torch.Tensor, temperature: float) -> torch.Tensor:
         top = logits.softmax(-1).gather(1, kept.ids)
@@ -57,7 +52,7 @@ def test_top_k_kd_agrees_with_the_divergence_of_the_coarse_distributions() -> No
 
     for temperature in (1.0, 2.0):
         plain = F.kl_div(coarse(student, temperature), coarse(teacher, temperature), log_target=True, reduction="none")
-        found = logit_kd(student, weigh_entries(kept, "top_k", temperature, 1.0), temperature)
+        found = logit_kd(student, soft_targets(kept, "top_k", temperature, 1.0), temperature)
         torch.testing.assert_close(found, plain.sum(-1) * temperature**2, atol=1e-5, rtol=1e-4)
 
 
@@ -65,8 +60,8 @@ def test_top_k_kd_agrees_with_the_divergence_of_the_coarse_distributions() -> No
 def test_kd_is_zero_with_zero_gradient_where_student_and_teacher_agree(form: str) -> None:
     logits = torch.randn(4, 12, generator=torch.Generator().manual_seed(2), requires_grad=True)
     log_probs = logits.detach().log_softmax(-1)
-    kept = top_entries(log_probs, 3) if form == "top_k" else sample_entries(log_probs, 12, 2.0, torch.Generator())
-    loss = logit_kd(logits, weigh_entries(kept, form, 2.0, 2.0), 2.0)
+    kept = top_k_logits(log_probs, 3) if form == "top_k" else sample_logits(log_probs, 12, 2.0, torch.Generator())
+    loss = logit_kd(logits, soft_targets(kept, form, 2.0, 2.0), 2.0)
     torch.testing.assert_close(loss, torch.zeros(4), atol=1e-5, rtol=0)
     loss.sum().backward()
     assert logits.grad is not None and logits.grad.abs().max() < 1e-4
@@ -79,8 +74,8 @@ def test_the_gradient_of_sampled_kd_is_that_of_full_kd_on_average() -> None:
     full = torch.autograd.grad(logit_kd(student, exact_targets(teacher, 2.0), 2.0).sum(), student)[0]
     mean = torch.zeros_like(full)
     for _ in range(1500):
-        kept = sample_entries(teacher.log_softmax(-1), 8, 2.0, generator)
-        loss = logit_kd(student, weigh_entries(kept, "sampled", 2.0, 2.0), 2.0).sum()
+        kept = sample_logits(teacher.log_softmax(-1), 8, 2.0, generator)
+        loss = logit_kd(student, soft_targets(kept, "sampled", 2.0, 2.0), 2.0).sum()
         mean += torch.autograd.grad(loss, student)[0] / 1500
     assert F.cosine_similarity(mean.flatten(), full.flatten(), dim=0) > 0.998
 
@@ -92,8 +87,8 @@ def test_sampled_kd_has_the_height_of_full_kd_on_average() -> None:
         full = logit_kd(student, exact_targets(teacher, temperature), temperature)
         mean = torch.zeros(2)
         for _ in range(1500):
-            kept = sample_entries(teacher.log_softmax(-1), 8, 2.0, generator)
-            mean += logit_kd(student, weigh_entries(kept, "sampled", temperature, 2.0), temperature) / 1500
+            kept = sample_logits(teacher.log_softmax(-1), 8, 2.0, generator)
+            mean += logit_kd(student, soft_targets(kept, "sampled", temperature, 2.0), temperature) / 1500
         torch.testing.assert_close(mean, full, rtol=tolerance, atol=0.0)
 
 

@@ -12,26 +12,23 @@ import yaml
 from distil.core.errors import UserError
 from distil.core.files import read_json, sha256_file, write_json
 from distil.student.no_teacher import open_texts, train_without_teacher
-from distil.training.data_loader import CorpusIndex
-from distil.training.text_only import NoTargets
+from distil.training.data_loader import CachedDataset
+from distil.training.text_only import NoTeacherOutputs
 from tests import toy
-from tests.test_train import TRAIN, caches, distil, rows
+from tests.test_train import TRAIN, caches, distil, paths_of, rows
 
 ROOT = Path(__file__).parent.parent
 
 
-def untaught(world: Path, out: Path, config: Any = TRAIN):
+def without_teacher(world: Path, out: Path, config: Any = TRAIN):
     for name in ("student", "metrics", "scratch"):
         (out / name).mkdir(parents=True, exist_ok=True)
     texts = open_texts(toy.LANGUAGES, world / "data/prepared", world / "models/tokenizer")
-    return train_without_teacher(
-        texts, toy.LANGUAGES, toy.SHAPE, config, world / "models/teacher/config.json", world / "models/tokenizer",
-        out / "student", out / "metrics", out / "scratch",
-    )  # fmt: skip
+    return train_without_teacher(texts, toy.LANGUAGES, toy.SHAPE, config, paths_of(world, out))
 
 
 def test_it_learns_the_text_and_keeps_its_best_weights(world: Path, tmp_path: Path) -> None:
-    summary, outcome = untaught(world, tmp_path, TRAIN.model_copy(update={"patience": 1}))
+    summary, outcome = without_teacher(world, tmp_path, TRAIN.model_copy(update={"patience": 1}))
     heldout = rows(tmp_path / "metrics/heldout.csv")
     assert float(heldout[0]["loss"]) > summary["heldout"]["swa"]["loss"]
     best = min(heldout, key=lambda row: float(row["loss"]))
@@ -49,14 +46,14 @@ def test_it_learns_the_text_and_keeps_its_best_weights(world: Path, tmp_path: Pa
 
 def test_it_sees_the_batches_and_masks_of_the_student_with_a_teacher(world: Path) -> None:
     texts = open_texts(toy.LANGUAGES, world / "data/prepared", world / "models/tokenizer")
-    with_teacher, without = CorpusIndex(caches(world), "train"), CorpusIndex(texts, "train")
-    plans = [list(index.plan_epoch(1, 512, 2.0, 7)) for index in (with_teacher, without)]
+    with_teacher, without = CachedDataset(caches(world), "train"), CachedDataset(texts, "train")
+    plans = [list(index.epoch_batches(1, 512, 2.0, 7)) for index in (with_teacher, without)]
     assert len(plans[0]) == len(plans[1])
     for one, other in zip(*plans, strict=True):
-        taught, alone = with_teacher.load(one), without.load(other)
+        taught, alone = with_teacher.collate(one), without.collate(other)
         for field in ("input_ids", "mask", "masked_sequence", "masked_position", "gold", "languages"):
             assert torch.equal(getattr(taught, field), getattr(alone, field)), field
-        assert alone.kept.ids.shape == (len(alone.gold), 0) and len(alone.attention) == 0
+        assert alone.teacher_logits.ids.shape == (len(alone.gold), 0) and len(alone.attention) == 0
 
 
 def test_it_has_the_shape_of_the_student_with_a_teacher_and_loads_with_transformers(
@@ -65,7 +62,7 @@ def test_it_has_the_shape_of_the_student_with_a_teacher_and_loads_with_transform
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
     short = TRAIN.model_copy(update={"epochs": 1})
-    taught, alone = distil(world, tmp_path / "a", config=short)[0], untaught(world, tmp_path / "b", short)[0]
+    taught, alone = distil(world, tmp_path / "a", config=short)[0], without_teacher(world, tmp_path / "b", short)[0]
     assert taught["student"] == alone["student"]
     model = AutoModelForMaskedLM.from_pretrained(tmp_path / "b/student")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "b/student")
@@ -75,7 +72,7 @@ def test_it_has_the_shape_of_the_student_with_a_teacher_and_loads_with_transform
 def test_it_needs_no_cache_and_no_teachers_weights(own_world: Path, tmp_path: Path) -> None:
     shutil.rmtree(own_world / "data/teacher")
     (own_world / "models/teacher/model.safetensors").unlink()
-    summary, _ = untaught(own_world, tmp_path, TRAIN.model_copy(update={"epochs": 1}))
+    summary, _ = without_teacher(own_world, tmp_path, TRAIN.model_copy(update={"epochs": 1}))
     assert np.isfinite(summary["heldout"]["swa"]["loss"])
 
 
@@ -84,8 +81,8 @@ def test_a_killed_run_goes_on_and_ends_bit_for_bit_as_an_uninterrupted_one(
 ) -> None:
     from distil.training import trainer as train
 
-    untaught(world, tmp_path / "whole")
-    original, looks = train.measure, []
+    without_teacher(world, tmp_path / "whole")
+    original, looks = train.evaluate_heldout, []
 
     def killed(*args: Any) -> Any:
         looks.append(1)
@@ -93,11 +90,11 @@ def test_a_killed_run_goes_on_and_ends_bit_for_bit_as_an_uninterrupted_one(
             raise KeyboardInterrupt
         return original(*args)
 
-    monkeypatch.setattr(train, "measure", killed)
+    monkeypatch.setattr(train, "evaluate_heldout", killed)
     with pytest.raises(KeyboardInterrupt):
-        untaught(world, tmp_path / "killed")
+        without_teacher(world, tmp_path / "killed")
     assert (tmp_path / "killed/scratch/checkpoint.safetensors").is_file()
-    untaught(world, tmp_path / "killed")
+    without_teacher(world, tmp_path / "killed")
     for name in ("student/model.safetensors", "metrics/train.csv", "metrics/heldout.csv"):
         assert sha256_file(tmp_path / "whole" / name) == sha256_file(tmp_path / "killed" / name), name
 
@@ -106,11 +103,11 @@ def test_text_of_another_tokenizer_and_a_config_without_positions_are_refused(ow
     config = own_world / "models/teacher/config.json"
     write_json(config, {name: value for name, value in read_json(config, "teacher").items() if "position" not in name})
     with pytest.raises(UserError, match=r"config\.json: expected max_position_embeddings, found none"):
-        untaught(own_world, tmp_path)
+        without_teacher(own_world, tmp_path)
     path = own_world / "models/tokenizer/tokenizer.json"
     path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     with pytest.raises(UserError, match="tokenizer_sha256: expected"):
-        untaught(own_world, tmp_path)
+        without_teacher(own_world, tmp_path)
 
 
 def test_no_change_of_loss_layers_or_cache_reruns_it() -> None:
@@ -121,7 +118,7 @@ def test_no_change_of_loss_layers_or_cache_reruns_it() -> None:
 
 
 def test_nothing_is_kept_where_there_is_no_teacher() -> None:
-    kept, rows = NoTargets(), np.arange(3)
+    kept, rows = NoTeacherOutputs(), np.arange(3)
     ids, log_probs, log_scale = kept.logits(rows)
     assert ids.shape == log_probs.shape == (3, 0) and log_scale.tolist() == [0.0] * 3
     assert [len(part) for part in kept.attention(rows, rows)] == [0] * 4

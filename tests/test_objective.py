@@ -9,13 +9,12 @@ import torch
 
 from distil.cache.format import TeacherCache
 from distil.core.errors import UserError
-from distil.losses.logits import masked_mean
 from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.tokenization.shards import Prepared
-from distil.training.data_loader import Batch, CorpusIndex
-from distil.training.objective import LayerPair, LossConfig, Objective
+from distil.training.data_loader import Batch, CachedDataset
+from distil.training.objective import LayerPair, LossConfig, Objective, masked_mean
 from tests import toy
 from tests.test_train import LAST, LOSS, caches
 
@@ -46,8 +45,8 @@ def student_of(root: Path) -> Any:
 
 
 def batch_of(root: Path, number: int = 0) -> Batch:
-    index = CorpusIndex(caches(root), "train")
-    return index.load(list(index.plan_epoch(0, 256, 1.0, 1))[number])
+    index = CachedDataset(caches(root), "train")
+    return index.collate(list(index.epoch_batches(0, 256, 1.0, 1))[number])
 
 
 def found(root: Path, loss: LossConfig, student: Any = None, layer_map: list[LayerPair] = LAST) -> Any:
@@ -65,7 +64,7 @@ def test_the_total_is_the_weighted_sum_of_the_means(states_world: Path) -> None:
         + 0.125 * means["masked_lm"]
     )
     assert float(objective.total(terms)) == pytest.approx(by_hand, rel=1e-5)
-    assert objective.look(means) == pytest.approx(by_hand, rel=1e-6)
+    assert objective.total_from_means(means) == pytest.approx(by_hand, rel=1e-6)
 
 
 def test_a_weight_of_zero_leaves_a_term_out_and_no_teacher_leaves_its_terms_out(states_world: Path) -> None:
@@ -104,7 +103,8 @@ def test_a_student_that_is_its_teacher_has_no_distance_to_it(states_world: Path)
 
 
 def test_relations_and_hidden_states_are_those_of_the_teacher_run_anew(states_world: Path) -> None:
-    from distil.losses.logits import hidden_mse, relation_kl
+    from distil.losses.hidden_states import hidden_mse
+    from distil.losses.relations import relation_kl
 
     student = student_of(states_world)
     objective, terms, batch = found(states_world, config(**ALL), student, [LayerPair(student=2, teacher=2)])
@@ -125,21 +125,21 @@ def test_relations_and_hidden_states_are_those_of_the_teacher_run_anew(states_wo
 def test_other_sequences_and_their_padding_do_not_change_a_sequences_terms(states_world: Path) -> None:
     student = student_of(states_world)
     objective = Objective(student, caches(states_world)[0], config(**ALL), LAST)
-    index = CorpusIndex(caches(states_world), "train")
-    drawn = list(index.plan_epoch(0, 512, 1.0, 2))[0]
-    batch = index.load(drawn)
+    index = CachedDataset(caches(states_world), "train")
+    drawn = list(index.epoch_batches(0, 512, 1.0, 2))[0]
+    batch = index.collate(drawn)
     together = objective.terms(batch, objective.logits(batch), "train")
     shortest = int(batch.mask.sum(dim=1).argmin())
     assert batch.mask[shortest].sum() < batch.mask.shape[1]
     ids = batch.input_ids[shortest][batch.mask[shortest]].tolist()
     for number in range(len(drawn.sequences)):
-        alone = index.load(type(drawn)(drawn.sequences[[number]], drawn.variants[[number]], 0))
+        alone = index.collate(type(drawn)(drawn.sequences[[number]], drawn.variants[[number]], 0))
         if alone.input_ids[0].tolist() == ids:
             break
     single = objective.terms(alone, objective.logits(alone), "train")
     owner = {"logit_kd": batch.masked_sequence, "masked_lm": batch.masked_sequence}
     for name, term in single.items():
-        here = owner.get(name, batch.row_sequence) == shortest
+        here = owner.get(name, batch.query_sequence) == shortest
         torch.testing.assert_close(together[name].values[here], term.values, atol=1e-4, rtol=1e-3)
 
 
@@ -184,5 +184,5 @@ def test_terms_of_layers_without_a_layer_map_are_refused(states_world: Path, cha
 
 def test_a_cache_of_text_alone_has_no_teacher(states_world: Path) -> None:
     cache = TeacherCache(states_world / "data/teacher/swa", Prepared(states_world / "data/prepared/swa"))
-    assert Objective(student_of(states_world), cache, config(), LAST).taught
-    assert not Objective(student_of(states_world), None, config(distillation=0.0, masked_lm=1.0), []).taught
+    assert Objective(student_of(states_world), cache, config(), LAST).has_teacher
+    assert not Objective(student_of(states_world), None, config(distillation=0.0, masked_lm=1.0), []).has_teacher

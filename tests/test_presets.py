@@ -78,8 +78,8 @@ def test_the_stages_accept_every_preset(name, params):
     from distil.teacher.source import TeacherConfig
     from distil.tokenization.prepare import TokenizeConfig
     from distil.tokenization.vocabulary import VocabularyConfig
+    from distil.training.config import TrainConfig
     from distil.training.objective import LayerPair, LossConfig
-    from distil.training.trainer import TrainConfig
 
     choose(name, params)
     sections = {

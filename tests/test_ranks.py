@@ -13,7 +13,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from distil.compute.distributed import Ranks, Share
+from distil.compute.distributed import Processes, RoundRobin
 from tests import toy
 
 ROOT = Path(__file__).parent.parent
@@ -104,7 +104,7 @@ def test_two_processes_train_as_one_does_up_to_rounding(pair: list[Path], stage:
 
 
 def test_work_is_dealt_out_in_turn_and_all_of_it() -> None:
-    shares = [Share(Ranks(rank, 3)) for rank in range(3)]
+    shares = [RoundRobin(Processes(rank, 3)) for rank in range(3)]
     taken = [[share.takes_next() for _ in range(7)] for share in shares]
     assert taken[0] == [True, False, False] * 2 + [True]
     assert np.sum(taken, axis=0).tolist() == [1] * 7

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from distil.core.errors import UserError
-from distil.evaluation.predictions import Answers
+from distil.evaluation.predictions import GoldAndPredicted
 from distil.report.data import cost_file, costed_stages, gather, language_name
 from distil.report.disagreement import disagreement
 from distil.report.findings import findings, headline
@@ -311,7 +311,7 @@ def test_the_headline_is_a_handful_of_readable_columns(report):
 
 
 def one_language(gold: str, *by_seed: str) -> dict:
-    return {seed: Answers(list(gold), list(predicted)) for seed, predicted in enumerate(by_seed)}
+    return {seed: GoldAndPredicted(list(gold), list(predicted)) for seed, predicted in enumerate(by_seed)}
 
 
 def test_retention_is_student_over_teacher(report):

@@ -13,12 +13,13 @@ from safetensors.torch import load_file
 from distil.cache.format import TeacherCache
 from distil.core.errors import UserError
 from distil.core.files import read_json, sha256_file, write_json
-from distil.student.distillation import distil_student
+from distil.student.distillation import DistillationConfig, distil_student
 from distil.tokenization.shards import Prepared
-from distil.training.data_loader import CorpusIndex
+from distil.training.config import RunPaths, TrainConfig
+from distil.training.data_loader import CachedDataset
 from distil.training.fingerprint import training_key
 from distil.training.objective import LayerPair, LossConfig
-from distil.training.trainer import TrainConfig
+from distil.training.trainer import no_log
 from tests import toy
 
 LOSS = LossConfig(
@@ -40,10 +41,15 @@ def distil(world: Path, out: Path, loss: LossConfig = LOSS, config: TrainConfig 
     shape = changes.get("shape", toy.SHAPE)
     for name in ("student", "metrics", "scratch"):
         (out / name).mkdir(parents=True, exist_ok=True)
-    return distil_student(
-        caches(world), toy.LANGUAGES, shape, loss, changes.get("layer_map", LAST), config, world / "models/teacher",
-        world / "models/tokenizer", out / "student", out / "metrics", out / "scratch", changes.get("live", lambda *_:
-        None), )  # fmt: skip
+    chosen = DistillationConfig(shape, loss, changes.get("layer_map", LAST), config)
+    return distil_student(caches(world), toy.LANGUAGES, chosen, paths_of(world, out), changes.get("live", no_log))
+
+
+def paths_of(world: Path, out: Path) -> RunPaths:
+    """A training of the toy world that writes below `out`."""
+    return RunPaths(
+        world / "models/teacher", world / "models/tokenizer", out / "student", out / "metrics", out / "scratch"
+    )
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -215,7 +221,7 @@ def test_a_student_that_starts_from_its_teacher_keeps_the_geometry_of_its_words(
     from distil.modeling.shape import build_masked_lm
     from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
     from distil.modeling.xlm_roberta import load_masked_lm
-    from distil.student.initialisation import start_from_teacher
+    from distil.student.initialisation import init_from_teacher
 
     teacher = load_masked_lm(world / "models/teacher", "teacher")
     tokenizer = load_tokenizer(world / "models/tokenizer")
@@ -223,26 +229,26 @@ def test_a_student_that_starts_from_its_teacher_keeps_the_geometry_of_its_words(
     kept = torch.tensor(teacher_ids(world / "models/tokenizer"), dtype=torch.int64)
     for shape, share in ((wide, 1.0), (toy.SHAPE, None)):
         student = build_masked_lm(shape.shape, special_ids(tokenizer), len(kept), 66)
-        found = start_from_teacher(student, teacher, kept)
+        found = init_from_teacher(student, teacher, kept)
         assert found == pytest.approx(share) if share else 0.5 < found < 1
     student = build_masked_lm(wide.shape, special_ids(tokenizer), len(kept), 66)
-    start_from_teacher(student, teacher, kept)
+    init_from_teacher(student, teacher, kept)
     source = teacher.roberta.embeddings.word_embeddings.weight[kept]
     words = student.roberta.embeddings.word_embeddings.weight
     torch.testing.assert_close(words @ words.T, source @ source.T, atol=1e-3, rtol=1e-3)
 
 
 def test_every_sequence_stands_once_in_an_epoch_within_the_token_budget(world: Path) -> None:
-    index = CorpusIndex(caches(world), "train")
-    drawn = list(index.plan_epoch(0, 256, 1.0, 7))
+    index = CachedDataset(caches(world), "train")
+    drawn = list(index.epoch_batches(0, 256, 1.0, 7))
     assert sorted(np.concatenate([batch.sequences for batch in drawn]).tolist()) == list(range(len(index.length)))
     for batch in drawn:
         assert len(batch.sequences) * index.length[batch.sequences].max() <= 256
         assert set(batch.variants) == {0}
-    assert set(next(iter(index.plan_epoch(3, 256, 1.0, 7))).variants) == {1}  # two variants: epoch 3 takes number 1
+    assert set(next(iter(index.epoch_batches(3, 256, 1.0, 7))).variants) == {1}  # two variants: epoch 3 takes number 1
     first = [batch.sequences.tolist() for batch in drawn]
-    assert first == [batch.sequences.tolist() for batch in index.plan_epoch(0, 256, 1.0, 7)]
-    assert first != [batch.sequences.tolist() for batch in index.plan_epoch(1, 256, 1.0, 7)]
+    assert first == [batch.sequences.tolist() for batch in index.epoch_batches(0, 256, 1.0, 7)]
+    assert first != [batch.sequences.tolist() for batch in index.epoch_batches(1, 256, 1.0, 7)]
 
 
 def test_a_high_sampling_temperature_evens_languages_out(own_world: Path) -> None:
@@ -252,11 +258,11 @@ def test_a_high_sampling_temperature_evens_languages_out(own_world: Path) -> Non
         shutil.rmtree(own_world / folder)
     toy.make_prepared(own_world)
     toy.make_cache(own_world)
-    index = CorpusIndex(caches(own_world), "train")
+    index = CachedDataset(caches(own_world), "train")
 
     def share(temperature: float) -> float:
         tokens = np.zeros(2)
-        for batch in index.plan_epoch(0, 512, temperature, 1):
+        for batch in index.epoch_batches(0, 512, temperature, 1):
             np.add.at(tokens, index.language[batch.sequences], index.length[batch.sequences])
         return float(tokens[1] / tokens.sum())
 
@@ -276,9 +282,9 @@ def test_a_language_that_is_drawn_again_in_an_epoch_comes_with_its_other_masks(o
         shutil.rmtree(own_world / folder)
     toy.make_prepared(own_world)
     toy.make_cache(own_world)
-    index = CorpusIndex(caches(own_world), "train")
+    index = CachedDataset(caches(own_world), "train")
     drawn: dict[int, list[int]] = {}
-    for batch in index.plan_epoch(0, 512, 1000.0, 1):
+    for batch in index.epoch_batches(0, 512, 1000.0, 1):
         for sequence, variant in zip(batch.sequences.tolist(), batch.variants.tolist(), strict=True):
             drawn.setdefault(sequence, []).append(variant)
     twice = [variants for variants in drawn.values() if len(variants) > 1]
@@ -316,13 +322,13 @@ def test_a_student_learns_from_true_pieces_alone_when_the_teacher_counts_for_not
 
 
 def test_a_batch_across_languages_and_shards_holds_each_sequence_as_it_is_alone(world: Path) -> None:
-    index = CorpusIndex(caches(world), "train")
-    drawn = max(index.plan_epoch(0, 512, 1.0, 3), key=lambda batch: len(set(index.language[batch.sequences])))
-    batch = index.load(drawn)
+    index = CachedDataset(caches(world), "train")
+    drawn = max(index.epoch_batches(0, 512, 1.0, 3), key=lambda batch: len(set(index.language[batch.sequences])))
+    batch = index.collate(drawn)
     assert len(set(batch.languages.tolist())) == 2
     for number in range(len(drawn.sequences)):
         tokens = batch.input_ids[number][batch.mask[number]].tolist()
-        alone = index.load(type(drawn)(drawn.sequences[number : number + 1], drawn.variants[number : number + 1], 0))
+        alone = index.collate(type(drawn)(drawn.sequences[number : number + 1], drawn.variants[number : number + 1], 0))
         matches = [
             row
             for row in range(len(drawn.sequences))
@@ -332,9 +338,9 @@ def test_a_batch_across_languages_and_shards_holds_each_sequence_as_it_is_alone(
         row = matches[0]
         here = batch.masked_sequence == row
         assert batch.gold[here].tolist() == alone.gold.tolist()
-        torch.testing.assert_close(batch.kept.log_probs[here], alone.kept.log_probs)
+        torch.testing.assert_close(batch.teacher_logits.log_probs[here], alone.teacher_logits.log_probs)
         width = alone.attention.shape[2]
-        torch.testing.assert_close(batch.attention[batch.row_sequence == row][:, :, :width], alone.attention)
+        torch.testing.assert_close(batch.attention[batch.query_sequence == row][:, :, :width], alone.attention)
 
 
 def test_the_key_changes_with_whatever_decides_the_student(world: Path) -> None:

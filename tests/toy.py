@@ -11,8 +11,8 @@ from distil.modeling.tokenizer import special_ids, teacher_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.progress import Progress
 from distil.student.model import StudentConfig
-from distil.teacher.cache_writer import FinishedShards, cache_language
-from distil.teacher.outputs import CacheConfig, TeacherOutputs
+from distil.teacher.cache_writer import FinishedShards, write_language_cache
+from distil.teacher.outputs import CacheConfig, TeacherPass
 from distil.teacher.pretraining import train_tokenizer
 from distil.tokenization.prepare import TokenizeConfig, prepare_language
 from distil.tokenization.shards import Prepared
@@ -98,9 +98,9 @@ def make_prepared(root: Path, config: TokenizeConfig = TOKENIZE, seed: int = 1) 
         prepare_language(language, text, root / "models/tokenizer", config, seed, root / "data/prepared" / language)
 
 
-def outputs_of(root: Path, config: CacheConfig = CACHE) -> TeacherOutputs:
+def outputs_of(root: Path, config: CacheConfig = CACHE) -> TeacherPass:
     """The toy teacher, ready to be cached."""
-    return TeacherOutputs(
+    return TeacherPass(
         load_masked_lm(root / "models/teacher", "teacher"), teacher_ids(root / "models/tokenizer"), config, 1
     )
 
@@ -116,7 +116,7 @@ def make_cache(
         for language in LANGUAGES:
             prepared = Prepared(root / "data/prepared" / language)
             out = root / folder / language
-            cache_language(
+            write_language_cache(
                 prepared, outputs, {"teacher": teacher}, out, FinishedShards(root / scratch, {"code": code}), progress
             )
 

@@ -8,7 +8,7 @@ layer, E = L * H:
 
     logit_ids          (P, row_bytes(K, id_bits)) uint8, bit-packed ids, the most probable piece first
     logit_log_probs    (P, row_bytes(K, PROB_BITS)) uint8, bit-packed codes of the teacher's log-probability at T = 1
-    logit_log_scales   (P,) float16, only `sampled`: c in targets.KeptEntries
+    logit_log_scales   (P,) float16, only `sampled`: c in targets.SparseLogits
     logit_full         (P, pieces) float16 log-probabilities, only `full`, instead of the three above
     logit_states       (P, D) int8 and
     logit_state_scales (P,) float16, only `hidden`, instead of all above: the head's last hidden state, round(127 *
@@ -70,7 +70,7 @@ def quantise_states(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(127.0 * states / scales.astype(np.float32)[..., None]).astype(np.int8), scales
 
 
-class LogitFormat(NamedTuple):
+class LogitEncoding(NamedTuple):
     """How distributions are stored; part of the manifest."""
 
     form: str  # sampled, top_k, full or hidden
@@ -85,7 +85,7 @@ class LogitFormat(NamedTuple):
 
 
 def pack_logits(
-    ids: np.ndarray, log_probs: np.ndarray, log_scales: np.ndarray, form: LogitFormat
+    ids: np.ndarray, log_probs: np.ndarray, log_scales: np.ndarray, form: LogitEncoding
 ) -> dict[str, np.ndarray]:
     """Arrays of a shard from kept entries: ids (P, K), log_probs (P, K) nats, log_scales (P,)."""
     if form.form == "full":
@@ -107,7 +107,7 @@ def pack_states(states: np.ndarray) -> dict[str, np.ndarray]:
     return {"logit_states": codes, "logit_state_scales": scales}
 
 
-class Places(NamedTuple):
+class AttentionIndex(NamedTuple):
     """Where in each array of a shard the part of variant v and sequence i begins: [v, i]; it ends at [v, i + 1]."""
 
     positions: np.ndarray  # (V, N + 1)
@@ -140,7 +140,9 @@ class AttentionBatch(NamedTuple):
 class CachedShard:
     """One file of the cache, open for reading; its rows are numbered as the shard of data/prepared is."""
 
-    def __init__(self, path: Path, shard: Shard, form: LogitFormat, maps: int, decoder: dict[str, np.ndarray]) -> None:
+    def __init__(
+        self, path: Path, shard: Shard, form: LogitEncoding, maps: int, decoder: dict[str, np.ndarray]
+    ) -> None:
         """`maps` E: cached maps of a row; `decoder`: only form `hidden`, see `TeacherCache.decoder`."""
         self._shard, self._form, self._maps, self._decoder = shard, form, maps, decoder
         self._arrays = read_arrays(path, MADE_BY)
@@ -248,9 +250,9 @@ class TeacherCache:
         hidden = "decoder_sha256" in self.manifest
         return read_arrays(self.folder.parent / DECODER, MADE_BY) if hidden else {}
 
-    def logit_format(self, split: str) -> LogitFormat:
+    def logit_format(self, split: str) -> LogitEncoding:
         """How a split's distributions are stored."""
-        return LogitFormat(**self.manifest["splits"][split]["logits"])
+        return LogitEncoding(**self.manifest["splits"][split]["logits"])
 
     def verify(self) -> None:
         """Compare every file with its checksum.

@@ -21,7 +21,7 @@ BLOCK = 64  # neighbouring pieces that are searched together
 CHUNK_ELEMENTS = 2**20  # positions * pieces that are worked on together on a CPU
 
 
-class KeptEntries(NamedTuple):
+class SparseLogits(NamedTuple):
     """What is kept of P distributions. Entry 0 is always the most probable piece."""
 
     ids: Tensor  # (P, K) int64
@@ -29,9 +29,9 @@ class KeptEntries(NamedTuple):
     log_scale: Tensor  # (P,) sampled: c, where log of the probability to be kept = min(0, log_probs / S - c)
 
 
-def sample_entries(
+def sample_logits(
     log_probs: Tensor, entries: int, sampling_temperature: float, generator: torch.Generator
-) -> KeptEntries:
+) -> SparseLogits:
     """Draw `entries` pieces at each position without bias (see the top of this module).
 
     Args:
@@ -41,13 +41,13 @@ def sample_entries(
         generator: decides the draws.
 
     Returns:
-        KeptEntries with K = min(entries, V).
+        SparseLogits with K = min(entries, V).
     """
     positions, pieces = log_probs.shape
     if entries >= pieces:
         order = log_probs.argsort(dim=-1, descending=True, stable=True)
         everything = torch.full((positions,), -torch.inf, device=log_probs.device)
-        return KeptEntries(order, log_probs.gather(1, order), everything)
+        return SparseLogits(order, log_probs.gather(1, order), everything)
     start = torch.rand((positions, 1), generator=generator, device=generator.device).to(log_probs.device)
     # Some positions at a time: the passes over V then stay in the processor's cache, three times as fast on a CPU.
     rows = max(1, CHUNK_ELEMENTS // pieces) if log_probs.device.type == "cpu" else positions
@@ -55,11 +55,11 @@ def sample_entries(
         _sample(*part, entries, sampling_temperature)
         for part in zip(log_probs.split(rows), start.split(rows), strict=True)
     ]
-    return KeptEntries(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+    return SparseLogits(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
-def _sample(log_probs: Tensor, start: Tensor, entries: int, sampling_temperature: float) -> KeptEntries:
-    """`sample_entries` of some positions; `start` (P, 1) in [0, 1) places the systematic draws.
+def _sample(log_probs: Tensor, start: Tensor, entries: int, sampling_temperature: float) -> SparseLogits:
+    """`sample_logits` of some positions; `start` (P, 1) in [0, 1) places the systematic draws.
 
     Pieces are searched in two steps, blocks and then those in a block, so that nothing is sorted or summed up piece by
     piece over all V: on a CPU, of 250,002, that takes half as long again (docs/log.md).
@@ -92,7 +92,7 @@ def _sample(log_probs: Tensor, start: Tensor, entries: int, sampling_temperature
     points = ((slot + start) / draws.clamp_min(1) * mass).clamp_min(0.0)
     ids = torch.where(is_certain, top_ids, _pieces_at(points, blocks, cumulative))
     log_tau = (mass / (norm * draws.clamp_min(1))).log()
-    return KeptEntries(ids, log_probs.gather(1, ids), (log_tau + log_norm).squeeze(1))
+    return SparseLogits(ids, log_probs.gather(1, ids), (log_tau + log_norm).squeeze(1))
 
 
 def _largest(blocks: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -127,7 +127,7 @@ def _take_blocks(blocks: Tensor, numbers: Tensor) -> Tensor:
     return blocks.gather(1, numbers.unsqueeze(-1).expand(-1, -1, BLOCK))
 
 
-def top_entries(log_probs: Tensor, entries: int) -> KeptEntries:
+def top_k_logits(log_probs: Tensor, entries: int) -> SparseLogits:
     """The `entries` most probable pieces at each position.
 
     Args:
@@ -135,10 +135,10 @@ def top_entries(log_probs: Tensor, entries: int) -> KeptEntries:
         entries: K; all V are kept if there are no more.
     """
     top, ids = log_probs.topk(min(entries, log_probs.shape[-1]), dim=-1)
-    return KeptEntries(ids, top, torch.zeros(len(log_probs), device=log_probs.device))
+    return SparseLogits(ids, top, torch.zeros(len(log_probs), device=log_probs.device))
 
 
-class LogitTargets(NamedTuple):
+class SoftTargets(NamedTuple):
     """A distribution to learn from at each of P positions, over K pieces and perhaps one bucket for all others.
 
     `probs` are weights that estimate the teacher's distribution; `log_probs` is what the teacher itself says of each
@@ -153,7 +153,7 @@ class LogitTargets(NamedTuple):
     tail: Tensor | None  # (P,) probability of all pieces not in `ids`; None where the weights of `ids` stand for all
 
 
-def weigh_entries(kept: KeptEntries, form: str, temperature: float, sampling_temperature: float) -> LogitTargets:
+def soft_targets(kept: SparseLogits, form: str, temperature: float, sampling_temperature: float) -> SoftTargets:
     """Targets at a temperature from kept entries: the one call through which every cached form is read.
 
     sampled, full and hidden: weights p_i^(1/T) / P(i is kept), normalised over the kept entries; at T = S, and where
@@ -169,7 +169,7 @@ def weigh_entries(kept: KeptEntries, form: str, temperature: float, sampling_tem
     if form == "top_k":
         rest = torch.log1p(-kept.log_probs.exp().sum(dim=-1, keepdim=True).clamp(max=1.0 - 1e-6))
         events = (torch.cat([kept.log_probs, rest], dim=1) / temperature).log_softmax(dim=-1)
-        return LogitTargets(kept.ids, events[:, :-1].exp(), events[:, :-1], events[:, -1].exp())
+        return SoftTargets(kept.ids, events[:, :-1].exp(), events[:, :-1], events[:, -1].exp())
     log_kept = torch.zeros_like(kept.log_probs)
     if form == "sampled":
         log_kept = (kept.log_probs / sampling_temperature - kept.log_scale[:, None]).clamp(max=0.0)
@@ -177,4 +177,4 @@ def weigh_entries(kept: KeptEntries, form: str, temperature: float, sampling_tem
     weights = kept.log_probs / temperature - log_kept
     log_norm = weights.logsumexp(dim=-1, keepdim=True)  # the log of sum_i p_i^(1/T): 0 at T = 1, exact at T = S
     known = torch.zeros_like(log_norm) if temperature == 1.0 else log_norm
-    return LogitTargets(kept.ids, (weights - log_norm).exp(), kept.log_probs / temperature - known, None)
+    return SoftTargets(kept.ids, (weights - log_norm).exp(), kept.log_probs / temperature - known, None)

@@ -18,7 +18,7 @@ from distil.core.environment import MEETING_FILE
 WAIT = timedelta(minutes=60)  # one process may have to compute shards while the others have none left
 
 
-class Ranks(NamedTuple):
+class Processes(NamedTuple):
     """The place of this process among all: `rank` 0 to `world` - 1."""
 
     rank: int = 0
@@ -29,7 +29,7 @@ class Ranks(NamedTuple):
         """Whether this is the process that writes what all share."""
         return self.rank == 0
 
-    def sum_(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce_(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its sum over all processes, in place; one message for all of them together."""
         if self.world == 1 or not tensors:
             return
@@ -44,34 +44,34 @@ class Ranks(NamedTuple):
         """The sum of each number over all processes."""
         if self.world == 1:
             return list(numbers)
-        total = torch.tensor(numbers, dtype=torch.float64, device=rank_device())
-        self.sum_([total])
+        total = torch.tensor(numbers, dtype=torch.float64, device=process_device())
+        self.all_reduce_([total])
         return [float(number) for number in total]
 
-    def of_main(self, number: float) -> float:
+    def from_main(self, number: float) -> float:
         """What the main process has there, so that all decide alike."""
         return self.sums([number if self.is_main else 0.0])[0]
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Until all processes are here."""
         if self.world > 1:
             torch.distributed.barrier()
 
 
-class Share:
-    """Deals pieces of work out to the processes in turn, without a word between them."""
+class RoundRobin:
+    """Assign work items to the processes in turn, without communication."""
 
-    def __init__(self, ranks: Ranks) -> None:
-        self._ranks, self._dealt = ranks, 0
+    def __init__(self, processes: Processes) -> None:
+        self._processes, self._dealt = processes, 0
 
     def takes_next(self) -> bool:
         """Whether the next piece is this process's."""
-        mine = self._dealt % self._ranks.world == self._ranks.rank
+        mine = self._dealt % self._processes.world == self._processes.rank
         self._dealt += 1
         return mine
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = Processes()
 
 
 def launched() -> bool:
@@ -79,18 +79,18 @@ def launched() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def rank_device() -> torch.device:
+def process_device() -> torch.device:
     """The GPU of this process (LOCAL_RANK), or the CPU."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
-def join() -> Ranks:
+def init_distributed() -> Processes:
     """Meet the other processes of a launcher; without one, process 0 of 1."""
     if not launched():
-        return Ranks()
-    rank, world, device = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), rank_device()
+        return Processes()
+    rank, world, device = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), process_device()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     file = os.environ.get(MEETING_FILE)  # without one at MASTER_ADDR and MASTER_PORT, which every launcher sets
@@ -98,10 +98,10 @@ def join() -> Ranks:
         "nccl" if device.type == "cuda" else "gloo", init_method=f"file://{file}" if file else "env://", rank=rank,
         world_size=world, timeout=WAIT,
     )  # fmt: skip
-    return Ranks(rank, world)
+    return Processes(rank, world)
 
 
-def leave() -> None:
+def shut_down() -> None:
     """Part from the other processes once all work is done; without them, nothing.
 
     An interpreter that ends with the group still open now and then dies of it ("terminate called without an active

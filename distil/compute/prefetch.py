@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ahead(items: Iterable[Item], work: Callable[[Item], Result]) -> Iterator[tuple[Item, Result, float]]:
+def prefetch(items: Iterable[Item], work: Callable[[Item], Result]) -> Iterator[tuple[Item, Result, float]]:
     """Each item with its result, made in a thread while the one before is in use, and the seconds waited for it."""
     with ThreadPoolExecutor(1) as worker:
         waiting: tuple[Item, Future[Result]] | None = None

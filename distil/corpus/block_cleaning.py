@@ -131,7 +131,7 @@ def _clean_lines(text: str) -> tuple[list[str], list[int], str, np.ndarray]:
 
 
 def _irregular(codes: np.ndarray) -> np.ndarray:
-    """Places of the lines that `clean_line` might change."""
+    """Numbers of the lines that `clean_line` might change."""
     flags = characters().flags[codes]
     ends = np.flatnonzero(codes == LF)
     wrong = flags & (IRREGULAR | BEYOND) != 0
@@ -247,7 +247,7 @@ def _widen(window: np.ndarray, length: int, wanted: int) -> np.ndarray:
 
 
 def _linked(text: str, codes: np.ndarray, flags: np.ndarray) -> np.ndarray:
-    """Places of the lines that `bare` may change."""
+    """Numbers of the lines that `bare` may change."""
     ends = np.flatnonzero(codes == LF)
     links = [*_places(text, "://"), *_places(text, "www.")]
     return np.union1d(_lines_with(flags & LINK != 0, ends), np.searchsorted(ends, links))
@@ -267,7 +267,7 @@ def _count(mask: np.ndarray, ends: np.ndarray) -> np.ndarray:
 
 
 def _lines_with(mask: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Places of the lines in which `mask` is true somewhere, in order."""
+    """Numbers of the lines in which `mask` is true somewhere, in order."""
     return np.unique(np.searchsorted(ends, np.flatnonzero(mask)))
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distil.evaluation.bootstrap import interval, p_value, resample
-from distil.evaluation.counts import Predictions, TagPredictions, from_totals, metric_of, row_counts
+from distil.evaluation.counts import Predictions, TagPredictions, metric_from_counts, metric_of, per_row_counts
 
 
 class Resampled(NamedTuple):
@@ -61,8 +61,8 @@ def _resample(
     models: Mapping[str, Predictions | TagPredictions], labels: list[str], metric: Any, resamples: int, language: str
 ) -> dict[str, Resampled]:
     """All models of one language on the same draws of its rows."""
-    counts = [row_counts(predictions, labels, metric) for predictions in models.values()]
-    joined, statistic = np.concatenate(counts, axis=1), partial(from_totals, metric=metric)
+    counts = [per_row_counts(predictions, labels, metric) for predictions in models.values()]
+    joined, statistic = np.concatenate(counts, axis=1), partial(metric_from_counts, metric=metric)
     ends = np.cumsum([each.shape[1] for each in counts])[:-1]
     scores = np.split(statistic(joined.sum(axis=0)), ends)
     draws = np.split(resample(joined, statistic, resamples, language), ends, axis=1)

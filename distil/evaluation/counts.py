@@ -40,7 +40,7 @@ def metric_of(kind: str, labels: Sequence[str]) -> Metric:
     return "entity_f1" if tags else "weighted_f1"
 
 
-def row_counts(predictions: Predictions | TagPredictions, labels: Sequence[str], metric: Metric) -> np.ndarray:
+def per_row_counts(predictions: Predictions | TagPredictions, labels: Sequence[str], metric: Metric) -> np.ndarray:
     """What each row adds to the metric.
 
     Returns:
@@ -56,8 +56,8 @@ def row_counts(predictions: Predictions | TagPredictions, labels: Sequence[str],
     return counts
 
 
-def from_totals(totals: np.ndarray, metric: Metric) -> np.ndarray:
-    """The metric from sums of `row_counts` over rows: (..., C, C) or (..., 3) to (...)."""
+def metric_from_counts(totals: np.ndarray, metric: Metric) -> np.ndarray:
+    """The metric from sums of `per_row_counts` over rows: (..., C, C) or (..., 3) to (...)."""
     return entity_scores(totals).f1 if metric == "entity_f1" else weighted_f1(totals)
 
 

@@ -10,7 +10,7 @@ NAMES = {
 }  # in the order of tables
 MODELS = list(NAMES)
 BASELINES = ["tfidf", "majority"]
-TUNED = ["teacher", "student", "student_plain", "no_teacher"]  # fine-tuned, in the order of stages
+FINE_TUNED = ["teacher", "student", "student_plain", "no_teacher"]  # fine-tuned, in the order of stages
 
 
 def predictions_stage(model: str, task: str) -> str:

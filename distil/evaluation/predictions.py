@@ -11,14 +11,14 @@ from distil.core.files import write_text
 from distil.evaluation.counts import Predictions, TagPredictions
 
 
-class Answers(NamedTuple):
+class GoldAndPredicted(NamedTuple):
     """Right and said labels of the test rows in order; of a sentence the tags, joined by single spaces."""
 
     gold: list[str]
     predicted: list[str]
 
 
-ByLanguage = dict[str, dict[int, Answers]]  # language -> seed -> answers
+ByLanguage = dict[str, dict[int, GoldAndPredicted]]  # language -> seed -> answers
 
 
 def predictions_file(root: Path, model: str, task: str) -> Path:
@@ -38,7 +38,7 @@ def read_predictions(path: Path, stage: str) -> ByLanguage:
             for line in csv.DictReader(stream, strict=True):
                 if line["gold"] is None or line["predicted"] is None:
                     raise ValueError("a row is cut short")
-                answers = found.setdefault(line["language"], {}).setdefault(int(line["seed"]), Answers([], []))
+                answers = found.setdefault(line["language"], {}).setdefault(int(line["seed"]), GoldAndPredicted([], []))
                 if int(line["row"]) != len(answers.gold):
                     raise ValueError(f"expected row {len(answers.gold)}, found {line['row']}")
                 answers.gold.append(line["gold"])

@@ -12,7 +12,7 @@ from distil.evaluation.counts import Predictions, TagPredictions
 from distil.evaluation.leakage import seen_rows
 from distil.evaluation.model_names import BASELINES, MODELS, predictions_stage
 from distil.evaluation.scores import score
-from distil.evaluation.task_predictions import as_scored, read_task_predictions
+from distil.evaluation.task_predictions import read_task_predictions, to_scored_predictions
 from distil.tasks.data import Task, read_task
 
 
@@ -36,7 +36,7 @@ def evaluate(root: Path, config: EvaluateConfig, languages: list[str]) -> dict[s
             task = read_task(root / "data/tasks" / name)
             read = read_task_predictions(root, name, MODELS, languages)
             found = {
-                code: {model: as_scored(read[model][code], task.labels, task.kind) for model in MODELS}
+                code: {model: to_scored_predictions(read[model][code], task.labels, task.kind) for model in MODELS}
                 for code in languages
             }
             rows += sum(len(each.gold) * len(each.predicted) for models in found.values() for each in models.values())

@@ -14,9 +14,9 @@ from distil.evaluation.counts import (
     as_tags,
     entity_types,
     flatten,
-    from_totals,
+    metric_from_counts,
     metric_of,
-    row_counts,
+    per_row_counts,
 )
 from distil.evaluation.metrics import (
     LabelScores,
@@ -29,7 +29,7 @@ from distil.evaluation.metrics import (
     weighted_f1,
 )
 
-ALSO = ("weighted_f1", "macro_f1", "accuracy")  # given beside the metric, over labels or tags
+SECONDARY_METRICS = ("weighted_f1", "macro_f1", "accuracy")  # given beside the metric, over labels or tags
 
 
 Found = Mapping[str, Predictions | TagPredictions]
@@ -42,10 +42,13 @@ def score(
     metric = metric_of(kind, labels)
     languages, draws = {}, []
     for language, predictions in found.items():
-        counts = row_counts(predictions, labels, metric)
-        draws.append(resample(counts, partial(from_totals, metric=metric), resamples, language).mean(axis=-1))
+        counts = per_row_counts(predictions, labels, metric)
+        draws.append(resample(counts, partial(metric_from_counts, metric=metric), resamples, language).mean(axis=-1))
         languages[language] = _score_language(predictions, counts, draws[-1], labels, metric)
-    mean = {name: round(float(np.mean([scores[name] for scores in languages.values()])), 6) for name in (metric, *ALSO)}
+    mean = {
+        name: round(float(np.mean([scores[name] for scores in languages.values()])), 6)
+        for name in (metric, *SECONDARY_METRICS)
+    }
     return {
         "model": model, "task": task, "kind": kind, "labels": labels, "metric": metric, "languages_mode": mode,
         "languages": languages, "mean": mean | {"interval_95": _rounded(interval(np.mean(draws, axis=0)))},
@@ -58,11 +61,14 @@ def _score_language(
     flat = flatten(predictions, labels)
     matrices = np.stack([confusion_matrix(flat.gold, said, len(labels)) for said in flat.by_seed])
     shares = {"weighted_f1": weighted_f1(matrices), "macro_f1": macro_f1(matrices), "accuracy": accuracy(matrices)}
-    shares |= {metric: from_totals(counts.sum(axis=0), metric)}
+    shares |= {metric: metric_from_counts(counts.sum(axis=0), metric)}
     unseen: dict[str, Any] = {}
     if predictions.seen is not None:
         rest = counts[~predictions.seen]
-        unseen["unseen"] = {"n": len(rest), metric: _mean(from_totals(rest.sum(axis=0), metric)) if len(rest) else None}
+        unseen["unseen"] = {
+            "n": len(rest),
+            metric: _mean(metric_from_counts(rest.sum(axis=0), metric)) if len(rest) else None,
+        }
     return {
         "n": len(predictions.gold),
         "n_train": predictions.train_rows,

@@ -9,7 +9,7 @@ import numpy as np
 from distil.core.errors import UserError
 from distil.evaluation.counts import Predictions, TagPredictions
 from distil.evaluation.model_names import predictions_stage
-from distil.evaluation.predictions import Answers, ByLanguage, predictions_file, read_predictions
+from distil.evaluation.predictions import ByLanguage, GoldAndPredicted, predictions_file, read_predictions
 
 
 def read_task_predictions(root: Path, task: str, models: list[str], languages: list[str]) -> dict[str, ByLanguage]:
@@ -43,8 +43,10 @@ def _check(found: Mapping[str, ByLanguage], model: str, language: str, path: Pat
             raise UserError(f"{path}: {language}, seed {seed}: {first} was scored on other gold labels; {again}")
 
 
-def as_scored(answers: Mapping[int, Answers], labels: list[str], kind: str) -> Predictions | TagPredictions:
-    """Answers of one language by seed, in the form in which they are scored."""
+def to_scored_predictions(
+    answers: Mapping[int, GoldAndPredicted], labels: list[str], kind: str
+) -> Predictions | TagPredictions:
+    """Labels of one language by seed, in the form in which they are scored."""
     gold = next(iter(answers.values())).gold
     if kind == "token_classification":
         said = {seed: [tags.split(" ") for tags in each.predicted] for seed, each in answers.items()}

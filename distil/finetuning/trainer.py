@@ -22,7 +22,7 @@ from distil.compute.checkpoint import load_checkpoint, save_checkpoint
 from distil.compute.optimizer import adamw, check_finite, set_learning_rate
 from distil.compute.precision import Precision, autocast
 from distil.core.params import Params
-from distil.evaluation.counts import from_totals, metric_of, row_counts
+from distil.evaluation.counts import metric_from_counts, metric_of, per_row_counts
 from distil.finetuning.classifier import Classifier, answers, decide, load_classifier, predict, unit_logits
 from distil.finetuning.encoding import Encoded
 from distil.finetuning.losses import task_distillation
@@ -242,8 +242,8 @@ def dev_scores(model: Classifier, rows: TrainingRows) -> dict[str, float]:
     metric, scores = metric_of(rows.kind, rows.labels), {}
     for language, dev in rows.dev.items():
         decided = decide(predict(model, dev, rows.pad_id), dev, rows.kind, rows.labels)
-        counts = row_counts(answers(dev, {0: decided}, rows.kind, rows.labels), rows.labels, metric)
-        scores[language] = float(from_totals(counts.sum(axis=0), metric)[0])
+        counts = per_row_counts(answers(dev, {0: decided}, rows.kind, rows.labels), rows.labels, metric)
+        scores[language] = float(metric_from_counts(counts.sum(axis=0), metric)[0])
     return scores
 
 

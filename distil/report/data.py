@@ -20,7 +20,7 @@ from distil.core.files import check_seal, read_json
 from distil.core.languages import language
 from distil.core.params import load_languages, read_params
 from distil.evaluation.config import load_evaluate
-from distil.evaluation.model_names import MODELS, TUNED, predictions_stage
+from distil.evaluation.model_names import FINE_TUNED, MODELS, predictions_stage
 from distil.evaluation.predictions import ByLanguage
 from distil.evaluation.task_predictions import read_task_predictions, read_texts
 from distil.report.disagreement import Disagreement, disagreement
@@ -168,7 +168,7 @@ def costed_stages(tasks: list[str]) -> list[str]:
             for task in tasks
             for stage in (
                 f"finetune_teacher@{task}",
-                *(f"finetune_{model}@{task}" for model in TUNED if model != "teacher"),
+                *(f"finetune_{model}@{task}" for model in FINE_TUNED if model != "teacher"),
             )
         ),
         *(f"baselines@{task}" for task in tasks),

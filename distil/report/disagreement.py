@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from distil.evaluation.predictions import Answers
+from distil.evaluation.predictions import GoldAndPredicted
 
 EXAMPLES = 5
 
@@ -33,7 +33,9 @@ class Disagreement:
     examples: list[Example]
 
 
-def disagreement(teacher: dict[int, Answers], student: dict[int, Answers], texts: list[str]) -> Disagreement:
+def disagreement(
+    teacher: dict[int, GoldAndPredicted], student: dict[int, GoldAndPredicted], texts: list[str]
+) -> Disagreement:
     """Rows of the student's first seed by who was right, and the first examples of each kind in turn.
 
     Args:

@@ -41,14 +41,13 @@ def run_ranks(main: Callable[[], None], module: str) -> NoReturn:
 
 
 def _take_part(main: Callable[[], None]) -> None:
-    from distil.compute.distributed import (
-        leave,  # it imports torch, which the process that only starts others needs not wait for
-    )
 
     if MEETING_FILE in os.environ:
         threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    from distil.compute.distributed import shut_down  # it imports torch, which the launching process need not wait for
+
     main()
-    leave()  # not after a fault: the others may be waiting where this process no longer comes
+    shut_down()  # not after a fault: the others may be waiting where this process no longer comes
 
 
 def _end_with(parent: int) -> None:

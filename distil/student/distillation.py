@@ -1,27 +1,36 @@
 """From the cache on disk to a student on disk: checks, first weights, training, figures."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from distil.cache.format import TeacherCache
-from distil.compute.distributed import ALONE, Ranks
+from distil.compute.distributed import SINGLE_PROCESS, Processes
 from distil.core.errors import UserError
 from distil.core.files import check_seal, read_json, sha256_file
 from distil.modeling.shape import build_masked_lm, describe_model
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
 from distil.modeling.xlm_roberta import load_masked_lm
-from distil.student.initialisation import Text, start_from_teacher
+from distil.student.initialisation import Text, init_from_teacher
 from distil.student.model import StudentConfig, save_student
 from distil.tokenization.shards import Prepared, masked_input
+from distil.training.config import RunPaths, TrainConfig
 from distil.training.objective import LayerPair, LossConfig, Objective
-from distil.training.trainer import Outcome, TrainConfig, train
+from distil.training.trainer import LogFigures, Trainer, TrainingResult, no_log
 
 SAMPLE_TOKENS = 1000  # of each language, on which first weights are fitted
+
+
+class DistillationConfig(NamedTuple):
+    """The sections of params.yaml that decide a student."""
+
+    student: StudentConfig
+    loss: LossConfig
+    layer_map: list[LayerPair]
+    train: TrainConfig
 
 
 def open_caches(languages: list[str], prepared: Path, cached: Path) -> list[TeacherCache]:
@@ -57,26 +66,28 @@ def sample_text(caches: list[TeacherCache], teacher_ids: Tensor) -> Text:
 def distil_student(
     caches: list[TeacherCache],
     languages: list[str],
-    student: StudentConfig,
-    loss: LossConfig,
-    layer_map: list[LayerPair],
-    config: TrainConfig,
-    teacher: Path,
-    tokenizer: Path,
-    out: Path,
-    metrics: Path,
-    scratch: Path,
-    live: Callable[[int, dict[str, float]], None],
-    ranks: Ranks = ALONE,
-) -> tuple[dict[str, Any], Outcome]:
-    """Train a student and write it to `out`, a Hugging Face folder with its tokenizer; of several processes one writes.
+    config: DistillationConfig,
+    paths: RunPaths,
+    live: LogFigures = no_log,
+    processes: Processes = SINGLE_PROCESS,
+) -> tuple[dict[str, Any], TrainingResult]:
+    """Train a student and write it to `paths.out`, a Hugging Face folder with its tokenizer.
+
+    Args:
+        caches: the teacher's outputs, of one language each.
+        languages: codes, in the order of `caches`.
+        config: shape, loss and optimisation.
+        paths: where to read and write.
+        live: gets (step, figures) as they come.
+        processes: the processes that train together; the main one alone writes.
 
     Returns:
         The summary (docs/design.md, metrics/distil/summary.json, without its key) and what the training came to.
 
     Raises:
-        UserError: the tokenizer is not the one that the cache was made with, or see `train`.
+        UserError: the tokenizer is not the one that the cache was made with, or see `TrainingState.step`.
     """
+    tokenizer, teacher, student = paths.tokenizer, paths.teacher, config.student
     fast = load_tokenizer(tokenizer)
     special, pieces = special_ids(fast), fast.get_vocab_size()
     expected, found = caches[0].manifest["tokenizer_sha256"], sha256_file(tokenizer / "tokenizer.json")
@@ -94,25 +105,25 @@ def distil_student(
                 f"{caches[0].folder}/manifest.json: teacher.{field}: expected {manifest[field]} (models/teacher), "
                 f"found {caches[0].manifest['teacher'][field]}; run `dvc repro cache_teacher`"
             )
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.train.seed)
     positions = caches[0].manifest["teacher"]["max_position_embeddings"]
     model = build_masked_lm(student.shape, special, pieces, positions)
     if student.init == "teacher":
         source = load_masked_lm(teacher, "teacher")
         pieces_kept = torch.tensor(teacher_ids(tokenizer), dtype=torch.int64)
         text = sample_text(caches, pieces_kept) if student.init_layers else None
-        start_from_teacher(model, source, pieces_kept, student.init_layers, text)
+        init_from_teacher(model, source, pieces_kept, student.init_layers, text)
         del source
-    objective = Objective(model, caches[0], loss, layer_map)
-    outcome = train(model, objective, caches, languages, config, metrics, scratch, live, "distil", ranks)
-    if ranks.is_main:
-        save_student(model, tokenizer, out)
+    objective = Objective(model, caches[0], config.loss, config.layer_map)
+    outcome = Trainer(model, objective, config.train, paths, "distil", live, processes).train(caches, languages)
+    if processes.is_main:
+        save_student(model, tokenizer, paths.out)
     splits = [split for cache in caches for split in cache.manifest["splits"].values()]
     size, tokens = sum(split["bytes"] for split in splits), sum(split["tokens"] for split in splits)
     form = caches[0].logit_format("train")
     summary = {
         "steps": outcome.steps,
-        "epochs": config.epochs,
+        "epochs": config.train.epochs,
         "tokens": outcome.tokens,
         "best_step": outcome.best_step,
         "stopped_early": outcome.stopped_early,

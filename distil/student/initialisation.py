@@ -28,7 +28,7 @@ class Text(NamedTuple):
 
 
 @torch.no_grad()
-def start_from_teacher(
+def init_from_teacher(
     student: XLMRobertaForMaskedLM,
     teacher: XLMRobertaForMaskedLM,
     teacher_ids: Tensor,
@@ -84,9 +84,9 @@ def start_from_teacher(
     kept = float(projected.square().sum() / words.square().sum())
     log.info("student starts from the teacher's embeddings: %.1f %% of their squared length kept", 100 * kept)
     for (new, old), x in zip(pairs, inputs, strict=True):
-        start_norm(new, old, x, basis.float())
+        init_norm(new, old, x, basis.float())
     for number, layer in enumerate(layers):
-        _start_layer(_layers(student)[number], _layers(teacher)[_resolve(layer, teacher) - 1], basis.float())
+        _init_layer(_layers(student)[number], _layers(teacher)[_resolve(layer, teacher) - 1], basis.float())
     return kept
 
 
@@ -136,7 +136,7 @@ def _norm_inputs(teacher: XLMRobertaForMaskedLM, norms: list[nn.LayerNorm], text
 
 
 @torch.no_grad()
-def start_norm(student: nn.LayerNorm, teacher: nn.LayerNorm, inputs: Tensor, basis: Tensor) -> None:
+def init_norm(student: nn.LayerNorm, teacher: nn.LayerNorm, inputs: Tensor, basis: Tensor) -> None:
     """The gain and bias with which the student's norm of Bᵀx is nearest to Bᵀ of the teacher's norm of x.
 
     The teacher's gain is a diagonal matrix, which B rotates into one that is not; for each of the student's directions
@@ -156,14 +156,14 @@ def start_norm(student: nn.LayerNorm, teacher: nn.LayerNorm, inputs: Tensor, bas
     student.bias.copy_(wanted.mean(dim=0) - gain * plain.mean(dim=0))
 
 
-def _start_layer(student: Any, teacher: Any, basis: Tensor) -> None:
-    start_attention(student.attention, teacher.attention, basis)
-    start_feed_forward(student.intermediate.dense, student.output.dense, teacher.intermediate.dense,
+def _init_layer(student: Any, teacher: Any, basis: Tensor) -> None:
+    init_attention(student.attention, teacher.attention, basis)
+    init_feed_forward(student.intermediate.dense, student.output.dense, teacher.intermediate.dense,
                        teacher.output.dense, basis)  # fmt: skip
 
 
 @torch.no_grad()
-def start_attention(student: Any, teacher: Any, basis: Tensor) -> None:
+def init_attention(student: Any, teacher: Any, basis: Tensor) -> None:
     """Whole heads, each through the best low-rank form of what it does.
 
     A head is two bilinear forms: which token looks at which, Bᵀ Wqᵀ Wk B, and what is carried over, Bᵀ Wo Wv B. Each is
@@ -210,7 +210,7 @@ def start_attention(student: Any, teacher: Any, basis: Tensor) -> None:
 
 
 @torch.no_grad()
-def start_feed_forward(
+def init_feed_forward(
     student_in: nn.Linear, student_out: nn.Linear, teacher_in: nn.Linear, teacher_out: nn.Linear, basis: Tensor
 ) -> None:
     """Whole neurons: those with the largest product of the norms of what they read and write in the student's space.

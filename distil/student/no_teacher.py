@@ -8,79 +8,61 @@ from typing import Any
 
 import torch
 
-from distil.compute.distributed import ALONE, Ranks
+from distil.compute.distributed import SINGLE_PROCESS, Processes
 from distil.core.errors import UserError
 from distil.core.files import read_json
 from distil.modeling.shape import build_masked_lm, describe_model
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.student.model import StudentConfig, save_student
 from distil.tokenization.shards import Prepared
-from distil.training.objective import WITHOUT_TEACHER, Objective
-from distil.training.text_only import TextOnly
-from distil.training.trainer import Outcome, TrainConfig, train
+from distil.training.config import RunPaths, TrainConfig
+from distil.training.objective import MASKED_LM_ONLY, Objective
+from distil.training.text_only import TextOnlyDataset
+from distil.training.trainer import Trainer, TrainingResult
 
 
-def open_texts(languages: list[str], prepared: Path, tokenizer: Path) -> list[TextOnly]:
+def open_texts(languages: list[str], prepared: Path, tokenizer: Path) -> list[TextOnlyDataset]:
     """The text of each language, matched with the tokenizer."""
     texts = [Prepared(prepared / language) for language in languages]
     for text in texts:
         text.check_tokenizer(tokenizer)
-    return [TextOnly(text) for text in texts]
+    return [TextOnlyDataset(text) for text in texts]
 
 
 def train_without_teacher(
-    texts: list[TextOnly],
+    texts: list[TextOnlyDataset],
     languages: list[str],
     shape: StudentConfig,
     config: TrainConfig,
-    teacher_config: Path,
-    tokenizer: Path,
-    out: Path,
-    metrics: Path,
-    scratch: Path,
-    ranks: Ranks = ALONE,
-) -> tuple[dict[str, Any], Outcome]:
-    """Train it by masked-LM cross-entropy and write it to `out`, a Hugging Face folder with its tokenizer.
+    paths: RunPaths,
+    processes: Processes = SINGLE_PROCESS,
+) -> tuple[dict[str, Any], TrainingResult]:
+    """Train by masked-LM cross-entropy and write to `paths.out`, a Hugging Face folder with its tokenizer.
 
     It never stops early; the weights kept are those of the least held-out loss.
 
     Args:
         texts: one of each language.
         languages: codes.
-        shape: the student's; its `init` plays no part.
-        config: the student's optimisation; its `patience` plays no part.
-        teacher_config: config.json of the teacher, for the length of the position table, the student's.
-        tokenizer: models/tokenizer.
-        out: an empty folder.
-        metrics: folder of train.csv and heldout.csv.
-        scratch: folder of the checkpoint.
-        ranks: the processes that train together; the main one alone writes.
+        shape: the student's; its `init` is not used.
+        config: the student's optimisation; its `patience` is not used.
+        paths: where to read and write; of the teacher only config.json, for the length of the position table.
+        processes: the processes that train together; the main one alone writes.
 
     Returns:
         The summary (docs/design.md, metrics/no_teacher/summary.json, without its key) and what the training came to.
     """
-    fast = load_tokenizer(tokenizer)
+    fast, teacher_config = load_tokenizer(paths.tokenizer), paths.teacher / "config.json"
     positions = read_json(teacher_config, "teacher").get("max_position_embeddings")
     if not isinstance(positions, int):
         raise UserError(f"{teacher_config}: expected max_position_embeddings, found none; run `dvc repro teacher`")
     torch.manual_seed(config.seed)
     model = build_masked_lm(shape.shape, special_ids(fast), fast.get_vocab_size(), positions)
-    objective = Objective(model, None, WITHOUT_TEACHER, [])
+    objective = Objective(model, None, MASKED_LM_ONLY, [])
     patient = config.model_copy(update={"patience": 0})
-    outcome = train(
-        model,
-        objective,
-        texts,
-        languages,
-        patient,
-        metrics,
-        scratch,
-        lambda step, figures: None,
-        "no_teacher",
-        ranks,
-    )
-    if ranks.is_main:
-        save_student(model, tokenizer, out)
+    outcome = Trainer(model, objective, patient, paths, "no_teacher", processes=processes).train(texts, languages)
+    if processes.is_main:
+        save_student(model, paths.tokenizer, paths.out)
     summary = {
         "steps": outcome.steps,
         "epochs": config.epochs,

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from distil.cache.bit_packing import row_bytes
-from distil.cache.format import DECODER, FORMAT_VERSION, PROB_BITS, PROJECTIONS, LogitFormat
-from distil.compute.distributed import Ranks, Share
+from distil.cache.format import DECODER, FORMAT_VERSION, PROB_BITS, PROJECTIONS, LogitEncoding
+from distil.compute.distributed import Processes, RoundRobin
 from distil.core.errors import UserError
 from distil.core.files import read_json, seal, sha256_file, sha256_json, write_arrays, write_json
 from distil.runtime.progress import Progress
-from distil.teacher.outputs import TeacherOutputs
+from distil.teacher.outputs import TeacherPass
 from distil.tokenization.shards import Prepared
 
 log = logging.getLogger("distil")
@@ -29,14 +29,14 @@ log = logging.getLogger("distil")
 MAX_SHARD_BYTES = 256_000_000
 
 
-def cache_language(
+def write_language_cache(
     prepared: Prepared,
-    outputs: TeacherOutputs,
+    outputs: TeacherPass,
     identity: dict[str, Any],
     out: Path,
     finished: "FinishedShards",
     progress: Progress,
-    share: Share | None = None,
+    share: RoundRobin | None = None,
 ) -> dict[str, Any]:
     """Write the cache of one language to `out`; shards that are among `finished` are taken from there.
 
@@ -110,16 +110,16 @@ def cache_language(
     return manifest
 
 
-def fill(
-    texts: list[Prepared], outputs: TeacherOutputs, identity: dict[str, Any], finished: "FinishedShards",
-    progress: Progress, ranks: Ranks,
+def compute_shards(
+    texts: list[Prepared], outputs: TeacherPass, identity: dict[str, Any], finished: "FinishedShards",
+    progress: Progress, processes: Processes,
 ) -> None:  # fmt: skip
     """Each process computes its share of the shards of `texts`; afterwards all of them are in `finished`."""
-    share = Share(ranks)
+    share = RoundRobin(processes)
     with tempfile.TemporaryDirectory(dir=finished.folder) as unused:
         for number, text in enumerate(texts):
-            cache_language(text, outputs, identity, Path(unused) / str(number), finished, progress, share)
-    ranks.wait()
+            write_language_cache(text, outputs, identity, Path(unused) / str(number), finished, progress, share)
+    processes.barrier()
 
 
 class FinishedShards:
@@ -171,7 +171,7 @@ def _place(source: Path, target: Path) -> None:
 
 
 def _check_size(
-    entry: dict[str, Any], prepared: Prepared, outputs: TeacherOutputs, form: LogitFormat, split: str
+    entry: dict[str, Any], prepared: Prepared, outputs: TeacherPass, form: LogitEncoding, split: str
 ) -> None:
     """A shard stays under 256 MB, so that it can be copied, hashed and computed again in one piece."""
     variants, longest = prepared.manifest["splits"][split]["mask_variants"], prepared.manifest["max_length"]

@@ -20,7 +20,7 @@ from distil.compute.checkpoint import load_checkpoint, save_checkpoint
 from distil.compute.length_batching import BATCH_TOKENS, by_length
 from distil.compute.optimizer import adamw, check_finite, set_learning_rate
 from distil.compute.precision import Precision, autocast
-from distil.compute.prefetch import ahead
+from distil.compute.prefetch import prefetch
 from distil.modeling.tokenizer import SpecialIds
 from distil.modeling.xlm_roberta import MaskedHead
 from distil.runtime.progress import Progress
@@ -135,7 +135,7 @@ def train_masked_lm(
     checkpoint = scratch / "checkpoint.safetensors" if scratch else None
     if checkpoint:
         state = load_checkpoint(checkpoint, {"model": model}, optimizer) or state
-    draws = Draws(list(texts.values()), schedule, BATCH_TOKENS[device.type]).steps(seed, state["step"])
+    draws = SequenceSampler(list(texts.values()), schedule, BATCH_TOKENS[device.type]).steps(seed, state["step"])
 
     def masked(step: int) -> list[MaskedBatch]:
         rng, chosen = np.random.default_rng([seed, step]), next(draws)
@@ -143,7 +143,7 @@ def train_masked_lm(
 
     with Progress(title, schedule.steps, "steps") as progress:
         progress.skip(state["step"])
-        for step, parts, _ in ahead(range(state["step"], schedule.steps), masked):
+        for step, parts, _ in prefetch(range(state["step"], schedule.steps), masked):
             set_learning_rate(optimizer, schedule.learning_rate * _share(step, schedule))
             optimizer.zero_grad(set_to_none=True)
             value, positions = 0.0, sum(len(part.gold) for part in parts)
@@ -180,8 +180,8 @@ def measure_masked_lm(
     return total / positions, positions
 
 
-class Draws:
-    """Draws the sequences of each step: a language by its share of the tokens, then any of its sequences.
+class SequenceSampler:
+    """Draw the sequences of each step: a language by its share of the tokens, then any of its sequences.
 
     Those of POOL steps are drawn at once and cut into parts of like length, which come in a random order.
     """

@@ -11,9 +11,9 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from transformers import XLMRobertaForMaskedLM
 
-from distil.cache.format import LogitFormat, Places, pack_logits, pack_states, quantise_rows, quantise_states
-from distil.cache.sparse_logits import KeptEntries, sample_entries, top_entries
-from distil.compute.distributed import rank_device
+from distil.cache.format import AttentionIndex, LogitEncoding, pack_logits, pack_states, quantise_rows, quantise_states
+from distil.cache.sparse_logits import SparseLogits, sample_logits, top_k_logits
+from distil.compute.distributed import process_device
 from distil.compute.length_batching import runs
 from distil.compute.precision import Precision, autocast
 from distil.core.errors import UserError
@@ -45,7 +45,7 @@ class CacheConfig(Params):
         return self
 
 
-class TeacherOutputs:
+class TeacherPass:
     """The teacher with its taps: turns a shard of text into the arrays of the cache."""
 
     def __init__(self, model: XLMRobertaForMaskedLM, teacher_ids: np.ndarray, config: CacheConfig, seed: int) -> None:
@@ -54,7 +54,7 @@ class TeacherOutputs:
         Raises:
             UserError: an attention layer that the teacher does not have.
         """
-        self.device = rank_device()
+        self.device = process_device()
         self.model = model
         self.model.to(self.device)  # type: ignore[arg-type]  # transformers hides the signature
         self.config, self.seed, self.pieces = config, seed, len(teacher_ids)
@@ -73,10 +73,12 @@ class TeacherOutputs:
         self._tap = AttentionTap(model, self.layers)
         self.waited = 0.0  # seconds for input, and for packing that was not done in time
 
-    def logit_format(self, split: str) -> LogitFormat:
+    def logit_format(self, split: str) -> LogitEncoding:
         """How this split's distributions are stored."""
         entries = self.config.heldout_entries if split == "heldout" else self.config.entries
-        return LogitFormat(self.config.logits, min(entries, self.pieces), self.pieces, self.config.sampling_temperature)
+        return LogitEncoding(
+            self.config.logits, min(entries, self.pieces), self.pieces, self.config.sampling_temperature
+        )
 
     def projections(self) -> dict[str, np.ndarray]:
         """With `inputs`: the layers' frozen query, key and value projections, float32."""
@@ -96,7 +98,9 @@ class TeacherOutputs:
         return {"weight": self._head.weight.detach().cpu().numpy(), "bias": self._head.bias.detach().cpu().numpy()}
 
     @torch.inference_mode()
-    def shard(self, shard: Shard, form: LogitFormat, pad_id: int, done: Callable[[int], None]) -> dict[str, np.ndarray]:
+    def shard(
+        self, shard: Shard, form: LogitEncoding, pad_id: int, done: Callable[[int], None]
+    ) -> dict[str, np.ndarray]:
         """The arrays of the cache file for one shard of text.
 
         Args:
@@ -109,7 +113,7 @@ class TeacherOutputs:
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         queries = [_draw_rows(shard.lengths, self.config.attention_rows, rng) for _ in range(shard.variants)]
         counts = np.array([[len(rows) for rows in variant] for variant in queries])  # (V, N)
-        places = Places(shard.mask_offsets, _starts(counts), _starts(counts * shard.lengths * self._maps))
+        places = AttentionIndex(shard.mask_offsets, _starts(counts), _starts(counts * shard.lengths * self._maps))
         arrays: dict[str, np.ndarray] = {}
         waiting: Future[None] | None = None
         # Packing a batch overlaps with the teacher's work on the next one; at most one waits.
@@ -149,19 +153,21 @@ class TeacherOutputs:
                 arrays["attention_bytes"] = places.keys.astype(np.uint64)
         return arrays
 
-    def _kept(self, hidden: Tensor, form: LogitFormat, generator: torch.Generator, where: str) -> KeptEntries | Tensor:
+    def _kept(
+        self, hidden: Tensor, form: LogitEncoding, generator: torch.Generator, where: str
+    ) -> SparseLogits | Tensor:
         """What is kept at positions whose encoder output is `hidden` (P, D), on the CPU: entries, or states (P, D).
 
         Raises:
             UserError: not a number; names the batch, which is `where`.
         """
         if form.form == "hidden":
-            kept: KeptEntries | Tensor = (values := self._head.states(hidden).float().cpu())
+            kept: SparseLogits | Tensor = (values := self._head.states(hidden).float().cpu())
         else:
             # (P, V) exists for some positions at a time, in pieces of one size that the C library can use again.
             rows = max(1, HEAD_ELEMENTS // self.pieces) if self.device.type == "cpu" else max(1, len(hidden))
             parts = [self._entries(part, form, generator) for part in hidden.split(rows)]
-            kept = KeptEntries(*(torch.cat(columns).cpu() for columns in zip(*parts, strict=True)))
+            kept = SparseLogits(*(torch.cat(columns).cpu() for columns in zip(*parts, strict=True)))
             values = kept.log_probs
         if not bool(torch.isfinite(values).all()):
             raise UserError(
@@ -170,16 +176,16 @@ class TeacherOutputs:
             )
         return kept
 
-    def _entries(self, hidden: Tensor, form: LogitFormat, generator: torch.Generator) -> KeptEntries:
+    def _entries(self, hidden: Tensor, form: LogitEncoding, generator: torch.Generator) -> SparseLogits:
         """Kept entries at some positions, (P, D)."""
         log_probs = self._head.logits(hidden).float().log_softmax(dim=-1)
         if form.form == "top_k":
-            return top_entries(log_probs, form.entries)
+            return top_k_logits(log_probs, form.entries)
         entries = form.pieces if form.form == "full" else form.entries
-        return sample_entries(log_probs, entries, form.sampling_temperature, generator)
+        return sample_logits(log_probs, entries, form.sampling_temperature, generator)
 
     def _pack(
-        self, kept: KeptEntries | Tensor, form: LogitFormat, attention: np.ndarray | None, queries: list[np.ndarray],
+        self, kept: SparseLogits | Tensor, form: LogitEncoding, attention: np.ndarray | None, queries: list[np.ndarray],
         lengths: np.ndarray,
     ) -> dict[str, np.ndarray]:  # fmt: skip
         """One batch's share of each array."""

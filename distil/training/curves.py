@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from distil.compute.distributed import Ranks
+from distil.compute.distributed import Processes
 from distil.core.files import write_text
 from distil.training.objective import Term
 
@@ -17,7 +17,7 @@ HELDOUT_NAMES = {"student_accuracy": "accuracy", "student_nll": "nll"}
 HELDOUT_LEFT_OUT = ("positions", "loss", "logit_kd", "masked_lm", "teacher_accuracy")
 
 
-class History:
+class TrainingCurves:
     """Rows of the two CSV files, rewritten whole at each look, so that a reader never sees half a row."""
 
     def __init__(
@@ -58,7 +58,7 @@ def _write_csv(path: Path, fields: list[str], rows: list[dict[str, Any]]) -> Non
     write_text(path, stream.getvalue())
 
 
-class Window:
+class RunningMeans:
     """Sums over the steps of one row of train.csv."""
 
     def __init__(self, languages: list[str], terms: Sequence[str]) -> None:
@@ -83,7 +83,7 @@ class Window:
         entry[0] += total
         entry[1] += count
 
-    def take(self, ranks: Ranks) -> dict[str, float]:
+    def take(self, ranks: Processes) -> dict[str, float]:
         """Means since the last take, over all processes."""
         if ranks.world > 1:
             names = ["loss", *self._terms]

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from distil.cache.format import CachedShard, TeacherCache
-from distil.cache.sparse_logits import KeptEntries
+from distil.cache.sparse_logits import SparseLogits
 from distil.compute.length_batching import runs
 from distil.tokenization.shards import Shard, masked_input
-from distil.training.text_only import NoTargets, TextOnly
+from distil.training.text_only import NoTeacherOutputs, TextOnlyDataset
 
 POOL_BATCHES = 50  # batches that are sorted by length together: little padding, yet batches differ between epochs
 
@@ -24,34 +24,34 @@ class Batch(NamedTuple):
     masked_sequence: Tensor  # (P,) int64
     masked_position: Tensor  # (P,) int64
     gold: Tensor  # (P,) int64
-    kept: KeptEntries  # (P, K)
-    row_sequence: Tensor  # (R,) int64
-    row_query: Tensor  # (R,) int64
+    teacher_logits: SparseLogits  # (P, K)
+    query_sequence: Tensor  # (R,) int64
+    query_position: Tensor  # (R,) int64
     row_lengths: Tensor  # (R,) int64
     attention: Tensor  # (R, E, T) float32 probabilities, or (R, L, D) states where the cache keeps `inputs`
     languages: Tensor  # (B,) int64, numbers in the list of languages
 
     def to(self, device: torch.device) -> "Batch":
         """The same on a device."""
-        kept = KeptEntries(*(tensor.to(device) for tensor in self.kept))
-        moved = {name: tensor.to(device) for name, tensor in self._asdict().items() if name != "kept"}
-        return Batch(kept=kept, **moved)
+        teacher_logits = SparseLogits(*(tensor.to(device) for tensor in self.teacher_logits))
+        moved = {name: tensor.to(device) for name, tensor in self._asdict().items() if name != "teacher_logits"}
+        return Batch(teacher_logits=teacher_logits, **moved)
 
 
-class Drawn(NamedTuple):
-    """One batch of a plan: numbers of sequences in a `CorpusIndex` and their mask variants."""
+class BatchIndices(NamedTuple):
+    """One batch of a plan: numbers of sequences in a `CachedDataset` and their mask variants."""
 
     sequences: np.ndarray  # (B,)
     variants: np.ndarray  # (B,)
     tokens: int  # without padding
 
 
-class CorpusIndex:
+class CachedDataset:
     """Every sequence of one split of all languages, by number: 10 bytes of memory each."""
 
-    def __init__(self, caches: Sequence[TeacherCache | TextOnly], split: str) -> None:
+    def __init__(self, caches: Sequence[TeacherCache | TextOnlyDataset], split: str) -> None:
         """Open the shards of `split`; memory-mapped, so that only what a batch touches is read."""
-        self._shards: list[tuple[Shard, CachedShard | NoTargets]] = []
+        self._shards: list[tuple[Shard, CachedShard | NoTeacherOutputs]] = []
         self.pad_id: int = caches[0].prepared.manifest["pad_id"]
         self.has_attention = bool(caches[0].layers)
         self._states = caches[0].attention_form == "inputs"
@@ -71,7 +71,7 @@ class CorpusIndex:
         self._number = np.concatenate(numbers)
         self.length = np.concatenate(lengths)
 
-    def plan_epoch(self, epoch: int, batch_tokens: int, temperature: float, seed: int) -> Iterator[Drawn]:
+    def epoch_batches(self, epoch: int, batch_tokens: int, temperature: float, seed: int) -> Iterator[BatchIndices]:
         """The batches of one epoch, the same for the same arguments.
 
         Args:
@@ -92,16 +92,16 @@ class CorpusIndex:
             cuts = list(runs(self.length[sequences], batch_tokens))
             for number in rng.permutation(len(cuts)):
                 cut = slice(*cuts[number])
-                yield Drawn(sequences[cut], masks[cut], int(self.length[sequences[cut]].sum(dtype=np.int64)))
+                yield BatchIndices(sequences[cut], masks[cut], int(self.length[sequences[cut]].sum(dtype=np.int64)))
 
-    def in_order(self, batch_tokens: int) -> Iterator[Drawn]:
+    def sequential_batches(self, batch_tokens: int) -> Iterator[BatchIndices]:
         """Every sequence once, variant 0, language by language, for measuring."""
         for language in range(int(self.language.max()) + 1):
             sequences = np.flatnonzero(self.language == language)
             sequences = sequences[np.argsort(self.length[sequences], kind="stable")]
             for start, stop in runs(self.length[sequences], batch_tokens):
                 part = sequences[start:stop]
-                yield Drawn(part, np.zeros(len(part), np.int64), int(self.length[part].sum(dtype=np.int64)))
+                yield BatchIndices(part, np.zeros(len(part), np.int64), int(self.length[part].sum(dtype=np.int64)))
 
     def _draw(self, temperature: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of the sequences of an epoch and how often each was drawn before in it; as many tokens as there "
@@ -121,10 +121,10 @@ class CorpusIndex:
             repeats.append(np.full(rest, rounds))
         return np.concatenate(chosen), np.concatenate(repeats)
 
-    def load(self, drawn: Drawn) -> Batch:
+    def collate(self, indices: BatchIndices) -> Batch:
         """Assemble a batch from disk."""
-        order = np.argsort(self._shard[drawn.sequences], kind="stable")
-        sequences, variants = drawn.sequences[order], drawn.variants[order]
+        order = np.argsort(self._shard[indices.sequences], kind="stable")
+        sequences, variants = indices.sequences[order], indices.variants[order]
         width = int(self.length[sequences].max())
         parts = []
         row = 0
@@ -153,10 +153,10 @@ class CorpusIndex:
         mask = torch.arange(width) < lengths[:, None]
         languages = torch.from_numpy(self.language[sequences].astype(np.int64))
         names = ("masked_sequence", "masked_position", "gold", "ids", "log_probs", "log_scale",
-                 "row_sequence", "row_query", "row_lengths", "attention")  # fmt: skip
+                 "query_sequence", "query_position", "row_lengths", "attention")  # fmt: skip
         found = dict(zip(names, joined[1:], strict=True))
-        kept = KeptEntries(found.pop("ids"), found.pop("log_probs"), found.pop("log_scale"))
-        return Batch(input_ids=joined[0], mask=mask, kept=kept, languages=languages, **found)
+        teacher_logits = SparseLogits(found.pop("ids"), found.pop("log_probs"), found.pop("log_scale"))
+        return Batch(input_ids=joined[0], mask=mask, teacher_logits=teacher_logits, languages=languages, **found)
 
 
 def _pad(array: np.ndarray, width: int, value: float) -> np.ndarray:

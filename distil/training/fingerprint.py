@@ -9,11 +9,14 @@ import torch
 from distil.cache.format import TeacherCache
 from distil.core.files import sha256_file, sha256_json
 from distil.modeling.tokenizer import read_manifest
-from distil.training.text_only import TextOnly
+from distil.training.text_only import TextOnlyDataset
 
 
 def training_key(
-    params: Mapping[str, Any], sources: Sequence[TeacherCache | TextOnly], tokenizer: Path, code: Mapping[str, str]
+    params: Mapping[str, Any],
+    sources: Sequence[TeacherCache | TextOnlyDataset],
+    tokenizer: Path,
+    code: Mapping[str, str],
 ) -> str:
     """What decides the student, as one sha256: two trainings with the same key give the same student.
 

@@ -9,19 +9,13 @@ from torch import Tensor, nn
 from transformers import XLMRobertaForMaskedLM
 
 from distil.cache.format import TeacherCache
-from distil.cache.sparse_logits import weigh_entries
+from distil.cache.sparse_logits import soft_targets
 from distil.core.errors import UserError
 from distil.core.params import Params
-from distil.losses.logits import (
-    attention_kl,
-    attention_mse,
-    combine_heads,
-    hidden_mse,
-    logit_kd,
-    masked_lm,
-    masked_mean,
-    relation_kl,
-)
+from distil.losses.attention import attention_kl, attention_mse, combine_heads
+from distil.losses.hidden_states import hidden_mse
+from distil.losses.logits import logit_kd, masked_lm
+from distil.losses.relations import relation_kl
 from distil.modeling.xlm_roberta import AttentionTap, MaskedHead, attention_rows, resolve_layer
 from distil.training.data_loader import Batch
 
@@ -61,7 +55,7 @@ class LossConfig(Params):
         }
 
 
-WITHOUT_TEACHER = LossConfig(
+MASKED_LM_ONLY = LossConfig(
     alpha=1.0, temperature=1.0, attention="mse", attention_projection="mean", relations=0.0, relation_heads=1,
     hidden=0.0, distillation=0.0, masked_lm=1.0,
 )  # fmt: skip
@@ -72,6 +66,18 @@ class LayerPair(Params):
 
     student: int
     teacher: int
+
+
+def masked_mean(values: Tensor, mask: Tensor | None = None) -> Tensor:
+    """The mean of the values whose mask is true; 0 with gradient 0 where none is.
+
+    Args:
+        values: (N,).
+        mask: (N,) bool, or None for all.
+    """
+    if mask is not None:
+        values = values[mask]
+    return values.sum() / max(values.numel(), 1)
 
 
 class Term(NamedTuple):
@@ -112,7 +118,7 @@ class Objective(nn.Module):
         )  # fmt: skip
         used = [name in self.terms_used for name in ("relations", "attention")]
         self._vectors = VECTORS if used[0] else VECTORS[:2] if used[1] else ()
-        self.taught = cache is not None
+        self.has_teacher = cache is not None
         self._student = [student]  # in a list, so that its parameters are not counted as ours
         self._head = MaskedHead(student)
         self.pairs: list[tuple[int, int]] = []  # student layer, place among the cached layers
@@ -168,9 +174,14 @@ class Objective(nn.Module):
             for weight in self.widen.parameters():
                 nn.init.orthogonal_(weight)
 
+    @property
+    def student(self) -> XLMRobertaForMaskedLM:
+        """The model that is trained."""
+        return self._student[0]
+
     def logits(self, batch: Batch) -> Tensor:
         """(P, V) the student's scores at the masked positions; fills the taps."""
-        hidden = self._student[0].roberta(batch.input_ids, attention_mask=batch.mask).last_hidden_state
+        hidden = self.student.roberta(batch.input_ids, attention_mask=batch.mask).last_hidden_state
         return self._head.logits(hidden[batch.masked_sequence, batch.masked_position])
 
     def terms(self, batch: Batch, logits: Tensor, split: str) -> dict[str, Term]:
@@ -179,10 +190,10 @@ class Objective(nn.Module):
         found: dict[str, Term] = {}
         if "logit_kd" in self.terms_used:
             form = self.sampling[split]
-            targets = weigh_entries(batch.kept, form.form, self.loss.temperature, form.sampling_temperature)
+            targets = soft_targets(batch.teacher_logits, form.form, self.loss.temperature, form.sampling_temperature)
             found["logit_kd"] = Term(logit_kd(logits, targets, self.loss.temperature), positions)
         if self.pairs:
-            rows = batch.languages[batch.row_sequence]
+            rows = batch.languages[batch.query_sequence]
             layers = [self._layer_terms(batch, number) for number in range(len(self.pairs))]
             found |= {name: Term(torch.stack([layer[name] for layer in layers]).mean(dim=0), rows)
                       for name in layers[0]}  # fmt: skip
@@ -193,13 +204,13 @@ class Objective(nn.Module):
     def _layer_terms(self, batch: Batch, number: int) -> dict[str, Tensor]:
         """(R,) each: the terms of one pair of layers, one value for each attention row that is kept."""
         layer, place = self.pairs[number]
-        rows = (batch.row_sequence, batch.row_query)
+        rows = (batch.query_sequence, batch.query_position)
         student_states, student = self._tap.inputs(layer), self._tap.vectors(layer, self._vectors)
         teacher_states = self._teacher_states(batch, place) if self._from_inputs else None
         teacher = self._teacher_vectors(teacher_states, place)
         found = {}
         if "attention" in self.terms_used:
-            heads = self._student[0].config.num_attention_heads
+            heads = self.student.config.num_attention_heads
             probs = attention_rows(student["query"], student["key"], heads, *rows, batch.mask)
             combined = combine_heads(probs, self.heads[number])
             if teacher:
@@ -224,7 +235,7 @@ class Objective(nn.Module):
         """(B, T, D) what goes into the cached layer number `place`; 0 at padding."""
         states = batch.attention[:, place]
         inputs = states.new_zeros(*batch.mask.shape, states.shape[1])
-        inputs[batch.row_sequence, batch.row_query] = states
+        inputs[batch.query_sequence, batch.query_position] = states
         return inputs
 
     def _teacher_vectors(self, states: Tensor | None, place: int) -> dict[str, Tensor]:
@@ -250,9 +261,9 @@ class Objective(nn.Module):
             for name, weight in self.weights.items()
             if weight > 0 and name in terms
         ]  # fmt: skip
-        return torch.stack(weighted).sum() if weighted else torch.zeros((), device=self._student[0].device)
+        return torch.stack(weighted).sum() if weighted else torch.zeros((), device=self.student.device)
 
-    def look(self, means: dict[str, float]) -> float:
+    def total_from_means(self, means: dict[str, float]) -> float:
         """The same from the means of the terms."""
         return sum(weight * means[name] for name, weight in self.weights.items() if weight > 0)
 

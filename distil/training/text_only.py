@@ -6,7 +6,7 @@ from distil.cache.format import AttentionBatch
 from distil.tokenization.shards import Prepared, Shard
 
 
-class TextOnly:
+class TextOnlyDataset:
     """The text of one language, open for reading; stands where a `cache.TeacherCache` could."""
 
     attention_form = "none"
@@ -16,12 +16,12 @@ class TextOnly:
         self.prepared = prepared
         self.layers: list[int] = []
 
-    def open(self, split: str, number: int) -> tuple[Shard, "NoTargets"]:
+    def open(self, split: str, number: int) -> tuple[Shard, "NoTeacherOutputs"]:
         """Shard `number` of a split."""
-        return self.prepared.open(self.prepared.shards(split)[number]), NoTargets()
+        return self.prepared.open(self.prepared.shards(split)[number]), NoTeacherOutputs()
 
 
-class NoTargets:
+class NoTeacherOutputs:
     """Stands where a `cache.CachedShard` could: nothing is kept of any position."""
 
     def logits(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

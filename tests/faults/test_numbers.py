@@ -83,7 +83,7 @@ def test_a_teacher_that_gives_no_number_is_told_with_its_text_and_finished_shard
 ) -> None:
     from distil.teacher import outputs
 
-    original = outputs.TeacherOutputs.shard
+    original = outputs.TeacherPass.shard
 
     def shard(self: Any, text: Any, *rest: Any) -> Any:
         if text.path.parent.name == "yor":
@@ -91,7 +91,7 @@ def test_a_teacher_that_gives_no_number_is_told_with_its_text_and_finished_shard
                 self.model.roberta.encoder.layer[0].output.dense.weight[0, 0] = float("nan")
         return original(self, text, *rest)
 
-    monkeypatch.setattr(outputs.TeacherOutputs, "shard", shard)
+    monkeypatch.setattr(outputs.TeacherPass, "shard", shard)
     with pytest.raises(UserError, match=r"not a number .*data/prepared/yor/\w+-00000.safetensors, sequences 0 to"):
         toy.make_cache(own_world, folder="data/again", scratch="other")
     assert len(list((own_world / "other").glob("*.safetensors"))) >= 1  # of the language before

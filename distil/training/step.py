@@ -1,0 +1,119 @@
+"""One optimiser step of a student, alone or as one of several processes, and the state that a checkpoint keeps."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import XLMRobertaForMaskedLM
+
+from distil.compute.distributed import SINGLE_PROCESS, Processes
+from distil.compute.optimizer import adamw, check_finite, parameters_of, set_learning_rate
+from distil.compute.precision import autocast
+from distil.training.config import TrainConfig
+from distil.training.data_loader import Batch
+from distil.training.objective import Objective, Term
+
+
+class TrainingState:
+    """A student, its objective and its optimiser; counters and the best weights so far."""
+
+    def __init__(
+        self,
+        student: XLMRobertaForMaskedLM,
+        objective: Objective,
+        config: TrainConfig,
+        total_tokens: int,
+        title: str,
+        processes: Processes = SINGLE_PROCESS,
+    ) -> None:
+        """`total_tokens` of all epochs, for the learning rate; `title` names the training in errors."""
+        self.student, self.objective, self.config, self.total_tokens = student, objective, config, total_tokens
+        self.title, self.processes = title, processes
+        named = [*student.named_parameters(), *objective.named_parameters()]
+        self.optimizer = adamw(named, config.learning_rate, config.weight_decay)
+        self.parameters = parameters_of(self.optimizer)
+        self.best = {name: copy.deepcopy(module) for name, module in self.modules.items()}
+        self.counters: dict[str, Any] = {
+            "step": 0, "tokens": 0, "best_step": 0, "best_loss": None, "evaluations_since_best": 0,
+        }  # fmt: skip
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What is trained."""
+        return {"student": self.student, "objective": self.objective}
+
+    @property
+    def checkpointed(self) -> dict[str, nn.Module]:
+        """Every module that a checkpoint holds."""
+        return {**self.modules, **{f"best_{name}": module for name, module in self.best.items()}}
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then linear to zero, by tokens done."""
+        done, warm = self.counters["tokens"] / self.total_tokens, self.config.warmup_fraction
+        share = done / warm if done < warm else (1 - done) / (1 - warm)
+        # Never zero: neither in the first step nor in one beyond the estimate of the total.
+        return self.config.learning_rate * max(share, 0.001)
+
+    def step(self, batch: Batch | None, languages: list[str]) -> tuple[float, dict[str, Term]]:
+        """One optimiser step; returns its loss and terms.
+
+        Of several processes each has its part of the batch (None where there are fewer sequences than processes): every
+        mean is taken over the whole batch and gradients are added up, so that all take the step that one alone would.
+
+        Raises:
+            UserError: the loss or the gradient is not finite; names the step and the batch.
+        """
+        set_learning_rate(self.optimizer, self.learning_rate())
+        terms = self._terms(batch) if batch else {}
+        loss = self.objective.total(terms, self._counts(terms))
+        self.optimizer.zero_grad(set_to_none=True)
+        if batch:
+            loss.backward()
+        if self.processes.world > 1:
+            grads = []
+            for parameter in self.parameters:
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                grads.append(parameter.grad)
+            loss = loss.detach()
+            self.processes.all_reduce_([loss, *grads])
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.max_grad_norm)
+        value = float(loss.detach())
+        numbers = batch.languages.tolist() if batch else []
+        present = ", ".join(sorted({languages[number] for number in numbers})) or "another process"
+        check_finite(
+            value, norm, f"{self.title}: step {self.counters['step'] + 1}", f"{len(numbers)} sequences of {present}",
+            "train.learning_rate",
+        )  # fmt: skip
+        self.optimizer.step()
+        self.counters["step"] += 1
+        return value, terms
+
+    def _terms(self, batch: Batch) -> dict[str, Term]:
+        """The terms of the loss, float32 whatever the forward pass is computed in."""
+        with autocast(self.student.device, self.config.precision):
+            logits = self.objective.logits(batch)
+        return self.objective.terms(batch, logits.float(), "train")
+
+    def _counts(self, terms: dict[str, Term]) -> dict[str, float]:
+        """Elements of each term in the whole batch."""
+        names = self.objective.terms_used
+        own = [len(terms[name].values) if name in terms else 0 for name in names]
+        return dict(zip(names, self.processes.sums(own), strict=True))
+
+    def keep_best(self, by_language: dict[str, Any]) -> float:
+        """Keep the weights if the mean held-out loss over languages is the least so far; returns that mean."""
+        loss = self.processes.from_main(float(np.mean([figures["loss"] for figures in by_language.values()])))
+        self.counters["evaluations_since_best"] += 1
+        if self.counters["best_loss"] is None or loss < self.counters["best_loss"]:
+            self.counters |= {"best_loss": loss, "best_step": self.counters["step"], "evaluations_since_best": 0}
+            self.counters["best_heldout"] = by_language
+            for name, module in self.modules.items():
+                self.best[name].load_state_dict(module.state_dict())
+        return loss
+
+    def restore_best(self) -> None:
+        """Put the best weights back."""
+        for name, module in self.modules.items():
+            module.load_state_dict(self.best[name].state_dict())
