@@ -16,7 +16,7 @@ from distil.finetuning.encoding import Encoded, pad
 from distil.modeling.config import read_config
 from distil.modeling.loading import load_model
 from distil.modeling.tokenizer import max_tokens
-from distil.tasks.tag_decoding import best_valid, may_follow, outside
+from distil.tasks.tag_decoding import Decoder
 
 Classifier = XLMRobertaForSequenceClassification | XLMRobertaForTokenClassification
 
@@ -83,15 +83,11 @@ def predict(model: Classifier, rows: Encoded, pad_id: int) -> np.ndarray:
 
 
 def decide(scores: np.ndarray, rows: Encoded, kind: str, labels: list[str]) -> np.ndarray:
-    """(U,) int64 numbers of labels; of words the best valid IOB2 sequence, and `O` where a word has no place."""
+    """(U,) int64 numbers of labels; of words the best valid sequence (distil/tasks/tag_decoding.py)."""
     if kind == "text_classification":
         return scores.argmax(axis=1)
-    allowed, nothing = may_follow(labels), outside(labels)
-    unknown = rows.places < 0
-    certain = np.where(np.arange(len(labels)) == nothing, 0.0, -np.inf)
-    scores = np.where(unknown[:, None], certain, scores)
-    normed = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
-    found = [best_valid(normed[start:stop], allowed) for start, stop in pairwise(rows.starts)]
+    decode, placed = Decoder(labels), rows.places >= 0
+    found = [decode(scores[start:stop], placed[start:stop]) for start, stop in pairwise(rows.starts)]
     return np.concatenate([*found, np.empty(0, np.int64)])
 
 

@@ -12,10 +12,11 @@ import numpy as np
 from distil.core.errors import UserError
 from distil.evaluation.metrics import confusion_matrix, weighted_f1
 from distil.serving.onnx_export import ExportConfig, Source
-from distil.serving.predictor import Predictor, Runtime, Words, each_row
+from distil.serving.predictor import Predictor, Runtime, Words, each_row, word_logits
 from distil.serving.speed import batches_of, machine, serve, thread_counts, tokens_per_second
 from distil.serving.torch_runtime import TorchRuntime
-from distil.tasks.data import Task, TokenRow
+from distil.tasks.data import Task
+from distil.tasks.tag_decoding import Decoder
 
 log = logging.getLogger("distil")
 
@@ -56,52 +57,47 @@ def _compare_language(
     source: Source, code: str, task: Task, config: ExportConfig, models: tuple[Runtime, Predictor, Predictor]
 ) -> dict[str, Any]:
     torch_runtime, whole, small = models
+    labels, sentences, gold = whole.card.labels, None, None
     if source.kind == "token_classification":
-        tagged = [row for row in task.token_rows(code, "test")]
+        tagged = task.token_rows(code, "test")
         sentences = whole.encode_words([row.tokens for row in tagged])
         rows = [row for sentence in sentences for row in sentence.rows]
-        places, gold = _tags(sentences, tagged, whole.card.labels)
+        gold = np.array([labels.index(tag) for row in tagged for tag in row.tags])
     elif source.kind == "text_classification":
         texts = task.text_rows(code, "test")
-        rows, places = whole.encode([row.text for row in texts]), None
-        gold = np.array([whole.card.labels.index(row.label) for row in texts])
+        rows = whole.encode([row.text for row in texts])
+        gold = np.array([labels.index(row.label) for row in texts])
     else:
-        rows, places, gold = whole.encode(task.texts(code, "test")[: config.speed_rows]), None, None
-    outputs = len(whole.card.labels) or whole.card.pieces
-    largest, best = 0.0, []
+        rows = whole.encode(task.texts(code, "test")[: config.speed_rows])
+    outputs = len(labels) or whole.card.pieces
+    largest, kept = 0.0, {}
     streams = [each_row(runtime, rows, whole.special.pad, outputs)
                for runtime in (torch_runtime, whole.runtime, small.runtime)]  # fmt: skip
-    order = []
     for (row, trained), (_, exported), (_, quantised) in zip(*streams, strict=True):
         largest = max(largest, float(np.abs(trained - exported).max()))
-        order.append(row)
-        best.append(np.stack([trained.argmax(-1), quantised.argmax(-1)]))
-    chosen: list[Any] = [best[number] for number in np.argsort(order)]
-    if places is not None:
-        flat = np.stack([chosen[row][:, place] for row, place in places], axis=1)
-    else:
-        flat = np.concatenate([each.reshape(2, -1) for each in chosen], axis=1)
+        # Of a tagger the scores, from which tags are decided; of the others, whose scores may be large, the answer.
+        kept[row] = (trained, quantised) if sentences is not None else (trained.argmax(-1), quantised.argmax(-1))
+    before, after = (_flat([kept[row][model] for row in range(len(rows))], sentences, labels) for model in (0, 1))
     found = {"rows": len(rows), "max_abs_logit_diff_fp32": round(largest, 8),
-             "same_answer_int8": round(float(np.mean(flat[0] == flat[1])), 6)}  # fmt: skip
+             "same_answer_int8": round(float(np.mean(before == after)), 6)}  # fmt: skip
     if gold is None:
         return found
-    before, after = (float(weighted_f1(confusion_matrix(gold, each, outputs))) for each in flat)
-    return {**found, "weighted_f1": round(before, 6), "weighted_f1_int8": round(after, 6),
-            "weighted_f1_drop_int8": round(before - after, 6)}  # fmt: skip
+    trained_f1, quantised_f1 = (
+        float(weighted_f1(confusion_matrix(gold, answers, outputs))) for answers in (before, after)
+    )
+    return {**found, "weighted_f1": round(trained_f1, 6), "weighted_f1_int8": round(quantised_f1, 6),
+            "weighted_f1_drop_int8": round(trained_f1 - quantised_f1, 6)}  # fmt: skip
 
 
-def _tags(
-    sentences: list[Words], tagged: list[TokenRow], labels: list[str]
-) -> tuple[list[tuple[int, int]], np.ndarray]:
-    """(row, token) of each word that has a piece, and its gold tag."""
-    places, gold, first = [], [], 0
-    for sentence, row in zip(sentences, tagged, strict=True):
-        for place, tag in zip(sentence.places, row.tags, strict=True):
-            if place:
-                places.append((first + place[0], place[1]))
-                gold.append(labels.index(tag))
+def _flat(rows: list[np.ndarray], sentences: list[Words] | None, labels: list[str]) -> np.ndarray:
+    """One model's answers of all rows as one array: those in `rows`, or the tags decided from the logits in it."""
+    if sentences is None:
+        return np.concatenate([np.atleast_1d(row) for row in rows])
+    decode, first, found = Decoder(labels), 0, []
+    for sentence in sentences:
+        found.append(decode(*word_logits(sentence, rows[first : first + len(sentence.rows)], len(labels))))
         first += len(sentence.rows)
-    return places, np.array(gold)
+    return np.concatenate(found)
 
 
 def cost(source: Source, out: Path, task: Task, teacher: Path, config: ExportConfig) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from distil.compute.length_batching import BATCH_TOKENS, by_length
 from distil.core.errors import UserError
 from distil.modeling.tokenizer import SpecialIds, special_ids
 from distil.serving.model_info import Card, check_sha256, open_tokenizer, read_card
+from distil.tasks.tag_decoding import Decoder
 from distil.text.normalisation import normalise
 
 BATCH_LOGITS = 2**23  # 32 MiB: a masked language model gives a number for each piece at each token
@@ -175,6 +176,25 @@ def split_words(words: list[str], encoding: Encoding, special: SpecialIds, max_l
     return Words(words, [[*row, special.eos] for row in rows], places)
 
 
+def word_logits(sentence: Words, rows: Sequence[np.ndarray], labels: int) -> tuple[np.ndarray, np.ndarray]:
+    """The scores of each of W words at its first piece.
+
+    Args:
+        sentence: W words.
+        rows: (T, C) logits of each of its rows.
+        labels: C.
+
+    Returns:
+        (W, C) float32 logits, 0 where a word has no piece, and (W,) bool whether it has one.
+    """
+    logits = np.zeros((len(sentence.places), labels), np.float32)
+    placed = np.array([place is not None for place in sentence.places], np.bool_)
+    for word, place in enumerate(sentence.places):
+        if place:
+            logits[word] = rows[place[0]][place[1]]
+    return logits, placed
+
+
 class Predictor:
     """A folder, open: cleaned texts -> what is said of each, in their order."""
 
@@ -238,20 +258,22 @@ class Predictor:
         ]
 
     def tag(self, sentences: list[Words]) -> list[list[tuple[str, float]]]:
-        """For each sentence the tag of each word, by its first piece, and its probability; "O" where it has none."""
-        owners = [(number, part) for number, sentence in enumerate(sentences) for part in range(len(sentence.rows))]
-        scores = {
-            owners[row]: softmax(logits)
-            for row, logits in self.rows([row for sentence in sentences for row in sentence.rows])
-        }
-        found = []
-        for number, sentence in enumerate(sentences):
-            tagged = []
-            for place in sentence.places:
-                probs = scores[number, place[0]][place[1]] if place else None
-                tagged.append(("O", 1.0) if probs is None else
-                              (self.card.labels[int(probs.argmax())], round(float(probs.max()), 6)))  # fmt: skip
-            found.append(tagged)
+        """For each sentence the tag of each word and its probability, 1 where a word has no piece.
+
+        Tags are decided as in evaluation (distil/tasks/tag_decoding.py), so one may be less probable than another tag
+        that its neighbours rule out.
+        """
+        scores = dict(self.rows([row for sentence in sentences for row in sentence.rows]))
+        decode, labels, first, found = Decoder(self.card.labels), self.card.labels, 0, []
+        for sentence in sentences:
+            rows = [scores[first + row] for row in range(len(sentence.rows))]
+            first += len(rows)
+            logits, placed = word_logits(sentence, rows, len(labels))
+            probs, tags = softmax(logits), decode(logits, placed).tolist()
+            found.append([
+                (labels[tag], round(float(probs[word, tag]), 6) if placed[word] else 1.0)
+                for word, tag in enumerate(tags)
+            ])  # fmt: skip
         return found
 
     def _fill(self, texts: list[str]) -> list[dict[str, Any]]:

@@ -1,7 +1,10 @@
-"""Tags of words as IOB2: which sequences are valid, and the most probable valid one. Pure, numpy only.
+"""Tags of words: which sequences are valid, and the most probable valid one. Numpy only.
 
-`B-X` begins an entity of type X, `I-X` continues one of the same type, `O` is none. A label of any other form may stand
-anywhere, and so may `I-X` where the set has no `B-X`: parts of speech and IOB1 are not restricted.
+`Decoder` decides for evaluation, serving and the comparison of an export alike. `B-X` begins an entity of type X,
+`I-X` continues one of the same type, `O` is none (IOB2, in which data/tasks has all entity tags). A label of any other
+form may be anywhere, and so may `I-X` where the set has no `B-X`.
+
+Legend: W words, C labels.
 """
 
 import numpy as np
@@ -52,3 +55,26 @@ def best_valid(scores: np.ndarray, allowed: np.ndarray) -> np.ndarray:
 def outside(labels: list[str]) -> int:
     """The label of a word that nothing is known of: `O`, or the first one where the set has no `O`."""
     return labels.index(OUTSIDE) if OUTSIDE in labels else 0
+
+
+class Decoder:
+    """From scores to tags, with the rules of one set of labels."""
+
+    def __init__(self, labels: list[str]) -> None:
+        """Take the labels in the order of the scores."""
+        self.outside = outside(labels)  # of a word that no model read
+        self._allowed = may_follow(labels)
+
+    def __call__(self, logits: np.ndarray, placed: np.ndarray) -> np.ndarray:
+        """The most probable valid sequence; `self.outside` for a word without scores.
+
+        Args:
+            logits: (W, C) unnormalised scores of the words of one sentence; anything where `placed` is False.
+            placed: (W,) bool, whether a model read the word.
+
+        Returns:
+            (W,) int64 numbers of labels.
+        """
+        certain = np.where(np.arange(logits.shape[1]) == self.outside, 0.0, -np.inf)
+        scores = np.where(placed[:, None], logits, certain)
+        return best_valid(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True), self._allowed)
