@@ -1,4 +1,4 @@
-"""Stage footprint: what teacher and student cost whoever runs them -> metrics/footprint.json."""
+"""Stage footprint: size and speed of teacher and student -> metrics/footprint.json."""
 
 from pathlib import Path
 

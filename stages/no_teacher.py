@@ -21,7 +21,7 @@ def main() -> None:
     """Write models/no_teacher and metrics/no_teacher."""
     cost, processes = Cost(), init_distributed()
     languages = load_languages()
-    # What plays no part is set to one value, so that it does not decide where a killed run continues.
+    # What is not used is set to one value, so that it does not change the key of the checkpoint.
     shape = load_params("student", StudentConfig).model_copy(update={"init": "random", "init_layers": ()})
     config = load_params("train", TrainConfig).model_copy(update={"patience": 0})
     tokenizer, metrics = Path("models/tokenizer"), Path("metrics/no_teacher")

@@ -1,6 +1,6 @@
 """Whole numbers packed to the bits they need, a row at a time, each row starting on a byte.
 
-Most significant bit first, values side by side: value j of a row lies in bits j * width to (j + 1) * width - 1 of the
+Most significant bit first, values side by side: value j of a row is in bits j * width to (j + 1) * width - 1 of the
 row's bytes; what is left of the last byte is zero.
 """
 
@@ -48,7 +48,7 @@ def unpack_rows(packed: np.ndarray, count: int, width: int) -> np.ndarray:
     Returns:
         (N, count) int64.
     """
-    # Each value lies inside eight bytes from the byte in which it starts: read them as one big-endian number and
+    # Each value is inside eight bytes from the byte in which it starts: read them as one big-endian number and
     # shift. Ten times as fast as going through single bits.
     starts = np.arange(count) * width
     first, drop = starts // 8, 64 - width - starts % 8

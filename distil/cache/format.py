@@ -21,7 +21,7 @@ layer, E = L * H:
     input_scales       (R, L) float16 and
     input_codes        (R, L, D) int8, only attention form `inputs`, instead of scales, bytes and probs: what goes into
                        the layer at each token, round(127 * number / scale). From it and the frozen query, key and
-                       value projections in projections.safetensors every head's attention is made anew
+                       value projections in projections.safetensors every head's attention is recomputed
 
 Ids stay the student's; log-probabilities are normalised over the kept pieces. Padding is never stored.
 """

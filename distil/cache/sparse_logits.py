@@ -98,7 +98,7 @@ def _sample(log_probs: Tensor, start: Tensor, entries: int, sampling_temperature
 def _largest(blocks: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The `count` largest of all of (P, N, BLOCK) at each position, descending, and their numbers; (P, count) each.
 
-    They stand in the blocks with the `count` largest maxima.
+    They are in the blocks with the `count` largest maxima.
     """
     chosen = blocks.amax(dim=-1).topk(min(count, blocks.shape[1]), dim=-1).indices  # (P, M)
     candidates = _take_blocks(blocks, chosen).flatten(1)  # (P, M * BLOCK)
@@ -107,7 +107,7 @@ def _largest(blocks: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def _pieces_at(points: Tensor, blocks: Tensor, cumulative: Tensor) -> Tensor:
-    """(P, K) the piece in whose part of the line each point lies, all pieces' weights laid end to end.
+    """(P, K) the piece whose interval each point falls into, with all pieces' weights end to end on a line.
 
     Args:
         points: (P, K), from 0 to below the whole length.
@@ -141,8 +141,8 @@ def top_k_logits(log_probs: Tensor, entries: int) -> SparseLogits:
 class SoftTargets(NamedTuple):
     """A distribution to learn from at each of P positions, over K pieces and perhaps one bucket for all others.
 
-    `probs` are weights that estimate the teacher's distribution; `log_probs` is what the teacher itself says of each
-    piece. The two belong to the same distribution and differ where a drawn piece stands for others: the mean of
+    `probs` are weights that estimate the teacher's distribution; `log_probs` is the teacher's own value for each
+    piece. The two belong to the same distribution and differ where a drawn piece represents others: the mean of
     `log_probs - log_student` under `probs` is an unbiased estimate of KL(teacher ‖ student), so that a loss over few
     entries has the height of the loss over all, and not only its gradient. At one position it may be negative.
     """
@@ -150,7 +150,7 @@ class SoftTargets(NamedTuple):
     ids: Tensor  # (P, K) int64
     probs: Tensor  # (P, K), at the temperature asked for
     log_probs: Tensor  # (P, K) nats, at the same temperature
-    tail: Tensor | None  # (P,) probability of all pieces not in `ids`; None where the weights of `ids` stand for all
+    tail: Tensor | None  # (P,) probability of all pieces not in `ids`; None where the weights of `ids` represent all
 
 
 def soft_targets(kept: SparseLogits, form: str, temperature: float, sampling_temperature: float) -> SoftTargets:

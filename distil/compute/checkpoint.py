@@ -1,6 +1,6 @@
-"""Training state on disk: everything that a killed run needs to go on as if nothing had happened.
+"""Training state on disk: everything that a killed run needs to resume exactly.
 
-One safetensors file, written whole or not at all: the model's and optimiser's tensors, torch's random state, and a JSON
+One safetensors file, written atomically: the model's and optimiser's tensors, torch's random state, and a JSON
 text (as bytes) with the rest. Nothing is pickled.
 """
 
@@ -41,7 +41,7 @@ def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizer: torch.
     try:
         tensors = load_file(path)
         state = json.loads(tensors.pop("state").numpy().tobytes())
-    except Exception as error:  # safetensors raises its own class; whatever is wrong, training starts anew
+    except Exception as error:  # safetensors raises its own class; whatever is wrong, training starts over
         log.warning("%s: damaged (%s); training starts from the beginning", path, error)
         return None
     for name, module in modules.items():

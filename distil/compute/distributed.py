@@ -1,4 +1,4 @@
-"""Several processes that work on one stage together: which of them this is, and sums over all.
+"""Several processes of one stage: the rank of this one, and sums over all.
 
 A launcher (`launch.processes` of params.yaml, `accelerate launch`, torchrun) starts the processes and sets RANK,
 WORLD_SIZE and where they meet: a file on one machine, an address on several. Without one a stage is process 0 of 1,

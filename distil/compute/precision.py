@@ -1,4 +1,4 @@
-"""In what numbers a model computes: float32, or matrix products in bfloat16 where a GPU is faster with them."""
+"""Precision of a forward pass: float32, or matrix products in bfloat16 where a GPU is faster with them."""
 
 from typing import Literal
 

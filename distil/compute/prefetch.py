@@ -1,4 +1,4 @@
-"""The next batch is made in a thread while the one before is in use."""
+"""Prefetch the next batch in a background thread."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator

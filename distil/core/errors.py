@@ -1,4 +1,4 @@
-"""The exception for faults that the user can mend, and values cut so that they fit into its one sentence."""
+"""The exception for faults that the user can fix, and values cut so that they fit into its one sentence."""
 
 _LONGEST = 80
 

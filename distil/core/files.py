@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and tensors on disk that any language can read.
+"""Atomic writes, checksums, and tensors on disk in safetensors.
 
 Arrays are kept as safetensors: eight bytes of header length (little-endian), a JSON header with dtype, shape and
 byte range of each array, then the raw bytes. Nothing is unpickled, and reading is one memory map.
@@ -32,7 +32,7 @@ CHECKSUMS = "checksums.json"
 
 @contextmanager
 def _os_errors(path: Path) -> Iterator[None]:
-    """What safetensors and tokenizers say of a full disk in classes of their own, as the OSError that it is."""
+    """Turn what safetensors and tokenizers raise on a full disk, classes of their own, into the OSError that it is."""
     try:
         yield
     except Exception as error:
@@ -78,7 +78,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """UTF-8 with LF line ends, whole or not at all."""
+    """Write UTF-8 with LF line ends, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 

@@ -15,7 +15,7 @@ class Language(NamedTuple):
     tag: str  # ISO 639-1 where there is one, otherwise the code itself
 
 
-# Any other code is looked up; a line here saves that, and says what the tables have otherwise.
+# Any other code is looked up; a line here saves the look-up and overrides it.
 LANGUAGES: dict[str, Language] = {
     "hau": Language("Hausa", "Latn", "hau_Latn", "ha"),
     "ibo": Language("Igbo", "Latn", "ibo_Latn", "ig"),

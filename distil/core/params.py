@@ -1,6 +1,6 @@
 """Strict reading of params.yaml: an unknown key, a missing key or a value out of range stops the stage at once.
 
-Knows nothing of any section: a config class stands beside the function that it configures. Defaults live in
+It knows no section: a config class is beside the function that it configures. Defaults live in
 params.yaml, not in Python.
 """
 
@@ -117,7 +117,7 @@ def explain(error: ValidationError, config: type[BaseModel], where: str) -> str:
 
 
 def _known_keys(config: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    """The keys of the innermost section in which a key at `place` stands."""
+    """The keys of the innermost section that holds the key at `place`."""
     for name in place[:-1]:
         inner = config.model_fields[str(name)].annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):

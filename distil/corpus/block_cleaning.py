@@ -30,7 +30,7 @@ from distil.corpus.near_duplicates import bands
 from distil.text.cleaning import clean_line, letter_ratio
 from distil.text.overlap import HeldOut, bare, fold
 
-# What a line's own looks say, in the order in which they are asked. KEPT goes on to what other lines say.
+# Verdicts from the line itself, in the order in which they are tested. KEPT continues to the tests against other lines.
 REASONS = ("kept", "not_utf8", "empty", "too_short", "too_long", "letters", "other_language")
 KEPT, NOT_UTF8, EMPTY, TOO_SHORT, TOO_LONG, LETTERS, OTHER_LANGUAGE = range(len(REASONS))
 
@@ -145,7 +145,7 @@ def _irregular(codes: np.ndarray) -> np.ndarray:
 
 
 def _is_composed(codes: np.ndarray, flags: np.ndarray, marks: np.ndarray) -> np.ndarray:
-    """Whether Unicode NFC leaves each of these characters as it is, beyond doubt: it stands alone after a plain one."""
+    """Whether Unicode NFC leaves each of these characters as it is, beyond doubt: it is alone after a plain one."""
     before = np.maximum(marks - 1, 0)
     pairs, places = np.unique(codes[before].astype(np.uint64) << 32 | codes[marks], return_inverse=True)
     stable = np.array([_is_stable(int(pair >> np.uint64(32)), int(pair & np.uint64(2**32 - 1))) for pair in pairs])
@@ -254,7 +254,7 @@ def _linked(text: str, codes: np.ndarray, flags: np.ndarray) -> np.ndarray:
 
 
 def _places(text: str, part: str) -> Iterator[int]:
-    """Where `part` stands in `text`; several times faster than an expression."""
+    """Positions of `part` in `text`; several times faster than a regular expression."""
     place = text.find(part)
     while place >= 0:
         yield place

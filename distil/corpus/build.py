@@ -38,7 +38,7 @@ MANY_ESCAPED = 0.01  # share of lines with an escaped line break from which on a
 
 
 class CorpusConfig(Params):
-    """Section `corpus:` of params.yaml, which says what each key means."""
+    """Section `corpus:` of params.yaml, which documents each key."""
 
     source: Literal["sample", "files", "hub"]
     path: str = Field(min_length=1)
@@ -151,7 +151,7 @@ class Account:
 
 
 def write_corpus(config: CorpusConfig, languages: list[str], tasks_folder: Path, out: Path) -> dict[str, Any]:
-    """Write data/raw, whole or not at all (docs/design.md says what is in it).
+    """Write data/raw atomically; its content is described in the docs (internals/design).
 
     Args:
         config: where the text is and what is kept of it.

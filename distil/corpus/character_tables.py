@@ -17,7 +17,7 @@ LIMIT = 0x20000
 
 # Bits of `Characters.flags`.
 IRREGULAR = 1  # control, invisible, or white space that is not a plain space
-ORDER = 2  # may compose with the character before it, or stand in another order: Unicode NFC is not certain
+ORDER = 2  # may compose with the character before it, or be in another order: Unicode NFC is not certain
 NOT_LETTER = 4  # neither letter nor mark nor white space
 BEYOND = 8  # LIMIT or more
 LINK = 16  # may be part of what `bare` takes out (distil/text/overlap.py)
@@ -27,7 +27,7 @@ MARK, SEPARATOR, SEVERAL, LINE_END, FIRST_LETTER = 0, 1, 2, 3, 4
 
 
 class Characters(NamedTuple):
-    """Tables of LIMIT + 1 entries; the last one stands for every code point from LIMIT on."""
+    """Tables of LIMIT + 1 entries; the last one covers every code point from LIMIT on."""
 
     flags: np.ndarray  # uint8
     folded: np.ndarray  # uint32: the hash of the one letter that it folds to, or one of the values above

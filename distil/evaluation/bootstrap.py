@@ -32,7 +32,7 @@ def resample(
         (resamples, ...) values of the statistic.
     """
     rows, shape = len(counts), counts.shape[1:]
-    # Sums of whole numbers are exact in float32 below 2**24, so the order of adding, hence the machine, plays no part.
+    # Sums of whole numbers are exact in float32 below 2**24, so neither the order of addition nor the machine matters.
     exact = np.dtype(np.float32 if rows * int(counts.max(initial=0)) < 2**24 else np.float64)
     flat = counts.reshape(rows, -1).astype(exact)
     rng = np.random.default_rng(list(language.encode()))

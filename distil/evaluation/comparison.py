@@ -1,4 +1,4 @@
-"""Every two models of a task on the same test rows: how far apart their scores are, and how sure that is.
+"""Every two models of a task on the same test rows: the difference of their scores with its interval.
 
 A paired bootstrap draws the same rows for both models, so a difference or a ratio is far surer than the two separate
 intervals say. Scores are means over a model's own seeds, which are not drawn (see distil/evaluation/bootstrap.py).

@@ -1,4 +1,4 @@
-"""What teacher and student cost whoever runs them: parameters, bytes on disk, memory, time.
+"""Size and speed of teacher and student: parameters, bytes on disk, memory, time.
 
 Measured is the encoder, from text to one vector a token, on the CPU: what a classifier adds is the same small layer in
 both, and the masked-language head is not used by one. Each model runs in a process of its own, which does nothing while
@@ -129,7 +129,7 @@ def measure_speed(
         cases[length, "one"] = Case([[text] for text in texts[: len(files)]], {})
         cases[length, "batch"] = Case([texts[:BATCH]], {})
     tokens, seconds = {}, {}
-    for name, ask in asks.items():  # a first pass warms up, counts the tokens, and says how often to repeat
+    for name, ask in asks.items():  # a first pass warms up, counts the tokens and decides the repetitions
         for key, case in cases.items():
             once, tokens[name, key] = ask("run", (case.texts, 1))
             case.repeats[name] = max(1, round(LEAST_SECONDS / once))

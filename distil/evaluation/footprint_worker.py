@@ -1,4 +1,4 @@
-"""A model in a process of its own, which loads it, runs it and says how much memory that took."""
+"""A model in a process of its own, which loads it, runs it and reports its memory."""
 
 import resource
 import sys

@@ -1,4 +1,4 @@
-"""Which models stand in the tables, in which order, and what people call them."""
+"""The models of the tables: their order and their titles."""
 
 NAMES = {
     "student": "Student",

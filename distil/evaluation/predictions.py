@@ -22,7 +22,7 @@ ByLanguage = dict[str, dict[int, GoldAndPredicted]]  # language -> seed -> answe
 
 
 def predictions_file(root: Path, model: str, task: str) -> Path:
-    """Where a model's predictions lie."""
+    """The file of a model's predictions."""
     return root / "metrics/predictions" / model / f"{task}.csv"
 
 

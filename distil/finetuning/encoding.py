@@ -54,7 +54,7 @@ class Encoder:
         self.pad_id = special_ids(self._tokenizer).pad
 
     def split(self, task: Task, language: str, number: int, split: str) -> Encoded:
-        """The rows of train, dev or test, with their labels; `number` stands for the language."""
+        """The rows of train, dev or test, with their labels; `number` is the language's."""
         if task.kind == "text_classification":
             rows = task.text_rows(language, split)
             gold = [task.labels.index(row.label) for row in rows]

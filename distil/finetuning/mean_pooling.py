@@ -3,10 +3,10 @@
 XLM-R's classifier reads the last state of `<s>`. A teacher that was trained to give a mean of states, as sentence
 encoders are, leaves that one the same for every text (afro-e5-mini: a deviation over texts of 0.0008, of the mean
 0.115), and no head tells equal inputs apart; nor does a student learn otherwise from it. Here the last layer starts as
-a mean over the text, which then stands at `<s>`, and the head's first layer sees where texts differ. The model is XLM-R
+a mean over the text, which is then at `<s>`, and the head's first layer sees where texts differ. The model is XLM-R
 as before, loaded by everything that loads XLM-R, and all of it is trained.
 
-Starting a model's top layers anew is Zhang et al. 2021 (arXiv 2006.05987); setting first weights by what comes
+Re-initialising a model's top layers is Zhang et al. 2021 (arXiv 2006.05987); setting first weights by what comes
 in, Mishkin and Matas 2016 (arXiv 1511.06422).
 """
 

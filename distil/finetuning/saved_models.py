@@ -1,4 +1,4 @@
-"""models/finetuned/MODEL/TASK: one classifier for each seed (and language), and the manifest that says how each went.
+"""models/finetuned/MODEL/TASK: one classifier for each seed (and language), and the manifest with its training history.
 
 seed-1/            `evaluate.languages: joint`: a Hugging Face folder, for all languages
 seed-1/kin/        `separate`: one a language
@@ -18,7 +18,7 @@ from distil.finetuning.encoding import Encoded, Encoder
 
 
 class Group(NamedTuple):
-    """Languages that share one classifier, and where it lies below `seed-N`."""
+    """Languages that share one classifier, and its folder below `seed-N`."""
 
     languages: list[str]
     folder: str

@@ -31,7 +31,7 @@ SPLITS = ("train", "unlabelled")
 
 
 def mean_log_probs(logits: list[np.ndarray]) -> np.ndarray:
-    """(U, C) float32 log of the mean of the probabilities that several (U, C) logits stand for."""
+    """(U, C) float32 log of the mean of the probabilities of several (U, C) logits."""
     stacked = np.stack(logits).astype(np.float64)
     with np.errstate(invalid="ignore"):  # a unit without a place is nan
         log_probs = stacked - np.logaddexp.reduce(stacked, axis=2, keepdims=True)

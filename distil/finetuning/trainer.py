@@ -1,7 +1,7 @@
 """Bring a masked language model to a task: a new head, and all of the model trained with it.
 
-The order of the rows depends on seed and epoch alone, so a run that was killed goes on from its checkpoint to the same
-weights, bit for bit.
+The order of the rows depends on seed and epoch alone, so a killed run resumes from its checkpoint and ends with the
+same weights, bit for bit.
 """
 
 import copy

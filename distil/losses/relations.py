@@ -6,7 +6,7 @@ from torch import Tensor
 def relation_kl(student_vectors: Tensor, teacher_vectors: Tensor, heads: int, mask: Tensor) -> Tensor:
     """KL between the relations of one kind of vectors, such as queries with queries (MiniLMv2, arXiv 2012.15828).
 
-    The vectors of all attention heads stand side by side and are cut into `heads` relation heads, so that teacher and
+    The vectors of all attention heads are concatenated and cut into `heads` relation heads, so that teacher and
     student may differ in heads and in width. The relation of a token is the softmax, over the tokens of its sequence,
     of its scaled dot products with them.
 

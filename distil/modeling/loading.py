@@ -1,6 +1,6 @@
 """The one place where weights become a model: every weight of the model comes from the file, or it is refused by name.
 
-transformers draws missing weights at random and says so in a log line; here they are an error, and so are weights that
+transformers draws missing weights at random and only logs it; here they are an error, and so are weights that
 the model has no place for.
 """
 

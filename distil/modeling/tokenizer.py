@@ -1,6 +1,6 @@
 """Reading models/tokenizer: the tokenizer, its special pieces, and which of the teacher's pieces each of its is.
 
-Made by `trimming.build_vocabulary`. It stands apart from it so that a change in how pieces are chosen reaches the
+Written by tokenization/vocabulary.py. It is a module of its own so that a change in how pieces are chosen reaches the
 teacher's cache through the folder only, and not where the folder comes out the same.
 """
 

@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def run() -> NoReturn:
-    """End as a filter does: quietly when nobody reads on (`| head`), in one sentence for a fault of the input."""
+    """End as a filter does: quietly when the reader has gone (`| head`), in one sentence for a fault of the input."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         main()

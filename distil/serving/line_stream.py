@@ -20,7 +20,7 @@ class Line(NamedTuple):
 
 
 def read_windows(descriptor: int, window: int = WINDOW) -> Iterator[list[Line]]:
-    """Lines in their order, at most `window` at once, and fewer where the writer pauses, so that nobody waits for more.
+    """Lines in order, at most `window` at once; fewer where the writer pauses, so that the reader never waits.
 
     Memory is bounded whatever the stream: of a line longer than MAX_BYTES only its length is kept.
 

@@ -1,4 +1,4 @@
-"""What a folder says of its model, and whether its files belong together: no torch, no ONNX Runtime."""
+"""What a folder declares about its model, and whether its files belong together: no torch, no ONNX Runtime."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ KINDS: dict[str, ServedKind] = {
 
 
 class Card(NamedTuple):
-    """What a folder says of its model."""
+    """What a folder declares about its model."""
 
     kind: ServedKind
     labels: list[str]  # none for a masked language model

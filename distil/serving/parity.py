@@ -1,4 +1,4 @@
-"""What the export cost: does the exported model say the same, and how large, how fast and how lean is it.
+"""Compare the exported model with the original: same answers, size, speed and memory.
 
 Compared with torch on the task's test rows, all of them; a masked language model on `speed_rows` texts a language.
 """

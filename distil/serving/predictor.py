@@ -147,7 +147,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 class Words(NamedTuple):
-    """A text in tokens for a tagger: rows of ids, and where each word's first piece stands."""
+    """A text in tokens for a tagger: rows of ids, and the position of each word's first piece."""
 
     words: list[str]
     rows: list[list[int]]
@@ -158,7 +158,7 @@ def split_words(words: list[str], encoding: Encoding, special: SpecialIds, max_l
     """Rows of at most `max_length` ids, cut between words; a longer word is cut itself.
 
     Args:
-        words: what stood between white space.
+        words: the parts between white space.
         encoding: of these words, `is_pretokenized` and without special pieces.
         special: ids of <s> and </s>.
         max_length: tokens with <s> and </s>.
@@ -196,7 +196,7 @@ def word_logits(sentence: Words, rows: Sequence[np.ndarray], labels: int) -> tup
 
 
 class Predictor:
-    """A folder, open: cleaned texts -> what is said of each, in their order."""
+    """A folder, open: cleaned texts -> one result each, in their order."""
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
         """Open a folder with `threads` threads, 0 for one a core.

@@ -14,7 +14,7 @@ from distil.sources.blocks import in_blocks
 
 log = logging.getLogger("distil")
 
-# The hub's client tries again itself, for a minute or so. Beyond that a stream goes on from where it broke, until it
+# The hub's client tries again itself, for a minute or so. Beyond that a stream resumes where it broke, until it
 # has failed as often as this without a row between.
 ATTEMPTS = 4
 FIRST_WAIT_SECONDS = 2.0  # doubled each time
@@ -29,7 +29,7 @@ _OTHER_HINT = "check dataset, config, split and revision in params.yaml and the 
 
 
 def hub_commit(dataset: str, revision: str) -> str:
-    """The commit that a branch, tag or commit of a hub data set stands for.
+    """The commit that a branch, tag or commit of a hub data set resolves to.
 
     Raises:
         UserError: the hub cannot be reached or has no such data set or revision.
@@ -66,7 +66,7 @@ def hub_blocks(
 
 
 def hub_snapshot(name: str, revision: str, patterns: list[str]) -> Path:
-    """The files of a model in the hub's own cache; the folder is named for the commit that `revision` stands for.
+    """The files of a model in the hub's own cache; the folder is named for the commit that `revision` resolves to.
 
     Args:
         name: the model's id.

@@ -29,9 +29,9 @@ class NoFileError(UserError):
 
 
 def origin_of(folder: str, pattern: str) -> str:
-    """What a manifest says of where files are from: the folder's own name and what is looked for below it.
+    """The origin of files for a manifest: the folder's own name and the pattern below it.
 
-    Not where the folder lies: a manifest is part of an out, and the same text elsewhere must not be other bytes to DVC.
+    Not the folder's path: a manifest is part of an out, and the same text elsewhere must not be other bytes to DVC.
     """
     return f"{Path(os.path.abspath(folder)).name}/{pattern}"  # noqa: PTH100  # resolve() would follow links
 
@@ -42,7 +42,7 @@ def find_files(folder: str, pattern: str, fills: dict[str, str], formats: Sequen
     Args:
         folder: as in params.yaml; a relative one is taken from the working directory.
         pattern: a glob with {placeholders}; of a folder that it matches, all files that can be read are taken.
-        fills: placeholder -> what stands for it, such as {"lang": "kin"}.
+        fills: placeholder -> its value, such as {"lang": "kin"}.
         formats: the endings that the caller can read.
         where: begins every message, such as "params.yaml: corpus".
 

@@ -1,4 +1,4 @@
-"""Files of pins (distil/datasets/): where the files of a published data set lie at one commit, and checksums."""
+"""Files of pins (distil/datasets/): the addresses of a published data set's files at one commit, and checksums."""
 
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class Pins(Params):
     files: dict[str, FilePin]
 
     def pin(self, file: str) -> Pin:
-        """Where `file` lies and what it must be."""
+        """The address and the checksum of `file`."""
         address = self.address.replace("{commit}", self.commit).replace("{file}", file)
         return Pin(address, self.files[file].sha256, self.files[file].bytes)
 

@@ -1,4 +1,4 @@
-"""From the cache on disk to a student on disk: checks, first weights, training, figures."""
+"""Distil a student from the cache: checks, initialisation, training, summary."""
 
 from pathlib import Path
 from typing import Any, NamedTuple

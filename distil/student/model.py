@@ -1,4 +1,4 @@
-"""The small model: its shape, random first weights, and its folder on disk."""
+"""The student model: its settings and its folder on disk."""
 
 from pathlib import Path
 from typing import Literal

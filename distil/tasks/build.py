@@ -24,7 +24,7 @@ Splits = dict[str, dict[str, Split]]  # language -> split -> its rows
 
 
 def write_task(name: str, config: TaskConfig, languages: list[str], seed: int, out: Path) -> dict[str, Any]:
-    """Write data/tasks/NAME, whole or not at all (docs/design.md says what is in it).
+    """Write data/tasks/NAME, atomically (content: docs, internals/design).
 
     Args:
         name: of the block in `tasks:`.

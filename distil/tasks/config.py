@@ -10,7 +10,7 @@ from distil.tasks.data import Kind
 
 
 class TaskConfig(Params):
-    """A block of `tasks:` in params.yaml, which says what each key means."""
+    """A block of `tasks:` in params.yaml, which documents each key."""
 
     source: Literal["sample", "files", "url", "none"]
     path: str = Field(min_length=1)

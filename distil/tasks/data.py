@@ -43,7 +43,7 @@ class Task(NamedTuple):
     kind: Kind
     labels: list[str]  # in the order of tables
     languages: list[str]
-    manifest: dict[str, Any]  # docs/design.md says what is in it
+    manifest: dict[str, Any]  # content: docs, internals/design
 
     def rows(self, language: str, split: str) -> list[TextRow] | list[TokenRow]:
         """The rows of a split (train, dev or test), whatever the kind, in the order of the source.

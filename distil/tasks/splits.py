@@ -61,7 +61,7 @@ def read_splits(name: str, config: TaskConfig, language: str, seed: int) -> dict
 
 
 def _dev_from_train(train: Split, share: float, seed: str) -> dict[str, Split]:
-    """Rows with the same text stay together, so that none of train is in dev."""
+    """Rows with the same text stay together, so no text of train is in dev."""
     keys = [fold_key(row_text(row)) for row in train.rows]
     order = list(dict.fromkeys(keys))
     random.Random(seed).shuffle(order)
@@ -127,7 +127,7 @@ def _rows(name: str, config: TaskConfig, language: str, split: str, account: Acc
 
 
 def _files(config: TaskConfig, language: str, split: str, where: str) -> list[Path]:
-    """The files of a split, fetched or checked where the block says so."""
+    """The files of a split, fetched or checked where the block asks for it."""
     if config.source == "url":
         path = Path(config.path)
         pins, file = read_pins(path), config.pattern.replace("{lang}", language).replace("{split}", split)

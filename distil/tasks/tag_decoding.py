@@ -21,7 +21,7 @@ def may_follow(labels: list[str]) -> np.ndarray:
 
 
 def _starts(label: str, labels: list[str]) -> bool:
-    """Whether a label may stand anywhere: it continues nothing, or the set has no other way to begin its type."""
+    """Whether a label may be anywhere: it continues nothing, or the set has no other way to begin its type."""
     return not label.startswith("I-") or f"B-{label[2:]}" not in labels
 
 

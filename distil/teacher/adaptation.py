@@ -42,7 +42,7 @@ class AdaptConfig(Params):
 def adapt(
     model: XLMRobertaForMaskedLM, tokenizer: Path, languages: list[str], config: AdaptConfig, seed: int, scratch: Path
 ) -> dict[str, Any]:
-    """Train `model` in place; returns what the manifest of models/teacher says of it (docs/design.md).
+    """Train `model` in place; returns its entry for the manifest of models/teacher (docs/design.md).
 
     Args:
         model: the teacher.

@@ -1,4 +1,4 @@
-"""Run the frozen teacher over prepared text and write what it says (data/teacher), a shard at a time.
+"""Run the frozen teacher over prepared text and write its outputs (data/teacher), a shard at a time.
 
 A finished shard is kept in scratch under a name made from everything that decides its content, so a killed stage, a
 new language or more text computes only what is missing.

@@ -1,6 +1,6 @@
 """Masked-LM training of a whole XLM-R model on text in memory: the sample's teacher, and a teacher adapted to its text.
 
-Masks are drawn anew at every step. Everything that a step draws follows from the seed and the step's number, so that a
+Masks are drawn again at every step. Everything that a step draws follows from the seed and the step's number, so that a
 run continued from a checkpoint is the run that was not killed.
 """
 
@@ -97,7 +97,7 @@ def mask_batch(
 
 @cache
 def _ordinary_ids(pieces: int, special: SpecialIds) -> np.ndarray:
-    """The ids that may stand in a masked place; to find them takes longer than to mask a batch."""
+    """The ids that may replace a masked token; finding them takes longer than to mask a batch."""
     return np.setdiff1d(np.arange(pieces), np.array(special))
 
 

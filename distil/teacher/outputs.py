@@ -1,4 +1,4 @@
-"""What the teacher says of a shard of text, as the arrays of the cache."""
+"""The teacher's outputs on a shard of text, as the arrays of the cache."""
 
 import time
 from collections.abc import Callable
@@ -63,7 +63,7 @@ class TeacherPass:
             resolve_layer(layer, layers, "params.yaml: cache_teacher.attention_layers")
             for layer in config.attention_layers
         ]
-        # Maps kept of a layer; with `inputs` the heads are made anew from each row's D numbers.
+        # Maps kept of a layer; with `inputs` the heads are recomputed from each row's D numbers.
         self.maps_per_layer = {
             "mean": 1, "heads": model.config.num_attention_heads, "inputs": model.config.num_attention_heads,
         }[config.attention]  # fmt: skip

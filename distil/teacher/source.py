@@ -211,7 +211,7 @@ def _check_tokenizer(source: Path, out: Path, config: dict[str, Any]) -> int:
 
 
 def _download(name: str, revision: str) -> Path:
-    """Fetch a snapshot through the hub's own cache; its folder is named for the commit that `revision` stands for.
+    """Fetch a snapshot through the hub's own cache; its folder is named for the commit that `revision` resolves to.
 
     Pickled weights are fetched only where the commit has no safetensors.
     """
@@ -235,7 +235,7 @@ def _download(name: str, revision: str) -> Path:
 
 
 def _no_weights(folder: Path, names: list[str], shown: str, before: str = "") -> str:
-    """What is said of a model without weights that torch can read.
+    """The error for a model without weights that torch can read.
 
     Args:
         folder: where it is, or will be.

@@ -50,7 +50,7 @@ def write_weights(
         advice: ends each error.
 
     Returns:
-        None for a copy. Otherwise what the manifest says: {"files": {name: sha256}, "left_out": names of tensors,
+        None for a copy. Otherwise the entry of the manifest: {"files": {name: sha256}, "left_out": names of tensors,
         "rows_left_out": of the vocabulary}.
 
     Raises:

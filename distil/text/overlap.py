@@ -4,7 +4,7 @@ Two texts count as the same when their letters are the same after case folding, 
 accounts, hashtags, digits, punctuation and emoji: an evaluation text may be in the corpus with other tone marks or with
 the hashtags that a task's normalisation took out. Nor does it matter how a sign is written: apostrophes that Unicode
 counts as letters (U+02BC, U+02BB, U+A78C) are punctuation here, full-width letters are plain ones, and HTML character
-references and escaped line breaks (a backslash and an n) are what they stand for. Only the key is folded, never a text.
+references and escaped line breaks (a backslash and an n) are resolved. Only the key is folded, never a text.
 """
 
 import html

@@ -1,4 +1,4 @@
-"""Which tokens are masked and what stands in their place (Devlin et al. 2019, section 3.1), fixed on disk.
+"""Which tokens are masked and what replaces them (Devlin et al. 2019, section 3.1), fixed on disk.
 
 Masks are drawn once, when text is prepared, so that the teacher's outputs can be kept for exactly those inputs. Several
 variants of a sequence are masked without overlap while its tokens last: with the rate 0.15, six variants see 90 % of
@@ -17,7 +17,7 @@ class Masks(NamedTuple):
 
     offsets: np.ndarray  # (V, N + 1) int64, where the positions of variant v and sequence i begin
     positions: np.ndarray  # (M,) uint16, counted inside the sequence
-    inputs: np.ndarray  # (M,) int64, the id that stands there in the input
+    inputs: np.ndarray  # (M,) int64, the id at that place of the input
 
 
 def draw_masks(
@@ -36,7 +36,7 @@ def draw_masks(
         offsets: (N + 1,) where each begins.
         rate: share of the inner tokens masked in a variant; every variant masks at least one token.
         variants: how many.
-        mask_id: what stands for <mask>.
+        mask_id: the id of <mask>.
         candidates: (C,) ids that may be put in as random pieces.
         rng: decides all draws.
     """

@@ -62,7 +62,7 @@ def masked_input(shard: Shard, sequences: np.ndarray, variants: np.ndarray, pad_
     """Assemble sequences with the chosen mask variants.
 
     Args:
-        shard: where they lie.
+        shard: the shard that holds them.
         sequences: (B,) numbers in the shard.
         variants: (B,) mask variant of each.
         pad_id: fills the rows up to the longest sequence.

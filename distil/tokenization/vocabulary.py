@@ -29,7 +29,7 @@ log = logging.getLogger("distil")
 
 LINES_AT_ONCE = 1000
 SAMPLE_LINES = 5000
-ALWAYS = string.ascii_letters + string.digits + string.punctuation + "▁"  # ▁ stands for a space
+ALWAYS = string.ascii_letters + string.digits + string.punctuation + "▁"  # ▁ is SentencePiece's space
 
 
 class VocabularyConfig(Params):
@@ -76,7 +76,7 @@ def build_vocabulary(texts: Mapping[str, Path], teacher: Path, config: Vocabular
         texts: language code -> its file, a text a line.
         teacher: a folder with tokenizer.json.
         config: what to keep.
-        out: the folder to write, whole or not at all.
+        out: the folder to write, atomically.
 
     Raises:
         UserError: the teacher's tokenizer is none of XLM-R's, a file is damaged, or a language has no text.
@@ -252,7 +252,7 @@ def _batches(path: Path) -> Iterator[list[str]]:
 
 
 def _describe(text: Corpus, kept: np.ndarray, trimmed: Tokenizer) -> dict[str, Any]:
-    """A language's entry in the manifest. A word is what stands between white space."""
+    """A language's entry in the manifest. A word is a run of characters between white space."""
     lines = [line for line, _ in text.sample]
     words = sum(len(line.split()) for line in lines)
     encodings = trimmed.encode_batch_fast(lines, add_special_tokens=False)

@@ -1,4 +1,4 @@
-"""Which sequences stand in which batch, and the batch itself: text from data/prepared, targets from data/teacher."""
+"""The batches of an epoch, and one batch: text from data/prepared, targets from data/teacher."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

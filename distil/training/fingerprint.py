@@ -1,4 +1,4 @@
-"""What decides a trained student, as one number."""
+"""The key of a training: everything that decides the student, as one checksum."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

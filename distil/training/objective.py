@@ -1,4 +1,4 @@
-"""The student's loss on a batch: which terms, on which layers, with which weights."""
+"""The student's loss on a batch: its terms, layers and weights."""
 
 from typing import Literal, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Prepared text without teacher outputs, in the place of a cache: for a training that knows the true pieces only."""
+"""Tokenised text without teacher outputs, with the interface of a cache: for masked-LM training."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from distil.tokenization.shards import Prepared, Shard
 
 
 class TextOnlyDataset:
-    """The text of one language, open for reading; stands where a `cache.TeacherCache` could."""
+    """The text of one language, open for reading, with the interface of a `TeacherCache`."""
 
     attention_form = "none"
 
@@ -22,7 +22,7 @@ class TextOnlyDataset:
 
 
 class NoTeacherOutputs:
-    """Stands where a `cache.CachedShard` could: nothing is kept of any position."""
+    """The interface of a `CachedShard` without any teacher outputs."""
 
     def logits(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """No entries at masked positions (P,): ids (P, 0), log-probabilities (P, 0), log_scales (P,) of 0."""

@@ -1,4 +1,4 @@
-"""How well a student does on held-out text, language by language: the true pieces, and its teacher where it has one."""
+"""Validation on held-out text by language: against the true pieces, and against the teacher where there is one."""
 
 from typing import Any
 
