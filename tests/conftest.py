@@ -10,8 +10,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 
-from tests import toy
-from tests.repository import made, repository  # noqa: F401  # fixtures of all
+from tests.support import toy
+from tests.support.repository import made, repository  # noqa: F401  # fixtures of all
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +29,6 @@ def own_world(world: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Toy models of every kind and models/onnx; read only."""
-    from tests.exported import make_exports
+    from tests.support.exported import make_exports
 
     return make_exports(tmp_path_factory.mktemp("exports"))

@@ -17,7 +17,7 @@ import yaml
 from distil.core.errors import UserError
 from distil.publish import adapt_card, plan
 from distil.serving.model_info import read_card
-from tests.pipeline.test_dvc_yaml import ROOT
+from tests.support import ROOT
 
 TOKEN = "hf_" + "notasecretbutlooksalike"
 CARD = """---

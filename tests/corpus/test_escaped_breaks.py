@@ -10,7 +10,7 @@ import pytest
 
 from distil.corpus.build import CorpusConfig, open_source
 from distil.corpus.escaped_breaks import are_split, count_lines, split_lines
-from tests.test_corpus import BLOCK, build, root  # noqa: F401
+from tests.corpus.test_build import BLOCK, build, root  # noqa: F401
 
 SENTENCES = [
     "Abanyeshuri bagiye ku ishuri",

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from tests.support import ROOT
+
 LANGUAGES = ["swa", "yor"]
 SMALL: dict[str, Any] = {
     "languages": LANGUAGES,

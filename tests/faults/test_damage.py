@@ -26,7 +26,7 @@ from distil.report.data import gather
 from distil.runtime.process import run
 from distil.serving.predictor import Predictor
 from tests.faults.pipeline import BY_NAME, ROOT, STEPS, contents, copy_of, make_repository
-from tests.report_fixture import write_footprint
+from tests.support.report_fixture import write_footprint
 
 DAMAGES = ("flip", "truncate", "delete", "swap")
 TASK, TUNED = "data/tasks/sentiment", "models/finetuned/student/sentiment"

@@ -29,8 +29,8 @@ from distil.tasks import text_classification, token_classification
 from distil.tasks.account import Account
 from distil.tasks.config import TaskConfig
 from distil.tasks.data import Row, TextRow
-from tests import lab
-from tests.test_bad_input import LEAVES, PARAMS, READERS, parent
+from tests.pipeline.test_bad_input import LEAVES, PARAMS, READERS, parent
+from tests.support import lab
 
 NASTY = [
     "", " ", "\t", "\x00", "a\x00b", "\x01\x02\x1f\x7f", "\u200b\u200c\u200d\ufeff", "\u202e\u2066evil\u2069\u202c",

@@ -15,8 +15,8 @@ from distil.modeling.xlm_roberta import load_masked_lm
 from distil.teacher import masked_lm as mlm
 from distil.teacher.adaptation import AdaptConfig, adapt
 from distil.training import objective
-from tests import toy
-from tests.test_train import distil
+from tests.support import toy
+from tests.training.test_trainer import distil
 
 ADAPT = AdaptConfig.model_validate({
     "steps": 12, "text": "data/raw", "batch_tokens": 256, "max_length": 24, "learning_rate": 0.001,

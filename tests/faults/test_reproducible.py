@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests import toy
 from tests.faults.pipeline import STEPS, Zygote, contents, make_pipeline
-from tests.test_train import distil
+from tests.support import toy
+from tests.training.test_trainer import distil
 
 
 @pytest.mark.faults

@@ -13,8 +13,8 @@ from distil.core.errors import UserError
 from distil.finetuning.classifier import load_classifier
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.serving.torch_runtime import TorchRuntime, load_torch
-from tests import toy
-from tests.checkpoints import LEFTOVERS, WORDS, change_config, weights_of, write_safetensors, write_shards
+from tests.support import toy
+from tests.support.checkpoints import LEFTOVERS, WORDS, change_config, weights_of, write_safetensors, write_shards
 
 LABELS = {"text_classification": ["good", "bad"], "token_classification": ["O", "B-PER", "I-PER"]}
 

@@ -10,7 +10,7 @@ from distil.modeling.tokenizer import load_tokenizer, read_as_text, special_ids
 from distil.serving.predictor import Predictor
 from distil.tokenization.prepare import prepare_language
 from distil.tokenization.shards import Prepared
-from tests import toy
+from tests.support import toy
 
 PIECES = ["<s>", "</s>", "<pad>", "<mask>", "<unk>"]
 # With letters of the toy vocabulary; the last one is full width, which the normaliser makes `<s>`.

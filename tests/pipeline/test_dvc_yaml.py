@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from distil.finetuning.run import BASE_MODELS
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 

@@ -12,8 +12,8 @@ import pytest
 from distil.report import mlflow_store
 from distil.report.mlflow_run import complete_run
 from distil.report.mlflow_store import absolute_uri, artifact_folder, is_foreign, masked, sqlite_path
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 KEY = "0123456789abcdef" * 4
 
 

@@ -10,8 +10,8 @@ from distil.finetuning.encoding import Encoder
 from distil.serving.predictor import Predictor, Words, word_logits
 from distil.tasks.tag_decoding import Decoder
 from distil.tasks.tag_schemes import spans, split_tag
-from tests import toy
-from tests.exported import LABELS, MAX_LENGTH
+from tests.support import toy
+from tests.support.exported import LABELS, MAX_LENGTH
 
 TAGS = LABELS["token_classification"]  # O, B-PER, I-PER
 TEXTS = toy.sentences(120, 7)

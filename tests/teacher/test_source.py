@@ -15,8 +15,8 @@ from distil.core.files import read_json, sha256_file
 from distil.modeling.tokenizer import load_tokenizer
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.teacher.source import TeacherConfig, fetch_teacher, snapshot
-from tests import toy
-from tests.checkpoints import (
+from tests.support import ROOT, toy
+from tests.support.checkpoints import (
     LEFTOVERS,
     WORDS,
     as_of_2022,
@@ -28,7 +28,6 @@ from tests.checkpoints import (
     write_shards,
 )
 
-ROOT = Path(__file__).parents[2]
 SECTION = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["teacher"]
 
 

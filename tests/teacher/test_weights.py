@@ -20,8 +20,8 @@ from distil.core.errors import UserError
 from distil.core.files import sha256_file
 from distil.modeling.weight_files import find_weights
 from distil.teacher.weights import write_weights
-from tests import toy
-from tests.checkpoints import LEFTOVERS, WORDS, stored_by_torch, weights_of, write_shards
+from tests.support import toy
+from tests.support.checkpoints import LEFTOVERS, WORDS, stored_by_torch, weights_of, write_shards
 
 
 @pytest.fixture(scope="module")

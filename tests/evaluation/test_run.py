@@ -1,0 +1,81 @@
+"""Stage evaluate: predictions of all models -> scores and comparisons; words that were cut off."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distil.core.errors import UserError
+from distil.core.files import seal
+from distil.evaluation.model_names import MODELS
+from distil.evaluation.predictions import predictions_file, read_predictions
+from distil.evaluation.run import evaluate
+from distil.finetuning.test_predictions import predict_test
+from tests.support import lab, toy
+
+
+@pytest.fixture
+def room(tmp_path: Path, world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = lab.make_lab(tmp_path, world)
+    monkeypatch.chdir(root)
+    return root
+
+
+def one_epoch(**more):
+    return lab.CONFIG.model_copy(update={"teacher": lab.CONFIG.teacher.model_copy(update={"epochs": 1}), **more})
+
+
+def test_words_beyond_the_limit_are_outside_and_counted(room: Path) -> None:
+    models, task = lab.tuned("teacher", "names", config=one_epoch(max_length=8)), lab.task_of("names")
+    found, cut_off = predict_test(models, task)
+    words = sum(len(row.tokens) for language in toy.LANGUAGES for row in task.token_rows(language, "test"))
+    assert 0 < cut_off < words
+    ends = [tags[-1] for language in toy.LANGUAGES for tags in found[language].predicted[1]]
+    assert set(ends[:5]) == {"O"}
+
+
+@pytest.fixture
+def predicted(room: Path) -> Path:
+    """The predictions of one model under the names of all."""
+    models, task = lab.tuned("teacher", "words", config=one_epoch()), lab.task_of("words")
+    for model in MODELS:
+        target = predictions_file(room, model, "words")
+        target.parent.mkdir(parents=True)
+        shutil.copyfile("models/finetuned/teacher-words.csv", target)
+    assert models.seeds == [1] and task.labels == ["good", "bad"]
+    return room
+
+
+def test_scores_are_those_of_the_predictions_on_disk(predicted: Path) -> None:
+    assert evaluate(predicted, lab.SCORING, toy.LANGUAGES) == {"rows": 30 * 2 * len(MODELS)}
+    answers = read_predictions(predictions_file(predicted, "student", "words"), "finetune_student@words")["swa"][1]
+    right = np.mean([gold == said for gold, said in zip(answers.gold, answers.predicted, strict=True)])
+    scores = json.loads((predicted / "metrics/evaluate/student/words.json").read_text())
+    assert scores["languages"]["swa"]["accuracy"] == pytest.approx(right, abs=1e-6)
+    assert scores["languages"]["swa"]["n"] == 30 and scores["languages"]["swa"]["n_train"] == 96
+    assert scores["languages_mode"] == "joint"
+    assert json.loads((predicted / "metrics/evaluate/tfidf/words.json").read_text())["languages_mode"] is None
+    compared = json.loads((predicted / "metrics/compare/words.json").read_text())
+    assert {pair["mean"]["difference"] for pair in compared["differences"]} == {0.0}
+
+
+def test_test_rows_that_are_training_rows_too_are_scored_apart(predicted: Path) -> None:
+    train, test = (predicted / f"data/tasks/words/swa/{split}.jsonl" for split in ("train", "test"))
+    rows = test.read_text(encoding="utf-8").splitlines()
+    rows[3] = train.read_text(encoding="utf-8").splitlines()[0].replace("zuri", "ZURI!")
+    test.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    seal(predicted / "data/tasks/words")
+    evaluate(predicted, lab.SCORING, toy.LANGUAGES)
+    scores = json.loads((predicted / "metrics/evaluate/student/words.json").read_text())["languages"]
+    assert scores["swa"]["unseen"]["n"] == 29 and scores["yor"]["unseen"]["n"] == 30
+
+
+def test_predictions_of_another_number_of_rows_are_refused(predicted: Path) -> None:
+    for model in MODELS:
+        path = predictions_file(predicted, model, "words")
+        lines = path.read_text(encoding="utf-8").splitlines()
+        path.write_text("\n".join(line for line in lines if not line.startswith("1,swa,29,")) + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"expected the 29 rows that student predicted, found 30; run `dvc repro"):
+        evaluate(predicted, lab.SCORING, toy.LANGUAGES)
