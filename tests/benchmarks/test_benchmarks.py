@@ -102,7 +102,7 @@ def test_sums_grow_with_the_tokens_and_name_what_is_assumed() -> None:
 
 
 def test_the_table_of_docs_scaling_is_what_the_simulation_says() -> None:
-    text = (Path(__file__).parents[2] / "docs/scaling.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs/internals/scaling.md").read_text(encoding="utf-8")
     rows = {cells[0].strip("` "): cells[1:4] for line in text.splitlines() if line.startswith("| `")
             for cells in [[cell.strip() for cell in line.strip("|").split("|")]]}  # fmt: skip
     found = [scale_sim.sums(size, {"tokenize": scale_sim.Rate(0.0, 0.0)}) for size in scale_sim.SIZES]

@@ -427,11 +427,11 @@ def test_a_full_disk_leaves_no_half_written_shard_and_the_next_try_goes_on(
 def test_the_example_in_the_documentation_reads_the_cache_with_numpy_alone(
     world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs/cache.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs/internals/cache-format.md").read_text(encoding="utf-8")
     example = page.split("```python")[1].split("```")[0]
     assert len([line for line in example.splitlines() if line.strip()]) <= 15 and "import distil" not in example
     monkeypatch.chdir(world)
-    exec(compile(example, "docs/cache.md", "exec"), {})
+    exec(compile(example, "docs/internals/cache-format.md", "exec"), {})
     _, cached = opened(world).open("train", 0)
     expected = cached.logits(np.array([0]))[0][0].tolist()
     assert [int(word) for word in capsys.readouterr().out.split("[")[1].rstrip("]\n").split()] == expected

@@ -128,7 +128,7 @@ def test_an_archive_is_refused_or_read_as_the_text_it_is_not_and_nothing_of_it_i
 
 
 def test_servers_listen_on_this_machine_only() -> None:
-    texts = [ROOT / "Makefile", ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *CODE]
+    texts = [ROOT / "Makefile", ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *CODE]
     for path in texts:
         text = path.read_text(encoding="utf-8")
         assert "0.0.0.0" not in text, path

@@ -886,7 +886,7 @@ def test_a_stage_that_is_told_to_end_ends_soon_and_goes_on_from_its_checkpoint(r
         began = time.monotonic()
         process.terminate()
         _, errors = process.communicate(timeout=60)
-        # It would train for days. 5 s is promised (docs/guarantees.md) and held by tests/faults on a machine at rest.
+        # It would train for days. 5 s is promised (docs/internals/guarantees.md) and held by tests/faults on a machine at rest.
         assert process.returncode == 130 and time.monotonic() - began < 30, errors
         assert "Traceback" not in errors
         assert errors.splitlines()[-1] == "interrupted; `dvc repro distil` continues from the last finished piece"
