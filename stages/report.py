@@ -4,7 +4,7 @@ from pathlib import Path
 
 from distil.core.files import write_json, write_text
 from distil.core.params import load_params
-from distil.report.data import gather
+from distil.report.data import load_report
 from distil.report.findings import headline
 from distil.report.html import render_html
 from distil.report.markdown import render_markdown
@@ -14,7 +14,7 @@ from distil.runtime.process import run
 
 def main() -> None:
     """Write metrics/report.html, metrics/report.md, metrics/model_card.md and metrics/headline.json."""
-    card, report = load_params("card", CardConfig), gather()
+    card, report = load_params("card", CardConfig), load_report()
     write_text(Path("metrics/report.html"), render_html(report))
     write_text(Path("metrics/report.md"), render_markdown(report))
     write_text(Path("metrics/model_card.md"), render_card(report, card))

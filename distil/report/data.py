@@ -29,9 +29,9 @@ from distil.report.inputs import (
     Corpus,
     Export,
     Footprint,
-    MadeFile,
     PlainSummary,
     StageCost,
+    StageFile,
     Summary,
     TaskData,
     TaskScores,
@@ -49,7 +49,7 @@ PACKAGES = (
 Curve = dict[str, list[float | None]]
 
 
-class Scored(Protocol):
+class ScoreSource(Protocol):
     """What the tables of scores need of a report."""
 
     @property
@@ -114,10 +114,10 @@ def language_name(code: str) -> str:
     return language(code).name
 
 
-F = TypeVar("F", bound=MadeFile)
+F = TypeVar("F", bound=StageFile)
 
 
-def gather(root: Path = Path()) -> Report:
+def load_report(root: Path = Path()) -> Report:
     """Read every file that a report needs, below `root`.
 
     Raises:

@@ -1,13 +1,15 @@
 """The pictures of the report: which figures each shows, and what it says to people who do not see it."""
 
 from collections.abc import Mapping
-from html import escape
+from typing import NamedTuple
+
+from markupsafe import Markup
 
 from distil.report.charts import STYLES, DotRow, Mark, Series, dot_chart, line_chart, size_chart
 from distil.report.data import Curve, Report, language_name
 from distil.report.findings import OVER, difference_text, kept_text
 from distil.report.format import percent, points, short
-from distil.report.inputs import Difference, Kept
+from distil.report.inputs import Difference, Retention
 from distil.report.tables_scores import baselines_of, metric_name
 
 # Loss terms of train.csv with their units; one that is not here is shown under its own name.
@@ -19,35 +21,43 @@ _TERMS = {
 _NO_TERMS = ("step", "epoch", "tokens", "learning_rate", "loss")
 
 
-def first_figures(report: Report) -> str:
-    """What stands on the first screen: distances and retention of each task, then size."""
-    shown = "".join(_difference_figure(report, task) + _retention_figure(report, task) for task in report.tasks)
-    return f'<div class="charts">{shown}{_size_figure(report)}</div>'
+class Chart(NamedTuple):
+    """A picture with its caption; `svg` is markup made here, its labels already escaped."""
+
+    caption: str
+    detail: str
+    svg: Markup
 
 
-def section_figures(name: str, report: Report) -> str:
+def first_charts(report: Report) -> list[Chart]:
+    """The charts of the first screen: distances and retention of each task, then size."""
+    by_task = [
+        chart for task in report.tasks for chart in (_difference_chart(report, task), _retention_chart(report, task))
+    ]
+    return [chart for chart in (*by_task, _size_chart(report)) if chart]
+
+
+def section_charts(name: str, report: Report) -> list[Chart]:
     """The charts of a section; none for most."""
-    figures = []
+    figures: list[Chart | None] = []
     if name.startswith("task-"):
-        figures.append(_score_figure(report, name.removeprefix("task-")))
+        figures.append(_score_chart(report, name.removeprefix("task-")))
     if name == "training":
         terms = [column for column in report.train if "." not in column and column not in _NO_TERMS]
         for term in terms:
             caption, unit = _TERMS.get(term, (f"Training loss: {term.replace('_', ' ')}", "loss"))
-            figures.append(_curve_figure(report, report.train, term, caption, unit))
+            figures.append(_curve_chart(report, report.train, term, caption, unit))
     if name == "heldout":
-        figures.append(_curve_figure(report, report.heldout, "kl", "Held-out KL to the teacher", "nats"))
-        figures.append(_curve_figure(report, report.heldout, "accuracy", "Held-out masked accuracy", "%", 100))
-    shown = "".join(figures)
-    return f'<div class="charts">{shown}</div>' if shown else ""
+        figures.append(_curve_chart(report, report.heldout, "kl", "Held-out KL to the teacher", "nats"))
+        figures.append(_curve_chart(report, report.heldout, "accuracy", "Held-out masked accuracy", "%", 100))
+    return [figure for figure in figures if figure]
 
 
-def _figure(caption: str, detail: str, chart: str) -> str:
-    small = f"<small>{escape(detail)}</small>" if detail else ""
-    return f"<figure><figcaption>{escape(caption)}{small}</figcaption>{chart}</figure>"
+def _chart(caption: str, detail: str, svg: str) -> Chart:
+    return Chart(caption, detail, Markup(svg))  # noqa: S704 (charts.py escapes every label)
 
 
-def _difference_figure(report: Report, task: str) -> str:
+def _difference_chart(report: Report, task: str) -> Chart:
     """The student against the same student without a teacher and against TF-IDF."""
     pairs = {
         name: pair for name in baselines_of(report, "student")
@@ -65,18 +75,18 @@ def _difference_figure(report: Report, task: str) -> str:
     names = {name: f"over {STYLES[name].name}" if name == "tfidf" else "over no teacher" for name in pairs}
     title = f"The student's distances on {task}"
     chart = dot_chart(f"over-{task}", title, ". ".join(said) + ".", rows, (0, "level"), names)
-    return _figure(f"What the student gains on {task}", f"{metric_name(report, task)}, points, 95 % intervals", chart)
+    return _chart(f"What the student gains on {task}", f"{metric_name(report, task)}, points, 95 % intervals", chart)
 
 
 def _difference(found: Difference) -> Mark:
     return Mark(100 * found.difference, (100 * found.interval_95[0], 100 * found.interval_95[1]))
 
 
-def _retention_figure(report: Report, task: str) -> str:
+def _retention_chart(report: Report, task: str) -> Chart | None:
     kept = report.comparisons[task].retention
     known = {code: ratio for code in report.languages if (ratio := kept["student"].languages[code])}
     if not known:
-        return ""
+        return None
     rows = [
         DotRow(language_name(code), _shares({name: kept[name].languages[code] for name in kept}), percent(ratio.ratio))
         for code, ratio in known.items()
@@ -89,10 +99,10 @@ def _retention_figure(report: Report, task: str) -> str:
         f"kept-{task}", f"Share of the teacher's score kept on {task}", said + ".", rows, (100, "teacher")
     )
     detail = f"{metric_name(report, task)} as a share of the teacher's, %"
-    return _figure(f"What is left of the teacher on {task}", detail, chart)
+    return _chart(f"What is left of the teacher on {task}", detail, chart)
 
 
-def _shares(kept: Mapping[str, Kept | None]) -> dict[str, Mark]:
+def _shares(kept: Mapping[str, Retention | None]) -> dict[str, Mark]:
     """The student with its interval, others as dots."""
     marks = {}
     for name in STYLES:
@@ -103,7 +113,7 @@ def _shares(kept: Mapping[str, Kept | None]) -> dict[str, Mark]:
     return marks
 
 
-def _score_figure(report: Report, task: str) -> str:
+def _score_chart(report: Report, task: str) -> Chart:
     scores = report.scores[task]
     rows, said = [], []
     models = [model for model in STYLES if model in report.models]
@@ -115,10 +125,10 @@ def _score_figure(report: Report, task: str) -> str:
         each = ", ".join(f"{STYLES[model].name} {mark.value:.1f}" for model, mark in marks.items())
         said.append(f"{language_name(code)}: {each}")
     chart = dot_chart(f"dots-{task}", f"Scores on {task}", "; ".join(said) + ".", rows)
-    return _figure(f"{metric_name(report, task)}, points", "The number at the right is the student's.", chart)
+    return _chart(f"{metric_name(report, task)}, points", "The number at the right is the student's.", chart)
 
 
-def _size_figure(report: Report) -> str:
+def _size_chart(report: Report) -> Chart:
     teacher, student = report.summary.teacher, report.summary.student
     sizes = [
         (name, model.embedding_parameters, model.body_parameters, f"{short(model.parameters)}{share}")
@@ -132,10 +142,10 @@ def _size_figure(report: Report) -> str:
         for name, embedding, body, _ in sizes
     )
     detail = f"{teacher.parameters / student.parameters:.1f} times smaller"
-    return _figure("Parameters", detail, size_chart("sizes", "Parameters of teacher and student", said, sizes))
+    return _chart("Parameters", detail, size_chart("sizes", "Parameters of teacher and student", said, sizes))
 
 
-def _curve_figure(report: Report, curve: Curve, term: str, caption: str, unit: str, scale: float = 1) -> str:
+def _curve_chart(report: Report, curve: Curve, term: str, caption: str, unit: str, scale: float = 1) -> Chart | None:
     """A curve for each language and, where there is one, for all together; nothing when the term was not measured."""
     columns = {"all": term} | {language_name(code): f"{code}.{term}" for code in report.languages}
     series: Series = {
@@ -147,7 +157,7 @@ def _curve_figure(report: Report, curve: Curve, term: str, caption: str, unit: s
     }
     series = {label: values for label, values in series.items() if values}
     if not series:
-        return ""
+        return None
     ends = ", ".join(f"{label} from {values[0][1]:.3g} to {values[-1][1]:.3g}" for label, values in series.items())
     chart = line_chart(f"curve-{term}", caption, f"By optimiser step: {ends}.", series, "optimiser step", unit)
-    return _figure(caption, "", chart)
+    return _chart(caption, "", chart)

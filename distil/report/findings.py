@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from distil.report.data import Report, language_name
 from distil.report.format import bracket, listed, names, percent, points, short, signed, size, times
-from distil.report.inputs import Difference, Kept
+from distil.report.inputs import Difference, Retention
 from distil.report.tables_scores import baselines_of, mean_score, metric_name
 
 FEW_SEEDS = 3
@@ -15,14 +15,14 @@ OVER = {"no_teacher": "the same student without a teacher", "tfidf": "TF-IDF wit
 GAINS = {"no_teacher": "Gain over no teacher", "tfidf": "Gain over TF-IDF"}
 
 
-class Finding(NamedTuple):
+class Notice(NamedTuple):
     """A sentence that must not be overlooked; `kind` is synthetic, warning, good or note."""
 
     kind: str
     text: str
 
 
-class Figure(NamedTuple):
+class KeyFigure(NamedTuple):
     """A number to begin with: what it is, its value, and what it rests on."""
 
     label: str
@@ -40,7 +40,7 @@ def teacher_name(report: Report) -> str:
     return "A small teacher trained here" if report.teacher.source == "train" else report.teacher.id
 
 
-def origin(report: Report) -> str:
+def provenance(report: Report) -> str:
     """Revision and source of the teacher, text and languages."""
     teacher, student = report.teacher, report.summary.student
     revision = f", revision {teacher.revision[:12]}" if teacher.revision else ""
@@ -50,22 +50,22 @@ def origin(report: Report) -> str:
     )
 
 
-def cost_figures(report: Report) -> list[Figure]:
+def cost_key_figures(report: Report) -> list[KeyFigure]:
     """How small and how fast."""
     teacher, student = report.summary.teacher, report.summary.student
     theirs, ours = (report.footprint.models[name] for name in ("teacher", "student"))
     threads = f"{report.footprint.threads} thread" + ("s" if report.footprint.threads > 1 else "")
     return [
-        Figure("Parameters", short(student.parameters),
+        KeyFigure("Parameters", short(student.parameters),
                f"{percent(student.parameters / teacher.parameters)} of the teacher's {short(teacher.parameters)}; "
                f"{size(ours.disk_bytes)} on disk, the teacher {size(theirs.disk_bytes)}"),
-        Figure("Speed-up", times(theirs.short.milliseconds / ours.short.milliseconds),
+        KeyFigure("Speed-up", times(theirs.short.milliseconds / ours.short.milliseconds),
                f"{ours.short.milliseconds:.1f} ms for a text of {report.footprint.words['short']} words, the teacher "
                f"{theirs.short.milliseconds:.1f} ms; {threads}"),
     ]  # fmt: skip
 
 
-def task_figures(report: Report, task: str) -> list[Figure]:
+def task_key_figures(report: Report, task: str) -> list[KeyFigure]:
     """The distances that count, each the mean over the languages with the languages of least and most."""
     found = []
     for baseline in baselines_of(report, "student"):
@@ -73,13 +73,13 @@ def task_figures(report: Report, task: str) -> list[Figure]:
             each = {code: pair.languages[code].difference for code in report.languages}
             ends = _range({code: signed(gain) for code, gain in each.items()}, each)
             detail = f"{bracket(pair.mean.interval_95, sign=True)}; {ends}"
-            found.append(Figure(GAINS[baseline], f"{signed(pair.mean.difference)} points", detail))
+            found.append(KeyFigure(GAINS[baseline], f"{signed(pair.mean.difference)} points", detail))
     kept = report.comparisons[task].retention["student"]
     ratios = {code: ratio.ratio for code in report.languages if (ratio := kept.languages[code])}
     if kept.mean and ratios:
         ends = _range({code: percent(ratio) for code, ratio in ratios.items()}, ratios)
         detail = f"{bracket(kept.mean.interval_95)}; {ends}"
-        found.append(Figure("Share of the teacher", percent(kept.mean.ratio), detail))
+        found.append(KeyFigure("Share of the teacher", percent(kept.mean.ratio), detail))
     return found
 
 
@@ -100,23 +100,23 @@ def extremes(values: Mapping[str, float]) -> tuple[str, str]:
     return min(values, key=values.__getitem__), max(values, key=values.__getitem__)
 
 
-def lede(report: Report) -> list[str]:
+def summary_lines(report: Report) -> list[str]:
     """Size, speed and, for each task, the distances: a sentence each."""
-    lines = [f"{figure.label}: {figure.value} ({figure.detail})." for figure in cost_figures(report)]
+    lines = [f"{figure.label}: {figure.value} ({figure.detail})." for figure in cost_key_figures(report)]
     for task in report.tasks:
-        said = [f"{figure.label.lower()} {figure.value} ({figure.detail})" for figure in task_figures(report, task)]
+        said = [f"{figure.label.lower()} {figure.value} ({figure.detail})" for figure in task_key_figures(report, task)]
         lines.append(f"{task_line(report, task)}: {'; '.join(said)}.")
         if report.comparisons[task].retention["student"].mean is None:
             lines.append(f"On {task} the teacher scores 0, so a share of it has no meaning.")
     return lines
 
 
-def findings(report: Report) -> list[Finding]:
+def notices(report: Report) -> list[Notice]:
     """What a reader must know before any number: synthetic data, baselines that win, a weak teacher, few seeds."""
     found = []
     if report.synthetic:
         found.append(
-            Finding(
+            Notice(
                 "synthetic",
                 f"These numbers are of a synthetic sample ({listed(report.synthetic)}). They show that the pipeline "
                 "works; they say nothing about how well any language is served.",
@@ -129,11 +129,11 @@ def findings(report: Report) -> list[Finding]:
     if len(report.seeds) < FEW_SEEDS:
         count = "one seed" if len(report.seeds) == 1 else f"{len(report.seeds)} seeds"
         text = f"Scores rest on {count} of fine-tuning: the spread between seeds, often several points, is not in them."
-        found.append(Finding("note", text))
+        found.append(Notice("note", text))
     return found
 
 
-def _student_over(report: Report, task: str, baseline: str) -> list[Finding]:
+def _student_over(report: Report, task: str, baseline: str) -> list[Notice]:
     """Where the student is below, not surely above, or surely above a baseline."""
     pair = report.comparisons[task].over("student", baseline)
     if pair is None:
@@ -144,13 +144,13 @@ def _student_over(report: Report, task: str, baseline: str) -> list[Finding]:
     other = OVER[baseline]
     if below:
         text = f"On {task} the student does not beat {other} in {_beside(report, task, baseline, below)}."
-        return [Finding("warning", text)]
+        return [Notice("warning", text)]
     least = min(each, key=lambda code: each[code].difference)
     by = f"by at least {100 * each[least].difference:.1f} points ({language_name(least)})"
     if unsure:
         text = f"On {task} the student is above {other} in every language, {by}; in {names(unsure)} that may be chance."
-        return [Finding("note", text)]
-    return [Finding("good", f"On {task} the student beats {other} in every language, {by}.")]
+        return [Notice("note", text)]
+    return [Notice("good", f"On {task} the student beats {other} in every language, {by}.")]
 
 
 def _beside(report: Report, task: str, baseline: str, codes: list[str], model: str = "student") -> str:
@@ -161,7 +161,7 @@ def _beside(report: Report, task: str, baseline: str, codes: list[str], model: s
     ])  # fmt: skip
 
 
-def _weak(report: Report, task: str) -> list[Finding]:
+def _weak(report: Report, task: str) -> list[Notice]:
     """A student at the level of the majority, a teacher below TF-IDF, a student above its teacher."""
     scores, found = report.scores[task], []
 
@@ -170,15 +170,15 @@ def _weak(report: Report, task: str) -> list[Finding]:
 
     if lost := not_above("student", "majority"):
         text = f"On {task} the student is no better than always saying the most frequent label in {names(lost)}."
-        found.append(Finding("warning", text))
+        found.append(Notice("warning", text))
     if weak := not_above("teacher", "tfidf"):
         beside = _beside(report, task, "tfidf", weak, "teacher")
         text = f"On {task} the teacher itself is not above TF-IDF in {beside}: a weak teacher makes retention cheap."
-        found.append(Finding("warning", text))
+        found.append(Notice("warning", text))
     kept = report.comparisons[task].retention["student"].languages
     if above := [code for code in report.languages if (ratio := kept[code]) and ratio.ratio > 1]:
         text = f"On {task} the student scores higher than its teacher in {names(above)}, "
-        found.append(Finding("note", text + "a sign of a weakly fine-tuned teacher or of chance."))
+        found.append(Notice("note", text + "a sign of a weakly fine-tuned teacher or of chance."))
     return found
 
 
@@ -187,7 +187,7 @@ def difference_text(code: str, found: Difference) -> str:
     return f"{language_name(code)} {signed(found.difference)}, {bracket(found.interval_95, sign=True)}"
 
 
-def kept_text(code: str, found: Kept) -> str:
+def kept_text(code: str, found: Retention) -> str:
     """Hausa 98.1 %, [97.0, 99.2]."""
     return f"{language_name(code)} {percent(found.ratio)}, {bracket(found.interval_95)}"
 

@@ -5,13 +5,13 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 
 
-class MadeFile(BaseModel):
+class StageFile(BaseModel):
     """Part of a file that an earlier stage wrote; keys that no report needs are passed over."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Model(MadeFile):
+class Model(StageFile):
     """Size and shape of the teacher or the student."""
 
     parameters: int
@@ -27,7 +27,7 @@ class Model(MadeFile):
         return self.parameters - self.embedding_parameters
 
 
-class CacheFigures(MadeFile):
+class CacheFigures(StageFile):
     """What the cache of teacher outputs holds."""
 
     logits: str
@@ -38,7 +38,7 @@ class CacheFigures(MadeFile):
     positions: int
 
 
-class HeldOut(MadeFile):
+class HeldOut(StageFile):
     """A language's figures on held-out text; `kl` and `student_nll` in nats, accuracies from 0 to 1."""
 
     positions: int
@@ -49,7 +49,7 @@ class HeldOut(MadeFile):
     student_nll: float
 
 
-class Summary(MadeFile):
+class Summary(StageFile):
     """metrics/distil/summary.json."""
 
     key: str
@@ -64,14 +64,14 @@ class Summary(MadeFile):
     heldout: dict[str, HeldOut]
 
 
-class PlainHeldOut(MadeFile):
+class PlainHeldOut(StageFile):
     """A language's figures of a model that had no teacher."""
 
     student_accuracy: float
     student_nll: float
 
 
-class PlainSummary(MadeFile):
+class PlainSummary(StageFile):
     """metrics/no_teacher/summary.json."""
 
     steps: int
@@ -79,7 +79,7 @@ class PlainSummary(MadeFile):
     heldout: dict[str, PlainHeldOut]
 
 
-class LabelScore(MadeFile):
+class LabelScore(StageFile):
     """Scores of one label; `n` counts its gold cases."""
 
     precision: float
@@ -88,7 +88,7 @@ class LabelScore(MadeFile):
     n: int
 
 
-class SeedScore(MadeFile):
+class SeedScore(StageFile):
     """The scores of one fine-tuning; `entity_f1` of tagged entities only."""
 
     seed: int
@@ -96,7 +96,7 @@ class SeedScore(MadeFile):
     entity_f1: float | None = None
 
 
-class Unseen(MadeFile):
+class Unseen(StageFile):
     """The score on the test rows whose text is not in train."""
 
     n: int
@@ -104,7 +104,7 @@ class Unseen(MadeFile):
     entity_f1: float | None = None
 
 
-class LanguageScore(MadeFile):
+class LanguageScore(StageFile):
     """A language's scores of one model on one task, from 0 to 1, means over seeds."""
 
     n: int
@@ -120,13 +120,13 @@ class LanguageScore(MadeFile):
     seeds: list[SeedScore]
 
 
-class MeanScore(MadeFile):
+class MeanScore(StageFile):
     """The plain mean over the languages that were scored."""
 
     interval_95: tuple[float, float]
 
 
-class TaskScores(MadeFile):
+class TaskScores(StageFile):
     """metrics/evaluate/MODEL/TASK.json."""
 
     kind: str
@@ -154,7 +154,7 @@ class TaskScores(MadeFile):
         return value
 
 
-class Difference(MadeFile):
+class Difference(StageFile):
     """How much more one model scores than another on the same rows; `p` is two-sided."""
 
     difference: float
@@ -162,7 +162,7 @@ class Difference(MadeFile):
     p: float
 
 
-class Pair(MadeFile):
+class Pair(StageFile):
     """Two models compared."""
 
     model: str
@@ -171,27 +171,27 @@ class Pair(MadeFile):
     languages: dict[str, Difference]
 
 
-class Kept(MadeFile):
+class Retention(StageFile):
     """A model's score over the teacher's."""
 
     ratio: float
     interval_95: tuple[float, float]
 
 
-class Retention(MadeFile):
+class TaskRetention(StageFile):
     """What share of the teacher's score a model keeps; None where the teacher scores 0."""
 
-    mean: Kept | None
-    languages: dict[str, Kept | None]
+    mean: Retention | None
+    languages: dict[str, Retention | None]
 
 
-class Comparison(MadeFile):
+class Comparison(StageFile):
     """metrics/compare/TASK.json."""
 
     resamples: int
     models: list[str]
     differences: list[Pair]
-    retention: dict[str, Retention]
+    retention: dict[str, TaskRetention]
 
     def over(self, model: str, baseline: str) -> Pair | None:
         """`model` minus `baseline`, None when they were not compared in this order."""
@@ -199,7 +199,7 @@ class Comparison(MadeFile):
         return found[0] if found else None
 
 
-class Speed(MadeFile):
+class Speed(StageFile):
     """Texts of one length: tokens a text, milliseconds a text one by one, tokens and texts a second in batches."""
 
     tokens: float
@@ -208,7 +208,7 @@ class Speed(MadeFile):
     texts_per_second: float
 
 
-class ModelFootprint(MadeFile):
+class ModelFootprint(StageFile):
     """Size, memory and speed of one model."""
 
     disk_bytes: int
@@ -218,7 +218,7 @@ class ModelFootprint(MadeFile):
     long: Speed
 
 
-class Footprint(MadeFile):
+class Footprint(StageFile):
     """metrics/footprint.json."""
 
     machine: str
@@ -229,7 +229,7 @@ class Footprint(MadeFile):
     models: dict[str, ModelFootprint]
 
 
-class Export(MadeFile):
+class Export(StageFile):
     """metrics/export.json: the exported student, in float32 and in 8 bits; drops are shares."""
 
     fp32_bytes: int
@@ -241,7 +241,7 @@ class Export(MadeFile):
     serving_peak_mb: float
 
 
-class CorpusLanguage(MadeFile):
+class CorpusLanguage(StageFile):
     """Lines read, kept and dropped of a language's text."""
 
     lines_read: int
@@ -251,7 +251,7 @@ class CorpusLanguage(MadeFile):
     dropped: dict[str, int]
 
 
-class Corpus(MadeFile):
+class Corpus(StageFile):
     """data/raw/manifest.json."""
 
     source: str
@@ -260,7 +260,7 @@ class Corpus(MadeFile):
     languages: dict[str, CorpusLanguage]
 
 
-class Split(MadeFile):
+class Split(StageFile):
     """Rows read, kept and dropped of a split."""
 
     rows_read: int
@@ -268,7 +268,7 @@ class Split(MadeFile):
     dropped: dict[str, int]
 
 
-class TaskLanguage(MadeFile):
+class TaskLanguage(StageFile):
     """The splits of a language's labelled data, and rows that occur in two of them."""
 
     train: Split
@@ -277,7 +277,7 @@ class TaskLanguage(MadeFile):
     overlap: dict[str, int]
 
 
-class TaskData(MadeFile):
+class TaskData(StageFile):
     """data/tasks/NAME/manifest.json."""
 
     kind: str
@@ -288,7 +288,7 @@ class TaskData(MadeFile):
     languages: dict[str, TaskLanguage]
 
 
-class Teacher(MadeFile):
+class Teacher(StageFile):
     """models/teacher/manifest.json."""
 
     source: str
@@ -298,7 +298,7 @@ class Teacher(MadeFile):
     parameters: int
 
 
-class TokenizerLanguage(MadeFile):
+class TokenizerLanguage(StageFile):
     """Share of a language's tokens that the kept pieces cover, and pieces a word before and after."""
 
     coverage: float
@@ -307,7 +307,7 @@ class TokenizerLanguage(MadeFile):
     pieces_per_word: float
 
 
-class Tokenizer(MadeFile):
+class Tokenizer(StageFile):
     """models/tokenizer/manifest.json."""
 
     keep: str
@@ -317,7 +317,7 @@ class Tokenizer(MadeFile):
     languages: dict[str, TokenizerLanguage]
 
 
-class StageCost(MadeFile):
+class StageCost(StageFile):
     """metrics/cost/STAGE.json."""
 
     seconds: float

@@ -1,18 +1,18 @@
 """The report as Markdown, for a terminal and for git: the same tables as the page."""
 
 from distil.report.data import Report
-from distil.report.findings import findings, lede, origin, title
+from distil.report.findings import notices, provenance, summary_lines, title
 from distil.report.format import Cell, Table
 from distil.report.sections import sections
 
 
 def render_markdown(report: Report) -> str:
     """The whole report as Markdown."""
-    lines = [f"# {escape(title(report))}", "", escape(origin(report)), ""]
-    for finding in findings(report):
-        mark = {"synthetic": "Synthetic data. ", "warning": "Warning. "}.get(finding.kind, "")
-        lines += [f"> {f'**{mark.strip()}** ' if mark else ''}{escape(finding.text)}", ""]
-    lines += [f"- {escape(line)}" for line in lede(report)]
+    lines = [f"# {escape(title(report))}", "", escape(provenance(report)), ""]
+    for notice in notices(report):
+        mark = {"synthetic": "Synthetic data. ", "warning": "Warning. "}.get(notice.kind, "")
+        lines += [f"> {f'**{mark.strip()}** ' if mark else ''}{escape(notice.text)}", ""]
+    lines += [f"- {escape(line)}" for line in summary_lines(report)]
     lines.append("")
     for section in sections(report):
         lines += ["#" * section.level + " " + escape(section.title), ""]

@@ -4,19 +4,18 @@ It lies in metrics/model_card.md, since models/student is what the stage distil 
 takes the place of README.md where the model is published.
 """
 
-from typing import Any
-
+from huggingface_hub import EvalResult, ModelCardData
 from pydantic import Field
 
 from distil.core.params import Params
 from distil.report.data import Report, language_name
-from distil.report.findings import findings, lede, origin, title
+from distil.report.findings import notices, provenance, summary_lines, title
 from distil.report.format import percent, short
 from distil.report.markdown import escape, markdown_table
 from distil.report.tables_models import footprint_table, size_table
 from distil.report.tables_scores import distance_table, score_table
 from distil.report.tables_training import heldout_table
-from distil.student.card import SNIPPET, front_matter, limits, metadata
+from distil.student.card import SNIPPET, card_data, front_matter, limits
 
 
 class CardConfig(Params):
@@ -31,15 +30,15 @@ def render_card(report: Report, config: CardConfig) -> str:
     by_task = [table(report, task) for task in report.tasks for table in (distance_table, score_table)]
     tables = [*by_task, size_table(report), footprint_table(report.footprint), heldout_table(report)]
     shown = "\n\n".join("\n".join(markdown_table(table)) for table in tables)
-    notices = "\n".join(f"- {escape(finding.text)}" for finding in findings(report))
-    return f"""{front_matter(_metadata(report, config))}
+    listed = "\n".join(f"- {escape(notice.text)}" for notice in notices(report))
+    return f"""{front_matter(_data(report, config))}
 # {escape(title(report))}
 
-{escape(origin(report))}
+{escape(provenance(report))}
 
-{" ".join(escape(line) for line in lede(report))}
+{" ".join(escape(line) for line in summary_lines(report))}
 
-{notices}
+{listed}
 
 ## Use
 
@@ -78,17 +77,22 @@ def _licence(config: CardConfig) -> str:
     return f"Its licence was named by whoever trained it: {config.license}."
 
 
-def _metadata(report: Report, config: CardConfig) -> dict[str, Any]:
-    """What the Hub reads: languages, licence, origin, and the results language by language."""
-    meta = metadata(report.languages, {"source": report.teacher.source, "id": report.teacher.id})
-    if report.corpus.source == "hub":
-        meta["datasets"] = [report.params["corpus"]["dataset"]]
-    meta |= {"license": config.license, "metrics": ["f1", "accuracy"]}
-    return meta | {"model-index": [{"name": config.name, "results": _results(report)}]}
+def _data(report: Report, config: CardConfig) -> ModelCardData:
+    """What the Hub reads: languages, licence and the results language by language."""
+    teacher = {"source": report.teacher.source, "id": report.teacher.id}
+    return card_data(
+        report.languages,
+        teacher,
+        datasets=[report.params["corpus"]["dataset"]] if report.corpus.source == "hub" else None,
+        license=config.license,
+        metrics=["f1", "accuracy"],
+        model_name=config.name,
+        eval_results=_results(report),
+    )
 
 
-def _results(report: Report) -> list[dict[str, Any]]:
-    """An entry for each task and language; scores from 0 to 1 as the Hub wants them."""
+def _results(report: Report) -> list[EvalResult]:
+    """The scores of each task and language, from 0 to 1 as the Hub wants them."""
     results = []
     for task in report.tasks:
         scores = report.scores[task]["student"]
@@ -97,14 +101,20 @@ def _results(report: Report) -> list[dict[str, Any]]:
             figures = {"Weighted F1": each.weighted_f1, "Macro F1": each.macro_f1, "Accuracy": each.accuracy}
             if each.entity_f1 is not None:
                 figures = {"Entity F1": each.entity_f1} | figures
-            results.append({
-                "task": {"type": scores.kind.replace("_", "-"), "name": task},
-                "dataset": {"type": task, "name": f"{task}, {language_name(code)}", "config": code, "split": "test"},
-                "metrics": [
-                    {"type": "accuracy" if name == "Accuracy" else "f1", "name": name, "value": round(value, 4)}
-                    for name, value in figures.items()
-                ],
-            })  # fmt: skip
+            results += [
+                EvalResult(
+                    task_type=scores.kind.replace("_", "-"),
+                    task_name=task,
+                    dataset_type=task,
+                    dataset_name=f"{task}, {language_name(code)}",
+                    dataset_config=code,
+                    dataset_split="test",
+                    metric_type="accuracy" if name == "Accuracy" else "f1",
+                    metric_name=name,
+                    metric_value=round(value, 4),
+                )
+                for name, value in figures.items()
+            ]
     return results
 
 

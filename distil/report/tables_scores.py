@@ -1,7 +1,7 @@
 """Tables of a task: the distances that count, every score, labels, confusion, disagreement of teacher and student."""
 
 from distil.evaluation.model_names import NAMES
-from distil.report.data import Report, Scored
+from distil.report.data import Report, ScoreSource
 from distil.report.disagreement import Example
 from distil.report.format import (
     NONE,
@@ -17,22 +17,22 @@ from distil.report.format import (
     signed,
     whole,
 )
-from distil.report.inputs import Difference, Kept, LanguageScore, TaskScores
+from distil.report.inputs import Difference, LanguageScore, Retention, TaskScores
 
 METRICS = {"weighted_f1": "Weighted F1", "entity_f1": "Entity F1"}
 
 
-def metric_name(report: Scored, task: str) -> str:
+def metric_name(report: ScoreSource, task: str) -> str:
     """What the task is judged by, in words."""
     return METRICS[report.scores[task]["student"].metric]
 
 
-def baselines_of(report: Scored, model: str) -> list[str]:
+def baselines_of(report: ScoreSource, model: str) -> list[str]:
     """What a model's distances are taken to: the same student without a teacher first, then TF-IDF."""
     return [name for name in ("no_teacher", "tfidf") if name in report.models and name != model]
 
 
-def distance_table(report: Scored, task: str) -> Table:
+def distance_table(report: ScoreSource, task: str) -> Table:
     """The student against the same student without a teacher, against TF-IDF, and as a share of the teacher."""
     compared, baselines = report.comparisons[task], baselines_of(report, "student")
     pairs = [pair for name in (*baselines, "student_plain") if (pair := compared.over("student", name))]
@@ -54,11 +54,11 @@ def _apart(found: Difference) -> Cell:
     return Cell(signed(found.difference), f"{bracket(found.interval_95, sign=True)} {p_text(found.p)}")
 
 
-def _kept(found: Kept | None) -> Cell:
+def _kept(found: Retention | None) -> Cell:
     return Cell(percent(found.ratio), bracket(found.interval_95)) if found else Cell(NONE)
 
 
-def score_table(report: Scored, task: str) -> Table:
+def score_table(report: ScoreSource, task: str) -> Table:
     """Every model's score by language, with its interval."""
     scores = report.scores[task]
     rows = []
@@ -80,7 +80,7 @@ def _scored(scores: TaskScores, code: str) -> Cell:
     return Cell(points(scores.score(code)), bracket(scores.languages[code].interval_95))
 
 
-def mean_score(report: Scored, task: str, model: str) -> float:
+def mean_score(report: ScoreSource, task: str, model: str) -> float:
     """The plain mean over the languages of params.yaml."""
     return sum(report.scores[task][model].score(code) for code in report.languages) / len(report.languages)
 

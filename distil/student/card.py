@@ -7,7 +7,7 @@ Written by the stage distil, so an edit here trains the student again; the full 
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
+from huggingface_hub import ModelCardData
 
 from distil.core.languages import language, language_tag
 
@@ -22,26 +22,30 @@ for guess in fill(f"{tokenizer.mask_token} .", top_k=3):
 """
 
 
-def metadata(languages: list[str], teacher: Mapping[str, Any]) -> dict[str, Any]:
-    """What the Hub reads of any student.
+_ORDER = ["language", "library_name", "pipeline_tag", "tags", "base_model", "datasets", "license", "metrics"]
+
+
+def card_data(languages: list[str], teacher: Mapping[str, Any], **scored: Any) -> ModelCardData:
+    """The metadata that the Hub reads.
 
     Args:
         languages: codes.
         teacher: `source` and `id` of its manifest; a base model is named when it is one on the Hub.
+        scored: more fields of ModelCardData, for a student that was scored.
     """
-    base = {"base_model": teacher["id"]} if teacher["source"] == "hub" else {}
-    return {
-        "language": [language_tag(code) for code in languages],
-        "library_name": "transformers",
-        "pipeline_tag": "fill-mask",
-        "tags": ["knowledge-distillation", "masked-language-modeling", "xlm-roberta"],
-        **base,
-    }
+    return ModelCardData(
+        language=[language_tag(code) for code in languages],
+        library_name="transformers",
+        pipeline_tag="fill-mask",
+        tags=["knowledge-distillation", "masked-language-modeling", "xlm-roberta"],
+        base_model=teacher["id"] if teacher["source"] == "hub" else None,
+        **scored,
+    )
 
 
-def front_matter(meta: Mapping[str, Any]) -> str:
-    """Metadata between lines of `---`, as a card begins."""
-    return f"---\n{yaml.safe_dump(dict(meta), sort_keys=False, allow_unicode=True, width=120)}---\n"
+def front_matter(data: ModelCardData) -> str:
+    """Metadata between lines of `---`, the start of a card."""
+    return f"---\n{data.to_yaml(original_order=_ORDER)}\n---\n"
 
 
 def limits(languages: list[str]) -> str:
@@ -65,7 +69,7 @@ def short_card(languages: list[str], teacher: Mapping[str, Any], summary: Mappin
         summary: metrics/distil/summary.json.
     """
     student, of = summary["student"], summary["teacher"]["parameters"]
-    return f"""{front_matter(metadata(languages, teacher))}
+    return f"""{front_matter(card_data(languages, teacher))}
 # A student of {teacher["id"]}
 
 {student["parameters"]:,} parameters ({100 * student["parameters"] / of:.1f} % of the teacher's), \

@@ -22,7 +22,7 @@ import pytest
 
 from distil.core.errors import UserError
 from distil.report import mlflow_run as tracking
-from distil.report.data import gather
+from distil.report.data import load_report
 from distil.runtime.process import run
 from distil.serving.predictor import Predictor
 from tests.faults.pipeline import BY_NAME, ROOT, STEPS, contents, copy_of, make_repository
@@ -173,7 +173,7 @@ def test_the_report_refuses_a_damaged_manifest(
     damaged(file, how)
     counts["damaged"] += 1
     with pytest.raises(UserError, match="dvc repro") as refused:
-        gather()
+        load_report()
     assert Path(file).name in str(refused.value)
     counts["detected"] += 1
 

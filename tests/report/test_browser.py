@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
-from distil.report.data import gather
+from distil.report.data import load_report
 from distil.report.html import render_html
 from tests.support.report_fixture import write_inputs
 
@@ -40,7 +40,7 @@ def address(tmp_path_factory):
         root, tasks=["sentiment", "names"], tagged=("names",), rows=40,
         texts=[f"{LONG} <b>{row}</b>" for row in range(40)],
     )  # fmt: skip
-    (root / "report.html").write_text(render_html(gather(root)), encoding="utf-8")
+    (root / "report.html").write_text(render_html(load_report(root)), encoding="utf-8")
     return (root / "report.html").as_uri()
 
 

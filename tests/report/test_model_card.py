@@ -8,7 +8,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from distil.report.data import gather
+from distil.report.data import load_report
 from distil.report.model_card import CardConfig, render_card
 from distil.student.card import short_card
 from tests.support.report_fixture import LANGUAGES, write_inputs
@@ -24,7 +24,7 @@ SUMMARY = {
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("card")
     write_inputs(folder, tasks=["sentiment", "names"], tagged=("names",), rows=60)
-    return gather(folder)
+    return load_report(folder)
 
 
 def snippet(card: str) -> str:
@@ -72,7 +72,7 @@ def test_limits_and_an_open_licence_are_said_plainly(report):
 
 def test_a_sample_has_no_base_model_and_no_data_set_on_the_hub(tmp_path):
     write_inputs(tmp_path, synthetic=True)
-    data = ModelCard(render_card(gather(tmp_path), CARD)).data
+    data = ModelCard(render_card(load_report(tmp_path), CARD)).data
     assert data.base_model is None and data.datasets is None
 
 

@@ -13,9 +13,9 @@ import yaml
 
 from distil.core.errors import UserError
 from distil.evaluation.predictions import GoldAndPredicted
-from distil.report.data import cost_file, costed_stages, gather, language_name
+from distil.report.data import cost_file, costed_stages, language_name, load_report
 from distil.report.disagreement import disagreement
-from distil.report.findings import findings, headline
+from distil.report.findings import headline, notices
 from distil.report.format import bracket, names, p_text, percent, short, shorten, signed
 from distil.report.html import render_html
 from distil.report.markdown import escape, render_markdown
@@ -47,7 +47,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(root):
-    return gather(root)
+    return load_report(root)
 
 
 @pytest.fixture(scope="module")
@@ -152,11 +152,11 @@ def test_every_language_has_a_row_in_each_table(page, task):
 
 def test_text_from_data_stays_text(page):
     assert "<script" not in page
-    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; | **bold** `code` &amp; reversed line" in page
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; | **bold** `code` &amp; reversed line" in page
 
 
 def test_the_same_input_gives_the_same_bytes(root, page, report):
-    again = gather(root)
+    again = load_report(root)
     assert render_html(again) == page
     assert render_markdown(again) == render_markdown(report)
     assert render_card(again, CARD) == render_card(report, CARD)
@@ -170,7 +170,7 @@ def test_a_language_taken_out_of_params_is_not_reported(tmp_path):
     params = write_inputs(tmp_path, rows=30)
     params["languages"] = ["kin", "yor"]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    report = gather(tmp_path)
+    report = load_report(tmp_path)
     tables = render_markdown(report).split("## Parameters")[0] + render_html(report)
     assert "Hausa" not in tables and "Mean of 2" in tables
 
@@ -218,13 +218,13 @@ def test_versions_stand_in_the_page_only(report, page):
 
 def said(tmp_path, **how) -> list[str]:
     write_inputs(tmp_path, rows=200, **how)
-    return [finding.text for finding in findings(gather(tmp_path))]
+    return [notice.text for notice in notices(load_report(tmp_path))]
 
 
 def test_a_synthetic_sample_is_named_first(tmp_path):
     write_inputs(tmp_path, synthetic=True)
-    report = gather(tmp_path)
-    assert findings(report)[0].kind == "synthetic"
+    report = load_report(tmp_path)
+    assert notices(report)[0].kind == "synthetic"
     for text in (render_html(report), render_markdown(report), render_card(report, CARD)):
         assert "These numbers are of a synthetic sample" in text
         assert text.index("synthetic sample") < text.index("Weighted F1 by language")
@@ -271,7 +271,7 @@ def test_a_student_no_better_than_the_majority_is_said(tmp_path):
 
 def test_few_seeds_are_said_and_three_are_not(tmp_path, report):
     assert any("Scores rest on one seed" in text for text in said(tmp_path, seeds=(1,)))
-    assert not any("seeds of fine-tuning" in finding.text for finding in findings(report))
+    assert not any("seeds of fine-tuning" in notice.text for notice in notices(report))
 
 
 def test_an_average_stands_below_its_languages(page):
@@ -341,7 +341,7 @@ def test_a_teacher_that_scores_nothing_has_no_retention(tmp_path):
     compared = json.loads(path.read_text())
     compared["retention"]["student"] = {"mean": None, "languages": {"kin": None}}
     path.write_text(json.dumps(compared))
-    report = gather(tmp_path)
+    report = load_report(tmp_path)
     assert "a share of it has no meaning" in render_markdown(report)
     assert "What is left of the teacher" not in render_html(report)
 
@@ -366,7 +366,7 @@ def damaged(root: Path, path: str, text: str | None) -> str:
     else:
         (root / path).write_text(text, encoding="utf-8")
     with pytest.raises(UserError) as error:
-        gather(root)
+        load_report(root)
     assert path.split("/")[-1] in str(error.value)
     return str(error.value)
 
