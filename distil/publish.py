@@ -8,13 +8,13 @@ import argparse
 import hashlib
 import os
 import re
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from distil.core.errors import UserError
 from distil.core.files import sha256_file
 from distil.runtime.process import run
+from distil.runtime.standard_streams import write_output
 from distil.serving.model_info import Card, read_card
 
 CARD = Path("metrics/model_card.md")
@@ -147,9 +147,9 @@ def main() -> None:
         raise UserError(f"HUB_ID: expected NAME/MODEL as on the Hub, found {chosen.hub_id!r}")
     files = plan(chosen.model, chosen.card)
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    sys.stdout.write(show(chosen.hub_id, endpoint, not chosen.public, files))
+    write_output(show(chosen.hub_id, endpoint, not chosen.public, files).encode())
     if not chosen.dry_run:
-        sys.stdout.write(upload(chosen.hub_id, not chosen.public, files) + "\n")
+        write_output(f"{upload(chosen.hub_id, not chosen.public, files)}\n".encode())
 
 
 if __name__ == "__main__":

@@ -7,11 +7,11 @@ dvc exp run $(python -m stages.preset comet --args)
 
 import argparse
 import logging
-import sys
 
 from distil.core.params import PARAMS_FILE
 from distil.runtime.presets import apply_values, changed_values, describe, experiment_args, missing_paths, preset_values
 from distil.runtime.process import run
+from distil.runtime.standard_streams import write_output
 
 log = logging.getLogger("distil")
 
@@ -25,8 +25,7 @@ def main() -> None:
     parser.add_argument("--args", action="store_true", help="print options for `dvc exp run`, leave params.yaml alone")
     options = parser.parse_args()
     if options.list:
-        for name, line in describe().items():
-            sys.stdout.write(f"{name:<12}{line}\n")
+        write_output("".join(f"{name:<12}{line}\n" for name, line in describe().items()).encode())
         return
     if options.name is None:
         parser.error("name a preset, or --list")
@@ -36,7 +35,7 @@ def main() -> None:
             "%s: there is no %s, and `dvc repro` will stop at it; give --set %s=PATH%s", key, path, key, _without(key)
         )
     if options.args:
-        sys.stdout.write(experiment_args(changed_values(values, PARAMS_FILE)) + "\n")
+        write_output(f"{experiment_args(changed_values(values, PARAMS_FILE))}\n".encode())
         return
     changed = apply_values(values, PARAMS_FILE)
     log.info("%s: preset %s, %d values changed; `git diff %s`", PARAMS_FILE, options.name, len(changed), PARAMS_FILE)

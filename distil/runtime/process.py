@@ -18,6 +18,7 @@ from distil.core.environment import MESSAGE_FILE
 from distil.core.errors import UserError
 from distil.core.files import write_json, write_text
 from distil.runtime.signals import INTERRUPTED, again, farewell
+from distil.runtime.standard_streams import say
 
 log = logging.getLogger("distil")
 
@@ -72,7 +73,7 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
 def _end(message: str, status: int) -> NoReturn:
     file = os.environ.get(MESSAGE_FILE) if "RANK" in os.environ else None
     if file is None:
-        sys.stderr.write(message + "\n")
+        say(message)
     elif status == 1:
         # All processes may fail alike: the one that started them says it, once.
         write_text(Path(file), json.dumps(message.removeprefix("error: ")))

@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from distil.core.errors import UserError
 from distil.core.files import write_json
+from distil.runtime.standard_streams import check_output, input_descriptor, say, write_output
 from distil.serving.line_stream import read_windows
 from distil.serving.predictor import Predictor
 
@@ -57,12 +58,17 @@ def predict(predictor: Predictor, descriptor: int) -> tuple[int, int]:
     count = faults = 0
     for window in read_windows(descriptor):
         results = iter(predictor([line.text for line in window if line.error is None]))
-        for line in window:
-            count += 1
-            result = {"error": line.error} if line.error else next(results)
-            faults += "error" in result
-            sys.stdout.buffer.write(json.dumps({"line": count, **result}, ensure_ascii=False).encode() + b"\n")
-        sys.stdout.buffer.flush()
+        answers = [{"error": line.error} if line.error else next(results) for line in window]
+        text = "".join(
+            json.dumps({"line": number, **answer}, ensure_ascii=False) + "\n"
+            for number, answer in enumerate(answers, count + 1)
+        )
+        try:
+            write_output(text.encode())
+        except UserError as error:
+            raise UserError(f"{error}; the answers to the first {count:,} lines are whole") from None
+        count += len(answers)
+        faults += sum("error" in answer for answer in answers)
     return count, faults
 
 
@@ -77,20 +83,30 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.threads < 0:
         parser.error(f"--threads: expected 0 or more, found {chosen.threads}")
+    check_output()
+    descriptor = input_descriptor()
+    if chosen.cost and chosen.cost.is_dir():
+        raise UserError(f"--cost: expected the name of a file, found the folder {chosen.cost}; give FOLDER/NAME.json")
     predictor = Predictor(find_model(chosen.model, chosen.task), chosen.threads)
     if chosen.task and predictor.card.task not in (None, chosen.task):
         raise UserError(
             f"{chosen.model}: a model of the task {predictor.card.task}, not of {chosen.task}; give that one's folder"
         )
-    count, faults = predict(predictor, sys.stdin.fileno())
+    count, faults = predict(predictor, descriptor)
     if faults:
-        sys.stderr.write(f"{faults:,} of {count:,} lines could not be predicted; each has its `error` in its place\n")
+        say(f"{faults:,} of {count:,} lines could not be predicted; each has its `error` in its place")
     if chosen.cost:
         peak = memory_mb()[1]
-        write_json(chosen.cost, {
+        figures = {
             "lines": count, "tokens": predictor.tokens, "seconds": round(time.monotonic() - start, 3),
             "imports_mb": round(baseline, 1), "peak_mb": round(peak, 1), "serving_mb": round(peak - baseline, 1),
-        })  # fmt: skip
+        }  # fmt: skip
+        try:
+            write_json(chosen.cost, figures)
+        except OSError as error:
+            raise UserError(
+                f"--cost: {chosen.cost}: {error.strerror}; every line is predicted, give a file that can be written"
+            ) from None
 
 
 def run() -> NoReturn:
@@ -99,7 +115,7 @@ def run() -> NoReturn:
     try:
         main()
     except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
+        say(f"error: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -36,7 +36,7 @@ SURPLUS = {
     ),
     "evaluate": "evaluation/baselines evaluation/footprint evaluation/footprint_worker text/encoding "
     "text/normalisation text/words",
-    "export": "text/encoding text/overlap text/words",
+    "export": "text/overlap text/words",
     "report": "evaluation/baselines evaluation/bootstrap evaluation/comparison evaluation/footprint "
     "evaluation/footprint_worker evaluation/leakage evaluation/run evaluation/scores report/mlflow_names "
     "report/mlflow_results report/mlflow_run report/mlflow_store",
