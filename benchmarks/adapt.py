@@ -26,7 +26,7 @@ from distil.core.languages import LANGUAGES
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.progress import quieten_transformers
-from distil.teacher.masked_lm import Schedule, Sequences, encode, train_masked_lm
+from distil.teacher.masked_lm import MaskedLMSchedule, Sequences, encode_lines, train_masked_lm
 
 MAX_LENGTH, RATE, MASKED, LINES = 128, 1e-4, 0.15, 2000
 
@@ -34,7 +34,7 @@ MAX_LENGTH, RATE, MASKED, LINES = 128, 1e-4, 0.15, 2000
 def ours(teacher: Path, texts: dict[str, Sequences], steps: int, batch_tokens: int) -> float:
     """Tokens a CPU second."""
     model, special = load_masked_lm(teacher, None), special_ids(load_tokenizer(teacher))
-    schedule = Schedule(steps, batch_tokens, RATE, 0.0, MASKED, 1.0)
+    schedule = MaskedLMSchedule(steps, batch_tokens, RATE, 0.0, MASKED, 1.0)
     start = time.process_time()
     tokens = train_masked_lm(model, texts, special, schedule, 1, "adapt")
     return tokens / (time.process_time() - start)
@@ -75,7 +75,7 @@ def main() -> None:
     for language in LANGUAGES:
         if (path := given.text / f"{language}.txt").is_file():
             lines = path.read_text(encoding="utf-8").splitlines()[:LINES]
-            texts[language] = encode(lines, tokenizer, special, MAX_LENGTH)
+            texts[language] = encode_lines(lines, tokenizer, special, MAX_LENGTH)
     every = [row.tolist() for text in texts.values() for row in text.take(np.arange(len(text.offsets) - 1))]
     flat = [number for row in every for number in row]
     blocks = [flat[start : start + MAX_LENGTH] for start in range(0, len(flat) - MAX_LENGTH + 1, MAX_LENGTH)]

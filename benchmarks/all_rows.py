@@ -22,12 +22,11 @@ from benchmarks.pages import RECORDED, RESULTS, fill_page
 from distil.core.errors import UserError
 from distil.core.files import write_json
 from distil.core.params import load_languages
-from distil.evaluation.comparison import compare
-from distil.evaluation.leakage import seen_rows
+from distil.evaluation.comparison import compare_models
 from distil.evaluation.model_names import BASELINES, MODELS
 from distil.evaluation.predictions import GoldAndPredicted
-from distil.evaluation.scores import score
-from distil.evaluation.task_predictions import read_task_predictions, to_scored_predictions
+from distil.evaluation.scores import score, seen_rows
+from distil.evaluation.task_predictions import predictions_from_labels, read_task_predictions
 from distil.report.inputs import Comparison, TaskScores
 from distil.report.markdown import markdown_table
 from distil.report.tables_scores import distance_table, score_table
@@ -87,7 +86,7 @@ def rescore(kept: Path, task: Task, languages: list[str], resamples: int = RESAM
         for model in MODELS:
             columns = [name for name in rows.columns if name.startswith(f"{model}/")]
             answers = {int(name.partition("/")[2]): GoldAndPredicted(gold, rows[name].tolist()) for name in columns}
-            scored = to_scored_predictions(answers, task.labels, task.kind)
+            scored = predictions_from_labels(answers, task.labels, task.kind)
             found[code][model] = scored._replace(train_rows=len(train), seen=seen)
     evaluated = {
         model: score(
@@ -96,7 +95,7 @@ def rescore(kept: Path, task: Task, languages: list[str], resamples: int = RESAM
         )
         for model in MODELS
     }  # fmt: skip
-    return {"evaluate": evaluated, "compare": compare(task.name, task.kind, task.labels, found, resamples)}
+    return {"evaluate": evaluated, "compare": compare_models(task.name, task.kind, task.labels, found, resamples)}
 
 
 def _gold(task: Task, language: str) -> list[str]:

@@ -20,8 +20,8 @@ from transformers import XLMRobertaForMaskedLM
 from benchmarks.machine import clock, finish, machine
 from benchmarks.material import load_student, load_text, parser
 from distil.cache.format import TeacherCache
-from distil.compute.length_batching import runs
-from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
+from distil.compute.batching import runs
+from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_piece_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.progress import Progress
 from distil.teacher.cache_writer import FinishedShards, write_language_cache
@@ -54,7 +54,7 @@ def main() -> None:
     now = clock(options)
     teacher = load_masked_lm(options.teacher, "teacher")
     student = load_student(options, teacher)
-    pieces = teacher_ids(options.tokenizer)
+    pieces = teacher_piece_ids(options.tokenizer)
     pad_id = special_ids(load_tokenizer(options.tokenizer)).pad
     outputs = TeacherPass(teacher, pieces, CONFIG, 1)
     with tempfile.TemporaryDirectory() as name, Progress("cache", 1, "tokens") as progress:

@@ -25,7 +25,7 @@ from benchmarks.machine import finish, machine
 from distil.core.languages import LANGUAGES
 from distil.core.params import parse_params
 from distil.corpus.block_cleaning import BlockCleaner
-from distil.corpus.build import Account, CorpusConfig
+from distil.corpus.build import CleaningAccount, CorpusConfig
 from distil.corpus.workers import cleaned
 from distil.sources.local_files import read_blocks
 from distil.tasks.data import held_out_texts
@@ -110,7 +110,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Clean one file as the stage does."""
     config = configured(options.workers)
     path = options.measure
-    account = Account(config)
+    account = CleaningAccount(config)
     start = time.perf_counter()
     cleaner = BlockCleaner(config.bounds, HeldOut(held_out_texts(options.tasks, path.stem)))
     with path.with_suffix(".clean").open("wb") as stream:

@@ -24,9 +24,9 @@ from benchmarks.material import load_student, load_text, parser, shards
 from distil.cache.bit_packing import bits_for, row_bytes
 from distil.cache.format import PROB_BITS, decode_log_probs, encode_log_probs, quantise_rows, quantise_states
 from distil.cache.sparse_logits import SoftTargets, SparseLogits, sample_logits, soft_targets, top_k_logits
-from distil.compute.precision import autocast
+from distil.compute.optimizer import autocast
 from distil.losses.logits import logit_kd
-from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
+from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_piece_ids
 from distil.modeling.xlm_roberta import AttentionTap, MaskedHead, attention_rows, load_masked_lm
 from distil.tokenization.shards import masked_input
 
@@ -188,7 +188,7 @@ class Material:
     def __init__(self, options: argparse.Namespace, positions: int, scratch: Path) -> None:
         self.teacher = load_masked_lm(options.teacher, "teacher")
         self.student = load_student(options, self.teacher)
-        self.pieces = torch.tensor(teacher_ids(options.tokenizer), dtype=torch.int64)
+        self.pieces = torch.tensor(teacher_piece_ids(options.tokenizer), dtype=torch.int64)
         self._heads = MaskedHead(self.teacher, self.pieces), MaskedHead(self.student)
         self.pad_id = special_ids(load_tokenizer(options.tokenizer)).pad
         self._shards = list(shards(load_text(options, scratch, max(2000, positions * 4), 1)))

@@ -24,9 +24,9 @@ from transformers import (
 )
 
 from benchmarks.machine import finish, machine, plain_parser
-from distil.finetuning.classifier import load_classifier, predict
+from distil.finetuning.classifier import load_classifier, predict_scores
 from distil.finetuning.encoding import Encoded, Encoder, join
-from distil.finetuning.trainer import FineTuningRun, Recipe, TrainingRows
+from distil.finetuning.trainer import FineTuningRecipe, FineTuningRun, TrainingRows
 from distil.runtime.progress import quieten_transformers
 from distil.tasks.data import Task, read_task
 
@@ -44,7 +44,7 @@ def _head(rows: Encoded, count: int) -> Encoded:
 def ours(model: Path, task: Task, rows: Encoded, pad_id: int, batch_size: int) -> tuple[float, float]:
     """CPU seconds of one epoch without scoring, and of predicting the rows."""
     classifier = load_classifier(model, task.kind, task.labels, MAX_LENGTH, "distil")
-    recipe = Recipe(1, RATE, "plain", batch_size, "float32", 0.1, 0.1, 0.01, 1.0, 0.0)
+    recipe = FineTuningRecipe(1, RATE, "plain", batch_size, "float32", 0.1, 0.1, 0.01, 1.0, 0.0)
     training = TrainingRows(task.kind, task.labels, task.languages, rows, {}, pad_id)
     run = FineTuningRun(classifier, training, recipe, 1, "benchmark")
     classifier.train()
@@ -52,7 +52,7 @@ def ours(model: Path, task: Task, rows: Encoded, pad_id: int, batch_size: int) -
     for batch in run.rest_of(0):
         run.step(batch)
     middle = time.process_time()
-    predict(classifier, rows, pad_id)
+    predict_scores(classifier, rows, pad_id)
     return middle - start, time.process_time() - middle
 
 

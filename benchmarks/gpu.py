@@ -33,19 +33,19 @@ from benchmarks.material import PAPER
 from benchmarks.scale_sim import LARGE, LENGTH, MASKED, Shape
 from benchmarks.step import LAYERS, bare_cache, random_batch, untrained
 from benchmarks.steps import from_cache
-from distil.compute.precision import Precision, autocast
+from distil.compute.optimizer import Precision, autocast
 from distil.finetuning.classifier import load_classifier
 from distil.finetuning.encoding import Encoded
-from distil.finetuning.trainer import FineTuningRun, Recipe, TrainingRows
+from distil.finetuning.trainer import FineTuningRecipe, FineTuningRun, TrainingRows
 from distil.modeling.shape import build_masked_lm
-from distil.modeling.tokenizer import SpecialIds
+from distil.modeling.tokenizer import SpecialTokenIds
 from distil.runtime.progress import quieten_transformers
-from distil.teacher.masked_lm import Schedule, Sequences, train_masked_lm
+from distil.teacher.masked_lm import MaskedLMSchedule, Sequences, train_masked_lm
 from distil.teacher.outputs import TeacherPass
 from distil.tokenization.shards import Shard
 from distil.training.objective import Objective
 
-SPECIAL = SpecialIds(bos=0, pad=1, eos=2, unk=3, mask=4)
+SPECIAL = SpecialTokenIds(bos=0, pad=1, eos=2, unk=3, mask=4)
 LAPTOP = Shape(12, 384, 1536, 32_367)
 STUDENT_PIECES, ROW_TOKENS, BATCH_ROWS = 32_000, 40, 32
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
@@ -167,7 +167,7 @@ def adapt(quick: bool) -> dict[str, Any]:
         text = Sequences(ids, np.arange(rows + 1) * LENGTH)
         for precision in PRECISIONS:
             model, taken, read = model_of(small), [], []
-            schedule = Schedule(1, 512 if quick else 16384, 1e-4, 0.0, MASKED, 1.0, precision)
+            schedule = MaskedLMSchedule(1, 512 if quick else 16384, 1e-4, 0.0, MASKED, 1.0, precision)
             # The difference of two trainings: what a model's way to the GPU and back takes is in both.
             for steps in (1, 1, 3) if quick else (5, 5, 65) if shape is LAPTOP else (2, 2, 12):
                 start = time.perf_counter()
@@ -190,7 +190,7 @@ def finetune(quick: bool) -> dict[str, Any]:
             with tempfile.TemporaryDirectory() as folder:
                 model_of(small).cpu().save_pretrained(folder)
                 model = load_classifier(Path(folder), "text_classification", labels, ROW_TOKENS, "distil")
-            recipe = Recipe(1, 1e-4, "plain", BATCH_ROWS, precision, 0.1, 0.1, 0.01, 1.0, 0.0)
+            recipe = FineTuningRecipe(1, 1e-4, "plain", BATCH_ROWS, precision, 0.1, 0.1, 0.01, 1.0, 0.0)
             rows_of = TrainingRows("text_classification", labels, ["x"], encoded, {}, SPECIAL.pad)
             run = FineTuningRun(model, rows_of, recipe, 1, "benchmark")
             model.train()

@@ -11,12 +11,12 @@ from transformers import XLMRobertaForMaskedLM
 from benchmarks.machine import plain_parser
 from distil.core.languages import LANGUAGES
 from distil.modeling.shape import build_masked_lm
-from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
+from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_piece_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.student.initialisation import init_from_teacher
 from distil.student.model import StudentConfig
 from distil.tokenization.prepare import TokenizeConfig, prepare_language
-from distil.tokenization.shards import Prepared, Shard
+from distil.tokenization.shards import Shard, TokenizedDataset
 
 # The paper's student, from a random start; read when this is imported, so that a test notices a new key.
 PAPER = StudentConfig(hidden_size=256, num_hidden_layers=6, num_attention_heads=8, intermediate_size=1024, dropout=0.0,
@@ -37,7 +37,7 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 def load_text(
     options: argparse.Namespace, folder: Path, tokens: int, variants: int, shard_tokens: int = 4_000_000
-) -> list[Prepared]:
+) -> list[TokenizedDataset]:
     """The head of each language's text in `folder`, tokenised and masked as the pipeline does it."""
     config = TokenizeConfig(
         max_length=128, min_length=5, max_tokens=tokens, heldout_fraction=0.1, mask_rate=0.15, mask_variants=variants,
@@ -48,13 +48,13 @@ def load_text(
         text = options.text / f"{language}.txt"
         if text.is_file():
             prepare_language(language, text, options.tokenizer, config, 1, folder / language)
-            found.append(Prepared(folder / language))
+            found.append(TokenizedDataset(folder / language))
     if not found:
         sys.exit(f"error: {options.text}: no LANG.txt there; run the pipeline first, or give --text")
     return found
 
 
-def shards(texts: list[Prepared]) -> Iterator[Shard]:
+def shards(texts: list[TokenizedDataset]) -> Iterator[Shard]:
     """The first training shard of each language."""
     for text in texts:
         yield text.open(text.shards("train")[0])
@@ -66,7 +66,7 @@ def load_student(options: argparse.Namespace, teacher: XLMRobertaForMaskedLM) ->
         return load_masked_lm(options.student, "distil")
     tokenizer = load_tokenizer(options.tokenizer)
     torch.manual_seed(1)
-    pieces = torch.tensor(teacher_ids(options.tokenizer), dtype=torch.int64)
+    pieces = torch.tensor(teacher_piece_ids(options.tokenizer), dtype=torch.int64)
     student = build_masked_lm(PAPER.shape, special_ids(tokenizer), len(pieces), 514)
     init_from_teacher(student, teacher, pieces)
     return student.eval()

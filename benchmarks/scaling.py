@@ -22,7 +22,7 @@ from benchmarks.material import parser
 from benchmarks.memory import BYTES_A_TOKEN, repeated
 from benchmarks.steps import from_cache
 from distil.cache.format import TeacherCache
-from distil.compute.prefetch import prefetch
+from distil.compute.batching import prefetch
 from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.runtime.progress import Progress
@@ -30,7 +30,7 @@ from distil.student.model import StudentConfig
 from distil.teacher.cache_writer import FinishedShards, write_language_cache
 from distil.teacher.outputs import TeacherPass
 from distil.tokenization.prepare import TokenizeConfig, prepare_language
-from distil.tokenization.shards import Prepared
+from distil.tokenization.shards import TokenizedDataset
 from distil.training.data_loader import CachedDataset
 from distil.training.objective import LayerPair, Objective
 
@@ -76,7 +76,7 @@ def measure(
     marks = [now()]
     prepare_language(LANGUAGE, folder / "text.txt", options.tokenizer, config, 1, folder / "prepared")
     marks.append(now())
-    special, text = special_ids(load_tokenizer(options.tokenizer)), Prepared(folder / "prepared")
+    special, text = special_ids(load_tokenizer(options.tokenizer)), TokenizedDataset(folder / "prepared")
     pieces, both = text.manifest["pieces"], StudentConfig.model_validate(shape)
     torch.manual_seed(1)
     teacher, student = (build_masked_lm(both.shape, special, pieces, 514).eval() for _ in range(2))

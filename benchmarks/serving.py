@@ -19,7 +19,7 @@ import torch
 from transformers import XLMRobertaConfig, XLMRobertaForSequenceClassification
 
 from distil.serving.predictor import Predictor, Runtime
-from distil.serving.speed import batches_of, machine, serve, thread_counts, tokens_per_second
+from distil.serving.speed import batches_of, machine, serving_cost, thread_counts, tokens_per_second
 from distil.text.cleaning import clean_line
 
 SHAPE: dict[str, Any] = {
@@ -61,7 +61,7 @@ def main() -> None:
         shape = {"rows": rows, "batches": [list(batch.input_ids.shape) for batch in batches]}
     speedups = {threads: round(found["student_int8"] / found["teacher_fp32"], 1) for threads, found in rates.items()}
     del teacher
-    served = serve(chosen.model, list(islice(cycle(texts), served_lines)))
+    served = serving_cost(chosen.model, list(islice(cycle(texts), served_lines)))
     result = {
         "speedup_vs_large_fp32": speedups,
         "tokens_per_second": rates,

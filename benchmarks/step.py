@@ -29,9 +29,9 @@ from benchmarks.scale_sim import LARGE, Shape
 from benchmarks.steps import Work, from_cache, lean_online, online, plain_masked_lm
 from distil.cache.format import TeacherCache
 from distil.cache.sparse_logits import SparseLogits
-from distil.compute.prefetch import prefetch
+from distil.compute.batching import prefetch
 from distil.modeling.shape import build_masked_lm
-from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
+from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_piece_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.progress import Progress
 from distil.teacher.cache_writer import FinishedShards, write_language_cache
@@ -48,7 +48,7 @@ def main() -> None:
     options = parser(__doc__.splitlines()[0]).parse_args()
     torch.set_num_threads(options.threads)
     repetitions, now = 5, clock(options)
-    pieces = teacher_ids(options.tokenizer)
+    pieces = teacher_piece_ids(options.tokenizer)
     special = special_ids(load_tokenizer(options.tokenizer))
     with tempfile.TemporaryDirectory() as name:
         against_mlm = real_text(options, Path(name), repetitions, 1 if options.quick else 6)
@@ -102,7 +102,7 @@ def real_text(options: Any, folder: Path, repetitions: int, batches: int) -> dic
     students = [load_student(options, teacher) for _ in range(2)]
     tokens = 4096 * batches * 2
     text = load_text(options, folder / "text", tokens, 1)[0]
-    outputs = TeacherPass(teacher, teacher_ids(options.tokenizer), CONFIG, 1)
+    outputs = TeacherPass(teacher, teacher_piece_ids(options.tokenizer), CONFIG, 1)
     (folder / "scratch").mkdir()
     shape = {"num_hidden_layers": teacher.config.num_hidden_layers, "max_position_embeddings": 514}
     identity = {"teacher": {"id": "benchmark", "revision": "", "weights_sha256": "", **shape}}

@@ -20,8 +20,8 @@ from benchmarks.machine import finish, machine
 from benchmarks.material import load_student, load_text, parser
 from benchmarks.steps import Work, from_cache, lean_online, online
 from distil.cache.format import TeacherCache
-from distil.compute.prefetch import prefetch
-from distil.modeling.tokenizer import teacher_ids
+from distil.compute.batching import prefetch
+from distil.modeling.tokenizer import teacher_piece_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.progress import Progress
 from distil.teacher.cache_writer import FinishedShards, write_language_cache
@@ -39,7 +39,7 @@ def main() -> None:
     options = parser(__doc__.splitlines()[0]).parse_args()
     torch.set_num_threads(options.threads)
     teacher, eager = (load_masked_lm(options.teacher, "teacher") for _ in range(2))
-    pieces = teacher_ids(options.tokenizer)
+    pieces = teacher_piece_ids(options.tokenizer)
     kept = torch.tensor(pieces, dtype=torch.int64)
     with tempfile.TemporaryDirectory() as name, Progress("cache", 1, "tokens") as progress:
         folder = Path(name)

@@ -9,14 +9,14 @@ from distil.compute.distributed import init_distributed
 from distil.core.files import atomic_folder, read_json, scratch_folder
 from distil.core.params import load_languages, load_params, load_seed
 from distil.core.pipeline import code_checksums
-from distil.modeling.tokenizer import teacher_ids
+from distil.modeling.tokenizer import teacher_piece_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.launch import run_ranks
 from distil.runtime.process import Cost
 from distil.runtime.progress import Progress
 from distil.teacher.cache_writer import FinishedShards, compute_shards, write_language_cache
 from distil.teacher.outputs import CacheConfig, TeacherPass
-from distil.tokenization.shards import Prepared
+from distil.tokenization.shards import TokenizedDataset
 
 
 def main() -> None:
@@ -25,10 +25,10 @@ def main() -> None:
     config, languages, seed = load_params("cache_teacher", CacheConfig), load_languages(), load_seed()
     teacher = read_json(Path("models/teacher/manifest.json"), "teacher")
     model = load_masked_lm(Path("models/teacher"), "teacher")
-    outputs = TeacherPass(model, teacher_ids(Path("models/tokenizer")), config, seed)
+    outputs = TeacherPass(model, teacher_piece_ids(Path("models/tokenizer")), config, seed)
     fields = ("id", "revision", "weights_sha256", "num_hidden_layers", "max_position_embeddings")
     identity = {"teacher": {field: teacher[field] for field in fields}}
-    texts = [Prepared(Path("data/prepared") / language) for language in languages]
+    texts = [TokenizedDataset(Path("data/prepared") / language) for language in languages]
     for text in texts:
         text.check_tokenizer(Path("models/tokenizer"))
     work = sum(split["tokens"] * split["mask_variants"] for text in texts for split in text.manifest["splits"].values())

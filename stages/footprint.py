@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from distil.core.files import check_seal, write_json
+from distil.core.files import verify_checksums, write_json
 from distil.core.params import load_languages, load_params
 from distil.evaluation.footprint import FootprintConfig, measure
 from distil.runtime.process import Cost, machine, run
@@ -11,7 +11,7 @@ from distil.runtime.process import Cost, machine, run
 def main() -> None:
     """Measure models/teacher and models/student in turn on text of data/raw."""
     cost, config = Cost(), load_params("footprint", FootprintConfig)
-    check_seal(Path("data/raw"), "corpus")
+    verify_checksums(Path("data/raw"), "corpus")
     files = {code: Path(f"data/raw/{code}.txt") for code in load_languages()}
     found = measure({name: Path("models") / name for name in ("teacher", "student")}, files, config)
     write_json(Path("metrics/footprint.json"), {"machine": machine(), **found})

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from distil.core.files import atomic_folder, check_seal, read_json
+from distil.core.files import atomic_folder, read_json, verify_checksums
 from distil.core.params import load_languages, load_params, load_seed
 from distil.runtime.process import Cost, run
 from distil.teacher.source import TeacherConfig, fetch_teacher
@@ -12,7 +12,7 @@ def main() -> None:
     """Write models/teacher."""
     cost, config = Cost(), load_params("teacher", TeacherConfig)
     for folder in {config.path, config.adapt.text} & {"data/raw"}:  # the text that it is trained on or adapted to
-        check_seal(Path(folder), "corpus")
+        verify_checksums(Path(folder), "corpus")
     synthetic = config.source == "train" and read_json(Path("data/raw/manifest.json"), "corpus")["synthetic"]
     with atomic_folder(Path("models/teacher")) as out:
         manifest = fetch_teacher(config, load_languages(), synthetic, load_seed(), out)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from distil.core.files import atomic_folder, check_seal
+from distil.core.files import atomic_folder, verify_checksums
 from distil.core.params import load_languages, load_params, load_seed
 from distil.runtime.process import Cost, run
 from distil.tokenization.prepare import TokenizeConfig, prepare_language
@@ -13,7 +13,7 @@ def main() -> None:
     cost = Cost()
     config, languages, seed = load_params("tokenize", TokenizeConfig), load_languages(), load_seed()
     tokens = 0
-    check_seal(Path("data/raw"), "corpus")
+    verify_checksums(Path("data/raw"), "corpus")
     with atomic_folder(Path("data/prepared")) as out:
         for language in languages:
             text = Path("data/raw") / f"{language}.txt"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from distil.core.files import check_seal
+from distil.core.files import verify_checksums
 from distil.core.params import load_languages, load_params
 from distil.runtime.process import Cost, run
 from distil.tokenization.vocabulary import VocabularyConfig, build_vocabulary
@@ -12,7 +12,7 @@ def main() -> None:
     """Write models/tokenizer."""
     cost = Cost()
     config, languages = load_params("vocabulary", VocabularyConfig), load_languages()
-    check_seal(Path("data/raw"), "corpus")
+    verify_checksums(Path("data/raw"), "corpus")
     texts = {language: Path("data/raw") / f"{language}.txt" for language in languages}
     manifest = build_vocabulary(texts, Path("models/teacher"), config, Path("models/tokenizer"))
     cost.write(Path("metrics/cost/vocabulary.json"), pieces=manifest["pieces"])

@@ -33,8 +33,8 @@ import numpy as np
 
 from distil.cache.bit_packing import bits_for, pack_rows, unpack_rows
 from distil.core.errors import UserError
-from distil.core.files import check_seal, read_arrays, read_json, sha256_file
-from distil.tokenization.shards import Prepared, Shard, ragged_indices
+from distil.core.files import read_arrays, read_json, sha256_file, verify_checksums
+from distil.tokenization.shards import Shard, TokenizedDataset, ragged_indices
 
 FORMAT_VERSION = 1
 MADE_BY = "cache_teacher"
@@ -200,14 +200,14 @@ class CachedShard:
 class TeacherCache:
     """The cache of one language, open for reading and checked against the text that it was made from."""
 
-    def __init__(self, folder: Path, prepared: Prepared) -> None:
+    def __init__(self, folder: Path, prepared: TokenizedDataset) -> None:
         """Open and check.
 
         Raises:
             UserError: names the first field or file that does not fit, what was expected and what was found.
         """
         self.folder, self.prepared = folder, prepared
-        check_seal(folder, MADE_BY)
+        verify_checksums(folder, MADE_BY)
         self.manifest: dict[str, Any] = read_json(folder / "manifest.json", MADE_BY)
         self._check("format_version", FORMAT_VERSION, self.manifest.get("format_version"))
         for field in ("language", "tokenizer_sha256", "pieces", "max_length", "mask_rate"):

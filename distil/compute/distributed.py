@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from distil.core.environment import MEETING_FILE
+from distil.core.pipeline import MEETING_FILE
 
 WAIT = timedelta(minutes=60)  # one process may have to compute shards while the others have none left
 

@@ -1,6 +1,7 @@
-"""AdamW as every training here uses it, and the check for a loss that is not finite."""
+"""What every training step shares: AdamW, the precision of the forward pass, the check for a finite loss."""
 
 from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 import torch
@@ -58,3 +59,11 @@ def check_finite(loss: float, gradient_norm: Tensor, step: str, batch: str, key:
             f"{step}: the loss is {loss}, its gradient's norm {float(gradient_norm)}, on {batch}; the last checkpoint "
             f"is kept; try a lower {key}"
         )
+
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The context of a forward pass. Weights, sums over rows and whatever is stored stay float32 in both."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

@@ -180,14 +180,14 @@ def sha256_json(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def seal(folder: Path, *names: str) -> None:
-    """Write checksums.json: the sha256 of every file below `folder`, or of those named only, for `check_seal`."""
+def write_checksums(folder: Path, *names: str) -> None:
+    """Write checksums.json: the sha256 of every file below `folder`, or of those named only, for `verify_checksums`."""
     files = [folder / name for name in names] or [path for path in sorted(folder.rglob("*")) if path.is_file()]
     sums = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files if path.name != CHECKSUMS}
     write_json(folder / CHECKSUMS, sums)
 
 
-def check_seal(folder: Path, made_by: str, *names: str) -> None:
+def verify_checksums(folder: Path, made_by: str, *names: str) -> None:
     """Compare a folder's files, or those named only, with the checksums that the stage `made_by` wrote with them.
 
     A folder that no stage wrote has none, and nothing is compared.

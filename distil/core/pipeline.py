@@ -1,4 +1,4 @@
-"""The code that a stage runs, as dvc.yaml names it: part of every key of finished or unfinished work in .scratch."""
+"""The pipeline as a stage sees it: its code as dvc.yaml names it, part of every key of work kept in .scratch."""
 
 from pathlib import Path
 
@@ -32,3 +32,7 @@ def code_files(stage: str, pipeline: Path = PIPELINE) -> list[Path]:
 def code_checksums(stage: str, pipeline: Path = PIPELINE) -> dict[str, str]:
     """The sha256 of each of `code_files`, by its path."""
     return {path.as_posix(): sha256_file(pipeline.parent / path) for path in code_files(stage, pipeline)}
+
+
+MESSAGE_FILE = "DISTIL_MESSAGE_FILE"  # where one of several processes leaves its error; see runtime/launch.py
+MEETING_FILE = "DISTIL_MEETING_FILE"  # where several processes of one machine meet; see compute/distributed.py

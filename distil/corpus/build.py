@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
 from distil.core.errors import UserError
-from distil.core.files import atomic_folder, check_seal, seal, write_json
+from distil.core.files import atomic_folder, verify_checksums, write_checksums, write_json
 from distil.core.languages import language as language_of
 from distil.core.params import Params
 from distil.corpus.block_cleaning import KEPT, REASONS, Block, BlockCleaner
@@ -80,7 +80,7 @@ class CorpusConfig(Params):
         return self.min_characters, self.max_characters, self.min_letter_ratio
 
 
-class Source(NamedTuple):
+class TextSource(NamedTuple):
     """The texts of one language."""
 
     files: list[str]  # names as the manifest tells them
@@ -88,7 +88,7 @@ class Source(NamedTuple):
     endless: bool  # whether lines beyond the cap are not worth counting
 
 
-class Account:
+class CleaningAccount:
     """What is kept of one language, block by block, and what became of every line."""
 
     def __init__(self, config: CorpusConfig) -> None:
@@ -166,7 +166,7 @@ def write_corpus(config: CorpusConfig, languages: list[str], tasks_folder: Path,
         UserError: no text where it was expected, damaged files, or a language of which nothing is left.
     """
     for task in sorted(tasks_folder.glob("[!.]*/")):  # one that lost its manifest would leave its texts in the corpus
-        check_seal(task, f"tasks@{task.name}")
+        verify_checksums(task, f"tasks@{task.name}")
     tags = tags_to_check(config.language_check, languages, f"{WHERE}.language_check")
     if config.language_check == "known" and (unknown := [code for code, tag in tags.items() if tag is None]):
         log.warning("corpus: NOT CHECKED, as the language check does not know them: %s", ", ".join(unknown))
@@ -185,7 +185,7 @@ def write_corpus(config: CorpusConfig, languages: list[str], tasks_folder: Path,
         for language in languages:
             held_out = HeldOut(held_out_texts(tasks_folder, language))
             cleaner = BlockCleaner(config.bounds, held_out, tags[language], config.drop_near_duplicates)
-            account = Account(config)
+            account = CleaningAccount(config)
             source = open_source(config, language, commit, account.dropped)
             _write_language(source, account, cleaner, config.workers, folder / f"{language}.txt")
             manifest["languages"][language] = {
@@ -199,24 +199,24 @@ def write_corpus(config: CorpusConfig, languages: list[str], tasks_folder: Path,
                 "escaped_line_breaks": account.escaped,
             }
         write_json(folder / "manifest.json", manifest)
-        seal(folder)
+        write_checksums(folder)
     return manifest
 
 
-def open_source(config: CorpusConfig, language: str, commit: str, dropped: Counter[str]) -> Source:
+def open_source(config: CorpusConfig, language: str, commit: str, dropped: Counter[str]) -> TextSource:
     """The texts of a language, not yet read; what of them cannot be read will be counted in `dropped`."""
     if config.source == "sample":
         sentences = corpus_sentences(read_lexicon(Path(config.path), language))
-        return Source([f"{language}.yaml"], in_blocks(sentences, dropped), endless=False)
+        return TextSource([f"{language}.yaml"], in_blocks(sentences, dropped), endless=False)
     if config.source == "hub":
         name = config.config.replace("{fineweb2}", language_of(language).fineweb2).replace("{lang}", language)
         blocks = hub_blocks(config.dataset, name, config.split, commit, config.text_column, dropped)
         if are_split(config.escaped_line_breaks, dataset=config.dataset):
             blocks = split_lines(blocks)
-        return Source([name], blocks, endless=True)
+        return TextSource([name], blocks, endless=True)
     paths = find_files(config.path, config.pattern, {"lang": language}, TEXT_FORMATS + TABLE_FORMATS, WHERE)
     names = [path.relative_to(config.path).as_posix() for path in paths]
-    return Source(names, _read_files(config, paths, dropped), endless=False)
+    return TextSource(names, _read_files(config, paths, dropped), endless=False)
 
 
 def _read_files(config: CorpusConfig, paths: list[Path], dropped: Counter[str]) -> Iterator[bytes]:
@@ -225,7 +225,9 @@ def _read_files(config: CorpusConfig, paths: list[Path], dropped: Counter[str]) 
         yield from split_lines(blocks) if are_split(config.escaped_line_breaks, file=path.name) else blocks
 
 
-def _write_language(source: Source, account: Account, cleaner: BlockCleaner, workers: int, path: Path) -> None:
+def _write_language(
+    source: TextSource, account: CleaningAccount, cleaner: BlockCleaner, workers: int, path: Path
+) -> None:
     """Clean the texts of one language into `path`."""
     language = path.stem
     start = last = time.monotonic()
@@ -256,7 +258,7 @@ def _write_language(source: Source, account: Account, cleaner: BlockCleaner, wor
         )
 
 
-def _report(title: str, account: Account, seconds: float) -> None:
+def _report(title: str, account: CleaningAccount, seconds: float) -> None:
     log.info(
         "%s %s lines of %s kept, %.1f MB, %.1f MB/s; dropped: %s", title, f"{account.lines:,}",
         f"{account.lines_read:,}", account.bytes / 1e6, account.bytes / 1e6 / max(seconds, 1e-9),

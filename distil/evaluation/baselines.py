@@ -18,7 +18,7 @@ from distil.evaluation.counts import Predictions, TagPredictions
 from distil.tasks.data import Task, TokenRow
 
 SEED = 0  # neither baseline depends on a seed; the JSON names one
-WINDOW = 2  # words to either side of a token that the linear model sees
+CONTEXT_WORDS = 2  # words to either side of a token that the linear model sees
 
 
 def majority(task: Task, language: str) -> Predictions | TagPredictions:
@@ -98,13 +98,13 @@ def _windows(rows: list[TokenRow]) -> list[list[str]]:
     """For each token of all sentences the words around it, itself in the middle; outside the sentence none."""
     found = []
     for row in rows:
-        padded = [*[""] * WINDOW, *row.tokens, *[""] * WINDOW]
-        found += [padded[at : at + 2 * WINDOW + 1] for at in range(len(row.tokens))]
+        padded = [*[""] * CONTEXT_WORDS, *row.tokens, *[""] * CONTEXT_WORDS]
+        found += [padded[at : at + 2 * CONTEXT_WORDS + 1] for at in range(len(row.tokens))]
     return found
 
 
 def _own_word(window: list[str]) -> str:
-    return window[WINDOW]
+    return window[CONTEXT_WORDS]
 
 
 def _window_words(window: list[str]) -> list[str]:

@@ -22,10 +22,12 @@ class Resampled(NamedTuple):
     draws: np.ndarray  # (R,)
 
 
-Scored = Mapping[str, Mapping[str, Predictions | TagPredictions]]  # language -> model -> predictions
+PredictionsByModel = Mapping[str, Mapping[str, Predictions | TagPredictions]]  # language -> model -> predictions
 
 
-def compare(task: str, kind: str, labels: list[str], found: Scored, resamples: int) -> dict[str, Any]:
+def compare_models(
+    task: str, kind: str, labels: list[str], found: PredictionsByModel, resamples: int
+) -> dict[str, Any]:
     """Differences between every two models, and what share of the teacher's score each other model keeps.
 
     Args:

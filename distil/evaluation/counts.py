@@ -47,9 +47,9 @@ def per_row_counts(predictions: Predictions | TagPredictions, labels: Sequence[s
         (N, S, C, C) confusion counts of each of S seeds, or for entity F1 (N, S, 3): found, predicted, gold entities.
     """
     if metric == "entity_f1":
-        tags, kinds = as_tags(predictions), entity_types(labels)
+        tags, kinds = as_tags(predictions), types_of_tags(labels)
         return np.stack([entity_counts(tags.gold, said, kinds).sum(axis=1) for said in tags.predicted.values()], axis=1)
-    flat = flatten(predictions, labels)
+    flat = flat_labels(predictions, labels)
     counts = np.zeros((len(predictions.gold), len(flat.by_seed), len(labels), len(labels)), np.int64)
     for seed, said in enumerate(flat.by_seed):
         np.add.at(counts, (flat.rows, np.full_like(flat.rows, seed), flat.gold, said), 1)
@@ -61,7 +61,7 @@ def metric_from_counts(totals: np.ndarray, metric: Metric) -> np.ndarray:
     return entity_scores(totals).f1 if metric == "entity_f1" else weighted_f1(totals)
 
 
-def entity_types(labels: Sequence[str]) -> list[str]:
+def types_of_tags(labels: Sequence[str]) -> list[str]:
     """The types behind entity tags, in the order of the labels: PER, ORG of O, B-PER, I-PER, B-ORG."""
     return list(dict.fromkeys(label[2:] for label in labels if label != "O"))
 
@@ -80,7 +80,7 @@ class FlatLabels(NamedTuple):
     rows: np.ndarray  # (T,) the row that each belongs to
 
 
-def flatten(predictions: Predictions | TagPredictions, labels: Sequence[str]) -> FlatLabels:
+def flat_labels(predictions: Predictions | TagPredictions, labels: Sequence[str]) -> FlatLabels:
     """Labels of all texts, or tags of all tokens, as numbers."""
     if isinstance(predictions, Predictions):
         return FlatLabels(predictions.gold, list(predictions.predicted.values()), np.arange(len(predictions.gold)))

@@ -91,9 +91,9 @@ def measure(models: Mapping[str, Path], files: Mapping[str, Path], config: Footp
 
 def _work(connection: Connection, folder: Path, name: str, threads: int) -> None:
     """A model's process. What needs torch is imported here, so that the process that asks stays small."""
-    from distil.evaluation.footprint_worker import serve
+    from distil.evaluation.footprint_worker import answer_requests
 
-    serve(connection, folder, name, threads)
+    answer_requests(connection, folder, name, threads)
 
 
 def _asking(end: Connection, name: str) -> Ask:

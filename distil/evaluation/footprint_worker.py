@@ -20,12 +20,12 @@ STAGES = {"teacher": "teacher", "student": "distil"}  # which makes the folder
 NO_PART = ("README.md", "manifest.json", "checksums.json")  # a model runs without these
 
 
-def serve(connection: Connection, folder: Path, name: str, threads: int) -> None:
+def answer_requests(connection: Connection, folder: Path, name: str, threads: int) -> None:
     """Answer orders until the other end is closed: load, run, memory. A fault of the input is an answer, too."""
     torch.set_num_threads(threads)
     quieten_transformers()
     before = peak_mib()
-    model: Model | None = None
+    model: LoadedModel | None = None
     while True:
         try:
             order, content = connection.recv()
@@ -34,7 +34,7 @@ def serve(connection: Connection, folder: Path, name: str, threads: int) -> None
         answer: Any = None
         try:
             if order == "load":
-                model = Model(folder, STAGES.get(name, name))
+                model = LoadedModel(folder, STAGES.get(name, name))
                 answer = model.description
             elif order == "memory":
                 answer = {"peak_memory_mib": round(peak_mib()), "empty_memory_mib": round(before)}
@@ -45,7 +45,7 @@ def serve(connection: Connection, folder: Path, name: str, threads: int) -> None
         connection.send(answer)
 
 
-class Model:
+class LoadedModel:
     """The encoder of a masked language model, with its tokenizer."""
 
     def __init__(self, folder: Path, made_by: str) -> None:

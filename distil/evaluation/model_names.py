@@ -1,6 +1,6 @@
 """The models of the tables: their order and their titles."""
 
-NAMES = {
+MODEL_TITLES = {
     "student": "Student",
     "student_plain": "Student, plain fine-tuning",
     "no_teacher": "Without a teacher",
@@ -8,7 +8,7 @@ NAMES = {
     "tfidf": "TF-IDF",
     "majority": "Majority",
 }  # in the order of tables
-MODELS = list(NAMES)
+MODELS = list(MODEL_TITLES)
 BASELINES = ["tfidf", "majority"]
 FINE_TUNED = ["teacher", "student", "student_plain", "no_teacher"]  # fine-tuned, in the order of stages
 

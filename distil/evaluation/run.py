@@ -6,13 +6,12 @@ from typing import Any
 
 from distil.core.errors import UserError
 from distil.core.files import atomic_folder, write_json
-from distil.evaluation.comparison import compare
+from distil.evaluation.comparison import compare_models
 from distil.evaluation.config import EvaluateConfig
 from distil.evaluation.counts import Predictions, TagPredictions
-from distil.evaluation.leakage import seen_rows
 from distil.evaluation.model_names import BASELINES, MODELS, predictions_stage
-from distil.evaluation.scores import score
-from distil.evaluation.task_predictions import read_task_predictions, to_scored_predictions
+from distil.evaluation.scores import score, seen_rows
+from distil.evaluation.task_predictions import predictions_from_labels, read_task_predictions
 from distil.tasks.data import Task, read_task
 
 
@@ -36,7 +35,7 @@ def evaluate(root: Path, config: EvaluateConfig, languages: list[str]) -> dict[s
             task = read_task(root / "data/tasks" / name)
             read = read_task_predictions(root, name, MODELS, languages)
             found = {
-                code: {model: to_scored_predictions(read[model][code], task.labels, task.kind) for model in MODELS}
+                code: {model: predictions_from_labels(read[model][code], task.labels, task.kind) for model in MODELS}
                 for code in languages
             }
             rows += sum(len(each.gold) * len(each.predicted) for models in found.values() for each in models.values())
@@ -46,7 +45,7 @@ def evaluate(root: Path, config: EvaluateConfig, languages: list[str]) -> dict[s
                 by_language = {code: found[code][model]._replace(**about[code]) for code in languages}
                 scored = score(model, name, task.kind, task.labels, mode, by_language, config.bootstrap_resamples)
                 write_json(scores / model / f"{name}.json", scored)
-            compared = compare(name, task.kind, task.labels, found, config.bootstrap_resamples)
+            compared = compare_models(name, task.kind, task.labels, found, config.bootstrap_resamples)
             write_json(comparisons / f"{name}.json", compared)
     return {"rows": rows}
 

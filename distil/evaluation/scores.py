@@ -1,6 +1,6 @@
 """Scores of one model on one task, language by language: the JSON of metrics/evaluate/MODEL/TASK.json."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,11 +12,11 @@ from distil.evaluation.counts import (
     Predictions,
     TagPredictions,
     as_tags,
-    entity_types,
-    flatten,
+    flat_labels,
     metric_from_counts,
     metric_of,
     per_row_counts,
+    types_of_tags,
 )
 from distil.evaluation.metrics import (
     LabelScores,
@@ -28,15 +28,16 @@ from distil.evaluation.metrics import (
     macro_f1,
     weighted_f1,
 )
+from distil.text.overlap import fold_key
 
 SECONDARY_METRICS = ("weighted_f1", "macro_f1", "accuracy")  # given beside the metric, over labels or tags
 
 
-Found = Mapping[str, Predictions | TagPredictions]
+PredictionsByLanguage = Mapping[str, Predictions | TagPredictions]
 
 
 def score(
-    model: str, task: str, kind: str, labels: list[str], mode: str | None, found: Found, resamples: int
+    model: str, task: str, kind: str, labels: list[str], mode: str | None, found: PredictionsByLanguage, resamples: int
 ) -> dict[str, Any]:
     """Scores by language, with bootstrap intervals, and their means; shapes in docs/design.md."""
     metric = metric_of(kind, labels)
@@ -58,7 +59,7 @@ def score(
 def _score_language(
     predictions: Predictions | TagPredictions, counts: np.ndarray, draws: np.ndarray, labels: list[str], metric: Metric
 ) -> dict[str, Any]:
-    flat = flatten(predictions, labels)
+    flat = flat_labels(predictions, labels)
     matrices = np.stack([confusion_matrix(flat.gold, said, len(labels)) for said in flat.by_seed])
     shares = {"weighted_f1": weighted_f1(matrices), "macro_f1": macro_f1(matrices), "accuracy": accuracy(matrices)}
     shares |= {metric: metric_from_counts(counts.sum(axis=0), metric)}
@@ -90,7 +91,7 @@ def _by_label(
     """Scores of each label, or of each entity type, over all seeds together; `n` counts gold cases once."""
     names, scores = labels, label_scores(confusion)
     if metric == "entity_f1":
-        tags, names = as_tags(predictions), entity_types(labels)
+        tags, names = as_tags(predictions), types_of_tags(labels)
         counts = [entity_counts(tags.gold, said, names).sum(axis=0) for said in tags.predicted.values()]
         scores = entity_scores(np.sum(counts, axis=0))
     return {name: _one_label(scores, at, len(predictions.predicted)) for at, name in enumerate(names)}
@@ -108,3 +109,9 @@ def _mean(values: np.ndarray) -> float:
 
 def _rounded(values: list[float]) -> list[float]:
     return [round(value, 6) for value in values]
+
+
+def seen_rows(train: Iterable[str], test: Iterable[str]) -> np.ndarray:
+    """(N,) bool: whether a test text counts as the same as one of the training texts (see distil/text/overlap.py)."""
+    known = {fold_key(text) for text in train}
+    return np.array([fold_key(text) in known for text in test], np.bool_)

@@ -43,7 +43,7 @@ def _check(found: Mapping[str, ByLanguage], model: str, language: str, path: Pat
             raise UserError(f"{path}: {language}, seed {seed}: {first} was scored on other gold labels; {again}")
 
 
-def to_scored_predictions(
+def predictions_from_labels(
     answers: Mapping[int, GoldAndPredicted], labels: list[str], kind: str
 ) -> Predictions | TagPredictions:
     """Labels of one language by seed, in the form in which they are scored."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import XLMRobertaForSequenceClassification, XLMRobertaForTokenClassification
 
-from distil.compute.length_batching import BATCH_TOKENS, by_length
+from distil.compute.batching import BATCH_TOKENS, by_length
 from distil.core.errors import UserError
 from distil.evaluation.counts import Predictions, TagPredictions
 from distil.finetuning.encoding import Encoded, pad
@@ -72,7 +72,7 @@ def unit_logits(model: Classifier, rows: Encoded, batch: np.ndarray, pad_id: int
 
 
 @torch.inference_mode()
-def predict(model: Classifier, rows: Encoded, pad_id: int) -> np.ndarray:
+def predict_scores(model: Classifier, rows: Encoded, pad_id: int) -> np.ndarray:
     """(U, C) float32 unnormalised scores, in the order of the units; nan for one without a place."""
     model.eval()
     found = np.full((len(rows.gold), int(model.config.num_labels or 0)), np.nan, np.float32)
@@ -82,7 +82,7 @@ def predict(model: Classifier, rows: Encoded, pad_id: int) -> np.ndarray:
     return found
 
 
-def decide(scores: np.ndarray, rows: Encoded, kind: str, labels: list[str]) -> np.ndarray:
+def decode_labels(scores: np.ndarray, rows: Encoded, kind: str, labels: list[str]) -> np.ndarray:
     """(U,) int64 numbers of labels; of words the best valid sequence (distil/tasks/tag_decoding.py)."""
     if kind == "text_classification":
         return scores.argmax(axis=1)
@@ -91,7 +91,7 @@ def decide(scores: np.ndarray, rows: Encoded, kind: str, labels: list[str]) -> n
     return np.concatenate([*found, np.empty(0, np.int64)])
 
 
-def answers(
+def to_predictions(
     rows: Encoded, decided: dict[int, np.ndarray], kind: str, labels: list[str]
 ) -> Predictions | TagPredictions:
     """Gold and decided labels of one language's rows, in the form that is scored; `decided` by seed."""

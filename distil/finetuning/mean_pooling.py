@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 from transformers import XLMRobertaForSequenceClassification
 
-from distil.compute.length_batching import BATCH_TOKENS, by_length
+from distil.compute.batching import BATCH_TOKENS, by_length
 from distil.finetuning.encoding import Encoded, pad
 
 MEAN_WEIGHT = 10.0  # of the mean against the state of `<s>` itself, which the residual connection adds to it
 HEAD_DEVIATION = 0.3  # over texts, of what the head puts into tanh; at 1 a small student learned more slowly
-ROWS = 512  # from which the head's centre and deviation are estimated
+SAMPLE_ROWS = 512  # from which the head's centre and deviation are estimated
 _SMALLEST = 1e-6
 
 
@@ -36,7 +36,7 @@ def init_mean_pooling(model: XLMRobertaForSequenceClassification, rows: Encoded,
         pad_id: of the padding piece.
         seed: decides which.
     """
-    attend_evenly(model)
+    uniform_attention(model)
     states, dense = _first_states(model, rows, pad_id, seed), model.classifier.dense
     deviation = (states @ dense.weight.T).std(dim=0, correction=0)
     dense.weight.mul_(HEAD_DEVIATION / deviation.clamp_min(_SMALLEST)[:, None])
@@ -44,7 +44,7 @@ def init_mean_pooling(model: XLMRobertaForSequenceClassification, rows: Encoded,
 
 
 @torch.no_grad()
-def attend_evenly(model: XLMRobertaForSequenceClassification) -> None:
+def uniform_attention(model: XLMRobertaForSequenceClassification) -> None:
     """The first state becomes LayerNorm(`<s>` + MEAN_WEIGHT * mean), normalised once more.
 
     Queries of zero give every token the same attention, values pass as they are, and the feed-forward part adds zero.
@@ -63,7 +63,7 @@ def attend_evenly(model: XLMRobertaForSequenceClassification) -> None:
 
 def _first_states(model: XLMRobertaForSequenceClassification, rows: Encoded, pad_id: int, seed: int) -> Tensor:
     """(R, H) last states of `<s>` of R rows; the model is in evaluation mode."""
-    chosen = np.random.default_rng([seed, ROWS]).permutation(len(rows.ids))[:ROWS]
+    chosen = np.random.default_rng([seed, SAMPLE_ROWS]).permutation(len(rows.ids))[:SAMPLE_ROWS]
     device, found = model.classifier.dense.weight.device, []
     for batch in by_length(rows.lengths()[chosen], BATCH_TOKENS[device.type]):
         input_ids, mask = pad([rows.ids[row] for row in chosen[batch]], pad_id, device)

@@ -12,14 +12,22 @@ import torch
 from filelock import FileLock
 
 from distil.core.errors import UserError
-from distil.core.files import atomic_folder, check_seal, read_json, seal, sha256_file, sha256_json, write_json
+from distil.core.files import (
+    atomic_folder,
+    read_json,
+    sha256_file,
+    sha256_json,
+    verify_checksums,
+    write_checksums,
+    write_json,
+)
 from distil.core.pipeline import code_checksums
 from distil.evaluation.predictions import write_predictions
 from distil.finetuning.encoding import Encoded, Encoder, join
 from distil.finetuning.saved_models import FinetunedModels, finetune_stage, groups
 from distil.finetuning.soft_labels import SoftLabels, write_soft_labels
 from distil.finetuning.test_predictions import predict_test
-from distil.finetuning.trainer import FineTuningConfig, Recipe, Start, TrainingRows, fine_tune
+from distil.finetuning.trainer import FineTuningConfig, FineTuningRecipe, FineTuningStart, TrainingRows, fine_tune
 from distil.modeling.tokenizer import copy_tokenizer
 from distil.tasks.data import Task
 
@@ -67,7 +75,7 @@ def fine_tune_task(job: FineTuning, paths: FineTuningPaths) -> dict[str, Any]:
         UserError: see `fine_tune` and `SoftLabels`.
     """
     base, made_by = BASE_MODELS[job.model]
-    check_seal(base, made_by)
+    verify_checksums(base, made_by)
     key = _key(job)
     unfinished = paths.scratch / sha256_json(key)
     unfinished.mkdir(parents=True, exist_ok=True)
@@ -97,7 +105,7 @@ def _fine_tune_all(job: FineTuning, key: dict[str, Any], unfinished: Path, out: 
                 rows = TrainingRows(task.kind, task.labels, languages, join([train[code] for code in group.languages]),
                                     {code: dev[code] for code in group.languages}, encoder.pad_id)  # fmt: skip
                 title = f"fine-tune {job.model} on {task.name}, {' '.join(group.languages)}, seed {seed}"
-                start = Start(base, made_by, job.config.max_length, seed, title)
+                start = FineTuningStart(base, made_by, job.config.max_length, seed, title)
                 trained += _finetune_into(done, start, rows, recipe)
                 seconds += time.monotonic() - began
             runs[run] = read_json(done / "run.json", finetune_stage(job.model, task.name))
@@ -111,7 +119,7 @@ def _fine_tune_all(job: FineTuning, key: dict[str, Any], unfinished: Path, out: 
             "rows": {code: _row_counts(train[code]) for code in languages},
             **{name: {run: entry[name] for run, entry in runs.items()} for name in ("best_epoch", "dev", "history")},
         })  # fmt: skip
-        seal(folder)
+        write_checksums(folder)
     return {"rows": trained, "rows_per_second": round(trained / seconds, 1)} if trained else {}
 
 
@@ -134,7 +142,7 @@ def _row_counts(rows: Encoded) -> dict[str, int]:
     }  # fmt: skip
 
 
-def _finetune_into(done: Path, start: Start, rows: TrainingRows, recipe: Recipe) -> int:
+def _finetune_into(done: Path, start: FineTuningStart, rows: TrainingRows, recipe: FineTuningRecipe) -> int:
     """One classifier as a Hugging Face folder, with run.json beside its weights; returns the rows trained on now."""
     checkpoint = done.parent / f".{done.name}.checkpoint.safetensors"
     result = fine_tune(start, rows, recipe, checkpoint)

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from distil.core.files import check_seal, read_json
-from distil.finetuning.classifier import load_classifier, predict
+from distil.core.files import read_json, verify_checksums
+from distil.finetuning.classifier import load_classifier, predict_scores
 from distil.finetuning.encoding import Encoded, Encoder
 
 
@@ -48,7 +48,7 @@ class FinetunedModels:
             UserError: missing or damaged; names the command that makes it again.
         """
         self.folder, self.made_by = folder, finetune_stage(folder.parent.name, folder.name)
-        check_seal(folder, self.made_by)
+        verify_checksums(folder, self.made_by)
         self.manifest = read_json(folder / "manifest.json", self.made_by)
         self.seeds: list[int] = self.manifest["seeds"]
         self.max_length: int = self.manifest["max_length"]
@@ -71,5 +71,5 @@ class FinetunedModels:
                 folder = self.folder / group.run(seed)
                 model = load_classifier(folder, manifest["kind"], manifest["labels"], self.max_length, self.made_by)
                 for language in group.languages:
-                    found[language][seed] = predict(model, rows[language], pad_id)
+                    found[language][seed] = predict_scores(model, rows[language], pad_id)
         return found

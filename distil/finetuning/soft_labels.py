@@ -14,20 +14,20 @@ import numpy as np
 from distil.core.errors import UserError
 from distil.core.files import (
     atomic_folder,
-    check_seal,
     read_arrays,
     read_json,
-    seal,
     sha256_file,
     sha256_json,
+    verify_checksums,
     write_arrays,
+    write_checksums,
     write_json,
 )
 from distil.finetuning.encoding import join
 from distil.finetuning.saved_models import FinetunedModels
 from distil.tasks.data import Task
 
-SPLITS = ("train", "unlabelled")
+SOFT_LABEL_SPLITS = ("train", "unlabelled")
 
 
 def mean_log_probs(logits: list[np.ndarray]) -> np.ndarray:
@@ -42,12 +42,12 @@ def mean_log_probs(logits: list[np.ndarray]) -> np.ndarray:
 def write_language(folder: Path, language: str, found: dict[str, np.ndarray]) -> dict[str, Any]:
     """Write LANG.safetensors; returns its entry of the manifest."""
     sha256 = write_arrays(folder / f"{language}.safetensors", found)
-    return {"sha256": sha256, **{split: len(found[split]) for split in SPLITS}}
+    return {"sha256": sha256, **{split: len(found[split]) for split in SOFT_LABEL_SPLITS}}
 
 
 def rows_sha256(task: Task, language: str) -> str:
     """Of the rows that the distributions belong to."""
-    files = [task.folder / language / f"{split}.jsonl" for split in SPLITS]
+    files = [task.folder / language / f"{split}.jsonl" for split in SOFT_LABEL_SPLITS]
     return sha256_json([sha256_file(path) if path.is_file() else None for path in files])
 
 
@@ -77,7 +77,7 @@ def write_soft_labels(models: FinetunedModels, task: Task, out: Path) -> dict[st
             "task": task.name, "kind": task.kind, "labels": task.labels, "seeds": models.seeds,
             "max_length": models.max_length, "languages": entries,
         })  # fmt: skip
-        seal(folder)
+        write_checksums(folder)
     return {"soft_label_rows": sum(len(each.ids) for each in rows.values())}
 
 
@@ -92,7 +92,7 @@ class SoftLabels:
         """
         self.folder, self.task = folder, task
         self._made_by = f"finetune_teacher@{task.name}"
-        check_seal(folder, self._made_by)
+        verify_checksums(folder, self._made_by)
         self.manifest = read_json(folder / "manifest.json", self._made_by)
         if self.manifest["labels"] != task.labels:
             raise UserError(
@@ -126,4 +126,4 @@ class SoftLabels:
                 raise UserError(f"{path}: {split}: expected an array of shape {expected}, found {shape}; {again}")
         if sha256_file(path) != entry["sha256"]:
             raise UserError(f"{path}: sha256: expected {entry['sha256'][:12]}, found another; it is damaged; {again}")
-        return {split: np.array(arrays[split]) for split in SPLITS}
+        return {split: np.array(arrays[split]) for split in SOFT_LABEL_SPLITS}

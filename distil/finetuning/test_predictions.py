@@ -1,7 +1,7 @@
 """Predict the test rows with fine-tuned classifiers, language by language."""
 
 from distil.evaluation.counts import Predictions, TagPredictions
-from distil.finetuning.classifier import answers, decide
+from distil.finetuning.classifier import decode_labels, to_predictions
 from distil.finetuning.saved_models import FinetunedModels
 from distil.tasks.data import Task
 
@@ -21,7 +21,7 @@ def predict_test(models: FinetunedModels, task: Task) -> tuple[dict[str, Predict
     found = {}
     for language in languages:
         decided = {
-            seed: decide(each, rows[language], task.kind, task.labels) for seed, each in scores[language].items()
+            seed: decode_labels(each, rows[language], task.kind, task.labels) for seed, each in scores[language].items()
         }
-        found[language] = answers(rows[language], decided, task.kind, task.labels)
+        found[language] = to_predictions(rows[language], decided, task.kind, task.labels)
     return found, sum(int((each.places < 0).sum()) for each in rows.values())

@@ -19,11 +19,17 @@ from torch.nn import functional
 from transformers import XLMRobertaForSequenceClassification
 
 from distil.compute.checkpoint import load_checkpoint, save_checkpoint
-from distil.compute.optimizer import adamw, check_finite, set_learning_rate
-from distil.compute.precision import Precision, autocast
+from distil.compute.optimizer import Precision, adamw, autocast, check_finite, set_learning_rate
 from distil.core.params import Params
 from distil.evaluation.counts import metric_from_counts, metric_of, per_row_counts
-from distil.finetuning.classifier import Classifier, answers, decide, load_classifier, predict, unit_logits
+from distil.finetuning.classifier import (
+    Classifier,
+    decode_labels,
+    load_classifier,
+    predict_scores,
+    to_predictions,
+    unit_logits,
+)
 from distil.finetuning.encoding import Encoded
 from distil.finetuning.losses import task_distillation
 from distil.finetuning.mean_pooling import init_mean_pooling
@@ -36,7 +42,7 @@ MAX_GRAD_NORM = 1.0
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints; when they fall changes no result
 
 
-class Pace(Params):
+class FineTuningSchedule(Params):
     """How long and how fast one kind of model is trained: `finetune.teacher:` and `finetune.student:`."""
 
     epochs: int = Field(ge=1)
@@ -47,8 +53,8 @@ class Pace(Params):
 class FineTuningConfig(Params):
     """Section `finetune:` of params.yaml."""
 
-    teacher: Pace
-    student: Pace
+    teacher: FineTuningSchedule
+    student: FineTuningSchedule
     start: Literal["plain", "pooled"]
     batch_size: int = Field(ge=1)
     max_length: int = Field(ge=8, le=512)
@@ -60,18 +66,18 @@ class FineTuningConfig(Params):
     task_temperature: float = Field(gt=0)
     task_weight: float = Field(ge=0, le=1)
 
-    def recipe(self, model: str, kind: str) -> "Recipe":
+    def recipe(self, model: str, kind: str) -> "FineTuningRecipe":
         """What one model takes for a kind of task: the teacher's pace is its own, and only `student` learns from it."""
         pace = self.teacher if model == "teacher" else self.student
         taught = model == "student" and self.task_distillation
         rate = pace.learning_rate if kind == "text_classification" else pace.tagger_learning_rate
-        return Recipe(
+        return FineTuningRecipe(
             pace.epochs, rate, self.start, self.batch_size, self.precision, self.dropout, self.warmup_fraction,
             self.weight_decay, self.task_temperature if taught else 1.0, self.task_weight if taught else 0.0,
         )  # fmt: skip
 
 
-class Recipe(NamedTuple):
+class FineTuningRecipe(NamedTuple):
     """Optimisation of one model; `weight` 0 is plain fine-tuning."""
 
     epochs: int
@@ -106,7 +112,7 @@ class FineTuned(NamedTuple):
     rows: int  # trained on by this process; fewer than in all where it went on from a checkpoint
 
 
-class Start(NamedTuple):
+class FineTuningStart(NamedTuple):
     """What a fine-tuning starts from."""
 
     folder: Path  # of the masked language model
@@ -116,7 +122,7 @@ class Start(NamedTuple):
     title: str  # of this run, in messages
 
 
-def fine_tune(start: Start, rows: TrainingRows, recipe: Recipe, checkpoint: Path) -> FineTuned:
+def fine_tune(start: FineTuningStart, rows: TrainingRows, recipe: FineTuningRecipe, checkpoint: Path) -> FineTuned:
     """A classifier from a masked language model; the epoch with the best mean dev score over languages is kept.
 
     Args:
@@ -156,7 +162,7 @@ def fine_tune(start: Start, rows: TrainingRows, recipe: Recipe, checkpoint: Path
 class FineTuningRun:
     """The state of one fine-tuning: what a checkpoint holds, and the step."""
 
-    def __init__(self, model: Classifier, rows: TrainingRows, recipe: Recipe, seed: int, title: str) -> None:
+    def __init__(self, model: Classifier, rows: TrainingRows, recipe: FineTuningRecipe, seed: int, title: str) -> None:
         self.model, self.rows, self.recipe, self.seed, self.title = model, rows, recipe, seed, title
         self.best = copy.deepcopy(model)
         self.device = next(model.parameters()).device
@@ -241,8 +247,8 @@ def dev_scores(model: Classifier, rows: TrainingRows) -> dict[str, float]:
     """The task's metric on the dev rows of each language."""
     metric, scores = metric_of(rows.kind, rows.labels), {}
     for language, dev in rows.dev.items():
-        decided = decide(predict(model, dev, rows.pad_id), dev, rows.kind, rows.labels)
-        counts = per_row_counts(answers(dev, {0: decided}, rows.kind, rows.labels), rows.labels, metric)
+        decided = decode_labels(predict_scores(model, dev, rows.pad_id), dev, rows.kind, rows.labels)
+        counts = per_row_counts(to_predictions(dev, {0: decided}, rows.kind, rows.labels), rows.labels, metric)
         scores[language] = float(metric_from_counts(counts.sum(axis=0), metric)[0])
     return scores
 

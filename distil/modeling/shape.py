@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
-from distil.modeling.tokenizer import SpecialIds
+from distil.modeling.tokenizer import SpecialTokenIds
 from distil.runtime.progress import quieten_transformers
 
 
@@ -18,7 +18,7 @@ class ModelShape(NamedTuple):
     dropout: float
 
 
-def build_masked_lm(shape: ModelShape, special: SpecialIds, pieces: int, positions: int) -> XLMRobertaForMaskedLM:
+def build_masked_lm(shape: ModelShape, special: SpecialTokenIds, pieces: int, positions: int) -> XLMRobertaForMaskedLM:
     """A model with random weights, drawn from torch's global generator.
 
     Args:

@@ -15,10 +15,10 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 from distil.core.errors import UserError
-from distil.core.files import check_seal, read_arrays, read_json, write_text
+from distil.core.files import read_arrays, read_json, verify_checksums, write_text
 
 
-class SpecialIds(NamedTuple):
+class SpecialTokenIds(NamedTuple):
     """Ids of XLM-R's special pieces."""
 
     bos: int  # <s>
@@ -51,7 +51,7 @@ def load_tokenizer(folder: Path, made_by: str = "vocabulary") -> Tokenizer:
         UserError: tokenizer.json is missing or damaged, its model is not Unigram, or a special piece is lacking.
     """
     path = folder / "tokenizer.json"
-    check_seal(folder, made_by, path.name)
+    verify_checksums(folder, made_by, path.name)
     read_tokenizer_json(path, made_by)
     try:
         tokenizer = read_as_text(path)
@@ -119,7 +119,7 @@ def read_tokenizer_json(path: Path, made_by: str) -> dict[str, Any]:
     return spec
 
 
-def special_ids(tokenizer: Tokenizer) -> SpecialIds:
+def special_ids(tokenizer: Tokenizer) -> SpecialTokenIds:
     """Ask a tokenizer for the ids of its special pieces.
 
     Raises:
@@ -131,7 +131,7 @@ def special_ids(tokenizer: Tokenizer) -> SpecialIds:
             f"the tokenizer lacks {', '.join(lacking)}; expected XLM-R's {', '.join(_NAMES.values())}; choose an XLM-R "
             "teacher that was trained to fill masks"
         )
-    return SpecialIds(**ids)
+    return SpecialTokenIds(**ids)
 
 
 def max_tokens(config: Mapping[str, Any]) -> int:
@@ -183,11 +183,11 @@ def limit_length(folder: Path) -> None:
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """models/tokenizer/manifest.json, as docs/design.md has it."""
-    check_seal(folder, "vocabulary")
+    verify_checksums(folder, "vocabulary")
     return read_json(folder / "manifest.json", "vocabulary")
 
 
-def teacher_ids(folder: Path) -> np.ndarray:
+def teacher_piece_ids(folder: Path) -> np.ndarray:
     """(pieces,) int32, ascending: the teacher's id of each piece of models/tokenizer.
 
     Raises:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import XLMRobertaForMaskedLM
 
 from distil.core.errors import UserError
-from distil.core.files import check_seal
+from distil.core.files import verify_checksums
 from distil.modeling.config import remedy
 from distil.modeling.loading import load_model
 
@@ -30,7 +30,7 @@ def load_masked_lm(folder: Path, made_by: str | None, shown: Path | None = None)
         UserError: no config, another architecture, or weights that are missing, damaged or not those of the model.
     """
     if made_by:
-        check_seal(folder, made_by)
+        verify_checksums(folder, made_by)
     return load_model(XLMRobertaForMaskedLM, folder, remedy(made_by), shown=shown)
 
 

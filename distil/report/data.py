@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import ValidationError
 
 from distil.core.errors import UserError
-from distil.core.files import check_seal, read_json
+from distil.core.files import read_json, verify_checksums
 from distil.core.languages import language
 from distil.core.params import load_languages, read_params
 from distil.evaluation.config import load_evaluate
@@ -128,9 +128,9 @@ def load_report(root: Path = Path()) -> Report:
     scoring = load_evaluate(root / "params.yaml")
     tasks, models, metrics = list(scoring.tasks), MODELS, root / "metrics"
     for folder, stage in (("data/raw", "corpus"), ("models/teacher", "teacher"), ("models/tokenizer", "vocabulary")):
-        check_seal(root / folder, stage, "manifest.json")
+        verify_checksums(root / folder, stage, "manifest.json")
     for task in tasks:
-        check_seal(root / "data/tasks" / task, f"tasks@{task}")
+        verify_checksums(root / "data/tasks" / task, f"tasks@{task}")
     return Report(
         params=params,
         languages=languages,

@@ -1,6 +1,6 @@
 """Tables of a task: the distances that count, every score, labels, confusion, disagreement of teacher and student."""
 
-from distil.evaluation.model_names import NAMES
+from distil.evaluation.model_names import MODEL_TITLES
 from distil.report.data import Report, ScoreSource
 from distil.report.disagreement import Example
 from distil.report.format import (
@@ -71,7 +71,7 @@ def score_table(report: ScoreSource, task: str) -> Table:
         for model in report.models
     ]
     last = [Cell(f"Mean of {len(report.languages)}"), *means, Cell(""), Cell("")]
-    columns = ["Language", *(NAMES[model] for model in report.models), "Test rows", "Train rows"]
+    columns = ["Language", *(MODEL_TITLES[model] for model in report.models), "Test rows", "Train rows"]
     caption = f"{metric_name(report, task)} by language, points"
     return Table(f"scores-{task}", caption, columns, [*rows, last], average=True)
 
@@ -101,7 +101,7 @@ def unseen_tables(report: Report, task: str) -> list[Table]:
             for model, each in zip(report.models, found, strict=True)
         ]
         rows.append([language_cell(code), Cell(whole(seen), percent(seen / max(own.n, 1))), *cells])
-    columns = ["Language", "Test rows also in train", *(NAMES[model] for model in report.models)]
+    columns = ["Language", "Test rows also in train", *(MODEL_TITLES[model] for model in report.models)]
     caption = f"{metric_name(report, task)} on the test rows that are not in train, points"
     return [Table(f"unseen-{task}", caption, columns, rows)] if seen_any else []
 
@@ -115,7 +115,8 @@ def detail_table(report: Report, task: str) -> Table:
             own = scores.languages[code]
             both = [Cell(points(own.entity_f1))] if scores.metric == "entity_f1" else []
             shares = (own.weighted_f1, own.macro_f1, own.accuracy)
-            rows.append([language_cell(code), Cell(NAMES[model]), *both, *(Cell(points(share)) for share in shares),
+            cells = [*both, *(Cell(points(share)) for share in shares)]
+            rows.append([language_cell(code), Cell(MODEL_TITLES[model]), *cells,
                          Cell(_spread(scores, own)), Cell(str(len(own.seeds)))])  # fmt: skip
     entities = report.scores[task]["student"].metric == "entity_f1"
     over = " of tags" if entities else ""

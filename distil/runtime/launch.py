@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 
 from pydantic import Field
 
-from distil.core.environment import MEETING_FILE, MESSAGE_FILE
 from distil.core.errors import UserError
 from distil.core.params import Params, load_params
+from distil.core.pipeline import MEETING_FILE, MESSAGE_FILE
 from distil.runtime.process import run
 
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"

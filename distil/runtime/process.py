@@ -14,9 +14,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from distil.core.environment import MESSAGE_FILE
 from distil.core.errors import UserError
 from distil.core.files import write_json, write_text
+from distil.core.pipeline import MESSAGE_FILE
 from distil.runtime.signals import INTERRUPTED, again, farewell
 from distil.runtime.standard_streams import say
 

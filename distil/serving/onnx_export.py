@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from distil.core.errors import UserError
-from distil.core.files import atomic_folder, check_seal, read_json, sha256_file, write_json, write_text
+from distil.core.files import atomic_folder, read_json, sha256_file, verify_checksums, write_json, write_text
 from distil.core.params import Params
 from distil.modeling.tokenizer import copy_tokenizer, limit_length
 from distil.serving.model_info import ServedKind, open_tokenizer, read_card
@@ -42,7 +42,7 @@ class ExportConfig(Params):
     repetitions: int = Field(ge=1, le=100)
 
 
-class Source(NamedTuple):
+class ExportSource(NamedTuple):
     """A model to export."""
 
     name: str  # of the folder in models/onnx
@@ -54,7 +54,7 @@ class Source(NamedTuple):
     max_length: int
 
 
-def find_sources(finetuned: Path, student: Path, tasks: Sequence[str], languages: list[str]) -> list[Source]:
+def find_sources(finetuned: Path, student: Path, tasks: Sequence[str], languages: list[str]) -> list[ExportSource]:
     """Of each task the model of the first seed (of each language, where they are separate), then the masked LM.
 
     Args:
@@ -71,24 +71,24 @@ def find_sources(finetuned: Path, student: Path, tasks: Sequence[str], languages
         if task == MASKED_LM:
             raise UserError(f"params.yaml: evaluate.tasks: {task} is the folder of the masked LM; rename the task")
         path, stage = finetuned / task / "manifest.json", f"finetune_student@{task}"
-        check_seal(path.parent, stage)
+        verify_checksums(path.parent, stage)
         manifest = read_json(path, stage)
         try:
             seed = finetuned / task / f"seed-{manifest['seeds'][0]}"
             about = {"kind": manifest["kind"], "task": task, "normalised": manifest["normalised"],
                      "max_length": manifest["max_length"]}  # fmt: skip
             if manifest["languages_mode"] == "joint":
-                found.append(Source(name=task, folder=seed, languages=languages, **about))
+                found.append(ExportSource(name=task, folder=seed, languages=languages, **about))
             else:
-                found += [Source(name=f"{task}-{code}", folder=seed / code, languages=[code], **about)
+                found += [ExportSource(name=f"{task}-{code}", folder=seed / code, languages=[code], **about)
                           for code in languages]  # fmt: skip
         except (KeyError, IndexError, TypeError) as error:
             raise UserError(f"{path}: damaged (no usable {error}); run `dvc repro --force {stage}`") from None
     positions = read_card(student).max_length
-    return [*found, Source(MASKED_LM, student, "masked_lm", None, languages, False, positions)]
+    return [*found, ExportSource(MASKED_LM, student, "masked_lm", None, languages, False, positions)]
 
 
-def export(source: Source, config: ExportConfig, out: Path) -> None:
+def export(source: ExportSource, config: ExportConfig, out: Path) -> None:
     """Write `out`/fp32 and `out`/int8.
 
     Args:

@@ -11,9 +11,9 @@ import numpy as np
 
 from distil.core.errors import UserError
 from distil.evaluation.metrics import confusion_matrix, weighted_f1
-from distil.serving.onnx_export import ExportConfig, Source
+from distil.serving.onnx_export import ExportConfig, ExportSource
 from distil.serving.predictor import Predictor, Runtime, Words, each_row, word_logits
-from distil.serving.speed import batches_of, machine, serve, thread_counts, tokens_per_second
+from distil.serving.speed import batches_of, machine, serving_cost, thread_counts, tokens_per_second
 from distil.serving.torch_runtime import TorchRuntime
 from distil.tasks.data import Task
 from distil.tasks.tag_decoding import Decoder
@@ -23,7 +23,7 @@ log = logging.getLogger("distil")
 SERVED_LINES = 10_000
 
 
-def compare(source: Source, out: Path, task: Task, config: ExportConfig) -> dict[str, Any]:
+def compare_exported(source: ExportSource, out: Path, task: Task, config: ExportConfig) -> dict[str, Any]:
     """Sizes of an exported model, and by language how far its answers are from the trained one's.
 
     Args:
@@ -54,7 +54,7 @@ def compare(source: Source, out: Path, task: Task, config: ExportConfig) -> dict
 
 
 def _compare_language(
-    source: Source, code: str, task: Task, config: ExportConfig, models: tuple[Runtime, Predictor, Predictor]
+    source: ExportSource, code: str, task: Task, config: ExportConfig, models: tuple[Runtime, Predictor, Predictor]
 ) -> dict[str, Any]:
     torch_runtime, whole, small = models
     labels, sentences, gold = whole.card.labels, None, None
@@ -100,7 +100,7 @@ def _flat(rows: list[np.ndarray], sentences: list[Words] | None, labels: list[st
     return np.concatenate(found)
 
 
-def cost(source: Source, out: Path, task: Task, teacher: Path, config: ExportConfig) -> dict[str, Any]:
+def cost(source: ExportSource, out: Path, task: Task, teacher: Path, config: ExportConfig) -> dict[str, Any]:
     """Speed beside the teacher in torch, and memory and seconds of a process that serves 10,000 texts.
 
     Args:
@@ -126,7 +126,7 @@ def cost(source: Source, out: Path, task: Task, teacher: Path, config: ExportCon
         rates[str(threads)] = tokens_per_second(models, batches, threads, config.repetitions)
         log.info("export: tokens/s, %d threads: %s", threads, rates[str(threads)])
     ratios = [round(found["student_int8"] / found["teacher_fp32"], 2) for found in rates.values()]
-    served = serve(out / "int8", (texts * -(-SERVED_LINES // len(texts)))[:SERVED_LINES])
+    served = serving_cost(out / "int8", (texts * -(-SERVED_LINES // len(texts)))[:SERVED_LINES])
     return {
         "speedup_vs_teacher_fp32": ratios[0],
         "speedup_vs_teacher_fp32_all_threads": ratios[-1],
@@ -144,7 +144,7 @@ def summary(models: dict[str, dict[str, Any]], first: list[str], costs: dict[str
     """metrics/export.json: the figures of the first task's model before those of all.
 
     Args:
-        models: name -> what `compare` gave, in the order of the export.
+        models: name -> what `compare_exported` gave, in the order of the export.
         first: names of the first task's models: one, or one for each language.
         costs: what `cost` gave for the first of them.
     """

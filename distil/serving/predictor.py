@@ -15,9 +15,9 @@ import numpy as np
 import onnxruntime
 from tokenizers import Encoding
 
-from distil.compute.length_batching import BATCH_TOKENS, by_length
+from distil.compute.batching import BATCH_TOKENS, by_length
 from distil.core.errors import UserError
-from distil.modeling.tokenizer import SpecialIds, special_ids
+from distil.modeling.tokenizer import SpecialTokenIds, special_ids
 from distil.serving.model_info import Card, check_sha256, open_tokenizer, read_card
 from distil.tasks.tag_decoding import Decoder
 from distil.text.normalisation import normalise
@@ -28,7 +28,7 @@ TOP_PIECES = 5
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 
 
-class Batch(NamedTuple):
+class PaddedBatch(NamedTuple):
     """Padded rows."""
 
     input_ids: np.ndarray  # (B, T) int64
@@ -97,7 +97,7 @@ def open_runtime(folder: Path, card: Card, threads: int = 0) -> Runtime:
     return OnnxRuntime(path, threads)
 
 
-def each_batch(runtime: Runtime, batches: Iterable[Batch]) -> Iterator[np.ndarray]:
+def each_batch(runtime: Runtime, batches: Iterable[PaddedBatch]) -> Iterator[np.ndarray]:
     """The logits of each batch, in order; as many at a time as the runtime has workers."""
     with ThreadPoolExecutor(runtime.workers) as pool:
         waiting: deque[Future[np.ndarray]] = deque()
@@ -120,13 +120,13 @@ def plan_batches(rows: Sequence[Sequence[int]], outputs: int) -> Iterator[np.nda
     return by_length(lengths, min(BATCH_TOKENS["cpu"], BATCH_LOGITS // outputs))
 
 
-def pad_rows(rows: Sequence[Sequence[int]], pad_id: int) -> Batch:
+def pad_rows(rows: Sequence[Sequence[int]], pad_id: int) -> PaddedBatch:
     """Rows of token ids as one batch."""
     lengths = np.array([len(row) for row in rows], np.int64)
     mask = np.arange(lengths.max()) < lengths[:, None]
     ids = np.full(mask.shape, pad_id, np.int64)
     ids[mask] = np.concatenate([np.asarray(row) for row in rows])
-    return Batch(ids, mask.astype(np.int64))
+    return PaddedBatch(ids, mask.astype(np.int64))
 
 
 def each_row(
@@ -154,7 +154,7 @@ class Words(NamedTuple):
     places: list[tuple[int, int] | None]  # (row, token) of each word; None where a word has no piece
 
 
-def split_words(words: list[str], encoding: Encoding, special: SpecialIds, max_length: int) -> Words:
+def split_words(words: list[str], encoding: Encoding, special: SpecialTokenIds, max_length: int) -> Words:
     """Rows of at most `max_length` ids, cut between words; a longer word is cut itself.
 
     Args:

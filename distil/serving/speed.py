@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from distil.serving import cli
-from distil.serving.predictor import Batch, Runtime, each_batch, pad_rows, plan_batches
+from distil.serving.predictor import PaddedBatch, Runtime, each_batch, pad_rows, plan_batches
 
 
 def thread_counts() -> list[int]:
@@ -30,13 +30,13 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} CPU cores, Python {platform.python_version()}, torch {torch.__version__}"
 
 
-def batches_of(rows: Sequence[Sequence[int]], pad_id: int) -> list[Batch]:
+def batches_of(rows: Sequence[Sequence[int]], pad_id: int) -> list[PaddedBatch]:
     """All rows in the batches in which a classifier gets them."""
     return [pad_rows([rows[row] for row in batch], pad_id) for batch in plan_batches(rows, 1)]
 
 
 def tokens_per_second(
-    models: Mapping[str, Runtime], batches: Sequence[Batch], threads: int, repetitions: int
+    models: Mapping[str, Runtime], batches: Sequence[PaddedBatch], threads: int, repetitions: int
 ) -> dict[str, float]:
     """Median tokens a second of each model, padding not counted; one after another in each repetition.
 
@@ -64,7 +64,7 @@ def tokens_per_second(
     return {name: round(tokens / median(seconds), 1) for name, seconds in taken.items()}
 
 
-def serve(folder: Path, texts: Sequence[str], threads: int = 0) -> dict[str, Any]:
+def serving_cost(folder: Path, texts: Sequence[str], threads: int = 0) -> dict[str, Any]:
     """Cost of `python -m distil.predict` over `texts` in a process of its own (see `--cost` there)."""
     with tempfile.TemporaryDirectory() as name:
         lines, cost = Path(name) / "lines.txt", Path(name) / "cost.json"

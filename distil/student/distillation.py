@@ -10,13 +10,13 @@ from torch import Tensor
 from distil.cache.format import TeacherCache
 from distil.compute.distributed import SINGLE_PROCESS, Processes
 from distil.core.errors import UserError
-from distil.core.files import check_seal, read_json, sha256_file
+from distil.core.files import read_json, sha256_file, verify_checksums
 from distil.modeling.shape import build_masked_lm, describe_model
-from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
+from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_piece_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.student.initialisation import Text, init_from_teacher
 from distil.student.model import StudentConfig, save_student
-from distil.tokenization.shards import Prepared, masked_input
+from distil.tokenization.shards import TokenizedDataset, masked_input
 from distil.training.config import RunPaths, TrainConfig
 from distil.training.objective import LayerPair, LossConfig, Objective
 from distil.training.trainer import LogFigures, Trainer, TrainingResult, no_log
@@ -35,18 +35,18 @@ class DistillationConfig(NamedTuple):
 
 def open_caches(languages: list[str], prepared: Path, cached: Path) -> list[TeacherCache]:
     """The cache of each language, matched with its text, every file compared with its checksum."""
-    caches = [TeacherCache(cached / language, Prepared(prepared / language)) for language in languages]
+    caches = [TeacherCache(cached / language, TokenizedDataset(prepared / language)) for language in languages]
     for cache in caches:
         cache.verify()
     return caches
 
 
-def sample_text(caches: list[TeacherCache], teacher_ids: Tensor) -> Text:
+def sample_text(caches: list[TeacherCache], teacher_piece_ids: Tensor) -> Text:
     """Masked sequences of every language, spread over the lengths of its first training file.
 
     Args:
         caches: one of each language.
-        teacher_ids: (V,) the teacher's id of each piece of the student.
+        teacher_piece_ids: (V,) the teacher's id of each piece of the student.
     """
     parts = []
     for cache in caches:
@@ -60,7 +60,7 @@ def sample_text(caches: list[TeacherCache], teacher_ids: Tensor) -> Text:
     ids = torch.full(mask.shape, pad_id)
     rows = [row[:length] for part in parts for row, length in zip(part.input_ids, part.lengths, strict=True)]
     ids[mask] = torch.from_numpy(np.concatenate(rows))
-    return Text(teacher_ids[ids], mask)
+    return Text(teacher_piece_ids[ids], mask)
 
 
 def distil_student(
@@ -97,7 +97,7 @@ def distil_student(
             f"{found[:12]}; run "
             "`dvc repro cache_teacher`"
         )
-    check_seal(teacher, "teacher", "manifest.json")
+    verify_checksums(teacher, "teacher", "manifest.json")
     manifest = read_json(teacher / "manifest.json", "teacher")
     for field in ("id", "revision", "weights_sha256"):
         if caches[0].manifest["teacher"][field] != manifest[field]:
@@ -110,7 +110,7 @@ def distil_student(
     model = build_masked_lm(student.shape, special, pieces, positions)
     if student.init == "teacher":
         source = load_masked_lm(teacher, "teacher")
-        pieces_kept = torch.tensor(teacher_ids(tokenizer), dtype=torch.int64)
+        pieces_kept = torch.tensor(teacher_piece_ids(tokenizer), dtype=torch.int64)
         text = sample_text(caches, pieces_kept) if student.init_layers else None
         init_from_teacher(model, source, pieces_kept, student.init_layers, text)
         del source

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 from transformers import XLMRobertaForMaskedLM
 
-from distil.core.files import seal
+from distil.core.files import write_checksums
 from distil.core.params import Params
 from distil.modeling.shape import ModelShape
 from distil.modeling.tokenizer import copy_tokenizer
@@ -54,4 +54,4 @@ def save_student(model: XLMRobertaForMaskedLM, tokenizer: Path, out: Path) -> No
     """Write a Hugging Face folder: the model as it is, and the tokenizer's files from the folder `tokenizer`."""
     model.cpu().eval().save_pretrained(out)
     copy_tokenizer(tokenizer, out)
-    seal(out)
+    write_checksums(out)

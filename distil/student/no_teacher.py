@@ -14,7 +14,7 @@ from distil.core.files import read_json
 from distil.modeling.shape import build_masked_lm, describe_model
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.student.model import StudentConfig, save_student
-from distil.tokenization.shards import Prepared
+from distil.tokenization.shards import TokenizedDataset
 from distil.training.config import RunPaths, TrainConfig
 from distil.training.objective import MASKED_LM_ONLY, Objective
 from distil.training.text_only import TextOnlyDataset
@@ -23,7 +23,7 @@ from distil.training.trainer import Trainer, TrainingResult
 
 def open_texts(languages: list[str], prepared: Path, tokenizer: Path) -> list[TextOnlyDataset]:
     """The text of each language, matched with the tokenizer."""
-    texts = [Prepared(prepared / language) for language in languages]
+    texts = [TokenizedDataset(prepared / language) for language in languages]
     for text in texts:
         text.check_tokenizer(tokenizer)
     return [TextOnlyDataset(text) for text in texts]

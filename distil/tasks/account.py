@@ -12,7 +12,7 @@ MAX_LABELS = 20  # unknown labels that are kept by name, the most frequent ones
 _MAX_LABEL = 40  # characters of one in messages and manifests
 
 
-class Account:
+class RowAccount:
     """Counts of the rows of one split, by reason."""
 
     def __init__(self) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from distil.core.errors import UserError
-from distil.core.files import atomic_folder, seal, write_json
-from distil.tasks.account import MAX_LABELS, Account, unknown_labels
+from distil.core.files import atomic_folder, write_checksums, write_json
+from distil.tasks.account import MAX_LABELS, RowAccount, unknown_labels
 from distil.tasks.checks import count_classes, count_conflicts, count_overlap, missing_classes, same_rows
 from distil.tasks.config import TaskConfig
 from distil.tasks.data import SPLITS, Row, TokenRow, row_text
 from distil.tasks.splits import Split, at_most, origin, read_splits
-from distil.tasks.tag_schemes import Found
+from distil.tasks.tag_schemes import DetectedScheme
 from distil.tasks.token_classification import unify
 from distil.tasks.unlabelled import unlabelled_rows
 from distil.text.overlap import fold_key
@@ -64,11 +64,11 @@ def write_task(name: str, config: TaskConfig, languages: list[str], seed: int, o
                 name, config, language, parts, labels, seed, folder / language
             )
         write_json(folder / "manifest.json", manifest)
-        seal(folder)
+        write_checksums(folder)
     return manifest
 
 
-def _in_one_scheme(name: str, config: TaskConfig, splits: Splits) -> tuple[Splits, list[str], Found | None]:
+def _in_one_scheme(name: str, config: TaskConfig, splits: Splits) -> tuple[Splits, list[str], DetectedScheme | None]:
     """Rows whose tags are in one scheme, the labels in it, and which one was found; rows of texts as they are."""
     if config.kind == "text_classification":
         return splits, config.labels, None
@@ -107,7 +107,7 @@ def _write_language(
         log.warning("task %s: %s: %s", name, language, lacking)
     entry["overlap"] = count_overlap({split: list(map(fold_key, each)) for split, each in texts.items()})
     if config.unlabelled:
-        account = Account()
+        account = RowAccount()
         found = list(unlabelled_rows(name, config, language, texts, account))
         without = at_most(found, config.max_unlabelled_rows, f"{seed}-{language}-unlabelled", account)
         _write_rows(folder / "unlabelled.jsonl", without)
@@ -115,7 +115,7 @@ def _write_language(
     return entry
 
 
-def _counted(rows: Sequence[tuple], account: Account, where: str) -> dict[str, Any]:
+def _counted(rows: Sequence[tuple], account: RowAccount, where: str) -> dict[str, Any]:
     """What became of the rows of a file, for the manifest and the log."""
     read = len(rows) + account.dropped.total()
     log.info("%s: %d rows of %d kept; dropped: %s", where, len(rows), read, account.reasons())
@@ -125,7 +125,7 @@ def _counted(rows: Sequence[tuple], account: Account, where: str) -> dict[str, A
 
 
 def _label_counts(
-    rows: Sequence[Row], account: Account, labels: list[str], listed: list[str], where: str
+    rows: Sequence[Row], account: RowAccount, labels: list[str], listed: list[str], where: str
 ) -> dict[str, Any]:
     """Labels of the rows of a split, unknown ones, and texts with several, for the manifest and the log."""
     conflicts = count_conflicts(rows)
@@ -141,7 +141,7 @@ def _label_counts(
     }
 
 
-def _check_something_left(rows: Sequence[Row], account: Account, listed: list[str], where: str) -> None:
+def _check_something_left(rows: Sequence[Row], account: RowAccount, listed: list[str], where: str) -> None:
     if rows:
         return
     hint = f"; `labels:` has not the labels found: {unknown_labels(account.unknown, listed)}" if account.unknown else ""

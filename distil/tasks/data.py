@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from distil.core.errors import UserError
-from distil.core.files import check_seal, read_json
+from distil.core.files import read_json, verify_checksums
 
 SPLITS = ("train", "dev", "test")
 
@@ -106,7 +106,7 @@ def read_task(folder: Path) -> Task:
         UserError: missing or damaged; names the command that makes it again.
     """
     stage = f"tasks@{folder.name}"
-    check_seal(folder, stage)
+    verify_checksums(folder, stage)
     manifest = read_json(folder / "manifest.json", stage)
     try:
         kind, labels, languages = manifest["kind"], list(manifest["labels"]), list(manifest["languages"])

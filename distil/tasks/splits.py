@@ -12,7 +12,7 @@ from distil.sources.pinned_files import check_files, pinned, read_pins
 from distil.sources.synthetic import labelled_rows, read_lexicon
 from distil.sources.synthetic_entities import tagged_rows
 from distil.tasks import text_classification, token_classification
-from distil.tasks.account import Account
+from distil.tasks.account import RowAccount
 from distil.tasks.config import TaskConfig
 from distil.tasks.data import SPLITS, Row, row_text
 from distil.text.overlap import fold_key
@@ -26,7 +26,7 @@ class Split(NamedTuple):
     """The rows of a split that can be used, and what became of the others."""
 
     rows: Sequence[Row]
-    account: Account
+    account: RowAccount
 
 
 def read_splits(name: str, config: TaskConfig, language: str, seed: int) -> dict[str, Split]:
@@ -45,7 +45,7 @@ def read_splits(name: str, config: TaskConfig, language: str, seed: int) -> dict
     """
     found: dict[str, Split] = {}
     for split in SPLITS:
-        account = Account()
+        account = RowAccount()
         try:
             found[split] = Split(list(_rows(name, config, language, split, account)), account)
         except NoFileError as error:
@@ -78,7 +78,7 @@ def _dev_from_train(train: Split, share: float, seed: str) -> dict[str, Split]:
     train.account.dropped["to_dev"] = len(dev)
     return {
         "train": Split([row for row, key in zip(train.rows, keys, strict=True) if key not in chosen], train.account),
-        "dev": Split(dev, Account()),
+        "dev": Split(dev, RowAccount()),
     }
 
 
@@ -91,7 +91,7 @@ def draw(rows: Sequence[R], limit: int, seed: str) -> Sequence[R]:
     return [rows[place] for place in sorted(order[:limit])]
 
 
-def at_most(rows: Sequence[R], limit: int, seed: str, account: Account) -> Sequence[R]:
+def at_most(rows: Sequence[R], limit: int, seed: str, account: RowAccount) -> Sequence[R]:
     """As `draw`; the rows that are left out are counted as `over_max_rows`."""
     kept = draw(rows, limit, seed)
     if len(kept) < len(rows):
@@ -109,7 +109,7 @@ def origin(config: TaskConfig) -> str:
     return config.path if config.source == "sample" else origin_of(config.path, config.pattern)
 
 
-def _rows(name: str, config: TaskConfig, language: str, split: str, account: Account) -> Iterator[Row]:
+def _rows(name: str, config: TaskConfig, language: str, split: str, account: RowAccount) -> Iterator[Row]:
     """The usable rows of a split; `account` counts the others as they go by."""
     if config.source == "sample":
         lexicon = read_lexicon(Path(config.path), language)

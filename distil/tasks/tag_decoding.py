@@ -12,7 +12,7 @@ import numpy as np
 OUTSIDE = "O"
 
 
-def may_follow(labels: list[str]) -> np.ndarray:
+def allowed_transitions(labels: list[str]) -> np.ndarray:
     """(C + 1, C) bool: whether a label (column) may follow another (row); the last row is the start of a sentence."""
     previous = [*labels, OUTSIDE]
     return np.array([
@@ -25,12 +25,12 @@ def _starts(label: str, labels: list[str]) -> bool:
     return not label.startswith("I-") or f"B-{label[2:]}" not in labels
 
 
-def best_valid(scores: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+def viterbi(scores: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     """The valid sequence of labels with the highest sum of scores (Viterbi 1967); of equal ones the first in order.
 
     Args:
         scores: (W, C) of each word: log-probabilities, or logits of one word each up to a constant.
-        allowed: from `may_follow`.
+        allowed: from `allowed_transitions`.
 
     Returns:
         (W,) int64 numbers of labels.
@@ -63,7 +63,7 @@ class Decoder:
     def __init__(self, labels: list[str]) -> None:
         """Take the labels in the order of the scores."""
         self.outside = outside(labels)  # of a word that no model read
-        self._allowed = may_follow(labels)
+        self._allowed = allowed_transitions(labels)
 
     def __call__(self, logits: np.ndarray, placed: np.ndarray) -> np.ndarray:
         """The most probable valid sequence; `self.outside` for a word without scores.
@@ -77,4 +77,4 @@ class Decoder:
         """
         certain = np.where(np.arange(logits.shape[1]) == self.outside, 0.0, -np.inf)
         scores = np.where(placed[:, None], logits, certain)
-        return best_valid(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True), self._allowed)
+        return viterbi(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True), self._allowed)

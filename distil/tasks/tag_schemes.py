@@ -21,7 +21,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-OUTSIDE = "O"
+from distil.tasks.tag_decoding import OUTSIDE
+
 # Scheme -> letters of a first, an inner, a last and an only token. IOB1 and IOE1 depend on the neighbours as well.
 SCHEMES = {
     "IOB2": "BIIB", "IOB1": "IIII", "BIOES": "BIES", "BILOU": "BILU", "BMEWO": "BMEW", "BMES": "BMES",
@@ -47,7 +48,7 @@ class Span(NamedTuple):
     stop: int
 
 
-class Found(NamedTuple):
+class DetectedScheme(NamedTuple):
     """The scheme of a task's tags."""
 
     scheme: str  # a key of SCHEMES
@@ -103,7 +104,7 @@ def spans(tags: Sequence[Tag]) -> list[Span]:
     return found
 
 
-def encode(found: Sequence[Span], scheme: str) -> list[str]:
+def encode_tags(found: Sequence[Span], scheme: str) -> list[str]:
     """The letters that each entity of a sentence has in a scheme, such as "BII" for one of three tokens in IOB2."""
     first, inner, last, only = tuple(SCHEMES[scheme])
     letters = []
@@ -122,7 +123,7 @@ def _touch(left: Span, right: Span) -> bool:
     return left.type == right.type and left.stop == right.start
 
 
-def detect(sentences: Iterable[Sequence[Tag]], suffix: bool) -> Found:
+def detect(sentences: Iterable[Sequence[Tag]], suffix: bool) -> DetectedScheme:
     """The scheme that the fewest entities break.
 
     Args:
@@ -136,9 +137,11 @@ def detect(sentences: Iterable[Sequence[Tag]], suffix: bool) -> Found:
         entities += len(found)
         words = ["".join(tag.letter for tag in tags[span.start : span.stop]) for span in found]
         for scheme in SCHEMES:
-            irregular[scheme] += sum(word != right for word, right in zip(words, encode(found, scheme), strict=True))
+            irregular[scheme] += sum(
+                word != right for word, right in zip(words, encode_tags(found, scheme), strict=True)
+            )
     best = min(SCHEMES, key=irregular.__getitem__)
-    return Found(best, suffix, entities, irregular[best])
+    return DetectedScheme(best, suffix, entities, irregular[best])
 
 
 def to_iob2(tags: Sequence[Tag]) -> list[str]:

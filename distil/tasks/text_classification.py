@@ -6,7 +6,7 @@ from typing import Any
 
 from distil.core.errors import described
 from distil.sources.local_files import TABLE_FORMATS, read_rows
-from distil.tasks.account import Account, label_text
+from distil.tasks.account import RowAccount, label_text
 from distil.tasks.config import TaskConfig
 from distil.tasks.data import TextRow
 from distil.text.cleaning import clean_line
@@ -15,7 +15,7 @@ from distil.text.normalisation import normalise
 FORMATS = TABLE_FORMATS
 
 
-def read_file(path: Path, config: TaskConfig, account: Account) -> Iterator[TextRow]:
+def read_file(path: Path, config: TaskConfig, account: RowAccount) -> Iterator[TextRow]:
     """The usable rows of a .tsv, .csv, .jsonl or .parquet file.
 
     Raises:
@@ -25,7 +25,7 @@ def read_file(path: Path, config: TaskConfig, account: Account) -> Iterator[Text
     return usable((tuple(pair) for pair in pairs), config, account)
 
 
-def usable(pairs: Iterable[tuple[Any, ...]], config: TaskConfig, account: Account) -> Iterator[TextRow]:
+def usable(pairs: Iterable[tuple[Any, ...]], config: TaskConfig, account: RowAccount) -> Iterator[TextRow]:
     """Cleaned and, if asked for, normalised rows; the others are counted.
 
     Args:

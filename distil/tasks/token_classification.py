@@ -6,14 +6,14 @@ from typing import Any
 
 from distil.core.errors import cut, described
 from distil.sources.local_files import file_format, read_rows
-from distil.tasks.account import Account, label_text
+from distil.tasks.account import RowAccount, label_text
 from distil.tasks.config import TaskConfig
 from distil.tasks.conll import CONLL_FORMATS, check_tokens, read_conll
 from distil.tasks.data import TokenRow
 from distil.tasks.saved_lists import as_list
+from distil.tasks.tag_decoding import OUTSIDE
 from distil.tasks.tag_schemes import (
-    OUTSIDE,
-    Found,
+    DetectedScheme,
     Tag,
     detect,
     entity_types,
@@ -27,7 +27,7 @@ from distil.text.cleaning import clean_line
 FORMATS = (*CONLL_FORMATS, ".jsonl", ".parquet")
 
 
-def read_file(path: Path, config: TaskConfig, account: Account, where: str) -> Iterator[TokenRow]:
+def read_file(path: Path, config: TaskConfig, account: RowAccount, where: str) -> Iterator[TokenRow]:
     """The usable sentences of a .txt, .conll, .conllu, .jsonl or .parquet file, with their tags as they were found.
 
     Args:
@@ -48,7 +48,7 @@ def read_file(path: Path, config: TaskConfig, account: Account, where: str) -> I
     yield from rows
 
 
-def usable(pairs: Iterable[tuple[Any, ...]], account: Account) -> Iterator[TokenRow]:
+def usable(pairs: Iterable[tuple[Any, ...]], account: RowAccount) -> Iterator[TokenRow]:
     """Sentences with cleaned tokens, and a tag of any name for each; those that cannot be used are counted.
 
     Args:
@@ -90,8 +90,8 @@ def label_test(labels: Sequence[str]) -> Callable[[str], bool]:
 
 
 def unify(
-    files: Sequence[tuple[list[TokenRow], Account]], labels: list[str]
-) -> tuple[list[list[TokenRow]], list[str], Found | None]:
+    files: Sequence[tuple[list[TokenRow], RowAccount]], labels: list[str]
+) -> tuple[list[list[TokenRow]], list[str], DetectedScheme | None]:
     """Leave out sentences with tags that are not listed, and bring entity tags into IOB2 (distil/tasks/tag_schemes.py).
 
     Args:
@@ -122,7 +122,7 @@ def unify(
 
 
 def _split(
-    rows: Sequence[TokenRow], suffix: bool, types: frozenset[str], account: Account
+    rows: Sequence[TokenRow], suffix: bool, types: frozenset[str], account: RowAccount
 ) -> list[tuple[TokenRow, list[Tag]]]:
     """The sentences of which every tag is `O` or of a listed type, with their tags in parts."""
     found = []
@@ -137,7 +137,7 @@ def _split(
 
 
 def _with_tags(
-    rows: Sequence[TokenRow], tags: Sequence[list[str]], labels: Sequence[str], account: Account
+    rows: Sequence[TokenRow], tags: Sequence[list[str]], labels: Sequence[str], account: RowAccount
 ) -> list[TokenRow]:
     """The sentences with other tags; those of which a tag is not among the labels are left out."""
     listed, found = frozenset(labels), []

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from distil.sources.local_files import TABLE_FORMATS, TEXT_FORMATS, find_files, read_blocks
 from distil.sources.synthetic import corpus_sentences, read_lexicon
-from distil.tasks.account import Account
+from distil.tasks.account import RowAccount
 from distil.tasks.config import TaskConfig
 from distil.text.cleaning import clean_line
 from distil.text.normalisation import normalise
@@ -27,7 +27,7 @@ class UnlabelledTokens(NamedTuple):
 
 
 def unlabelled_rows(
-    name: str, config: TaskConfig, language: str, texts: dict[str, list[str]], account: Account
+    name: str, config: TaskConfig, language: str, texts: dict[str, list[str]], account: RowAccount
 ) -> Iterator[UnlabelledText | UnlabelledTokens]:
     """The usable texts of a language, each once, without those of the task's own splits.
 
@@ -63,7 +63,7 @@ def unlabelled_rows(
             yield UnlabelledText(line) if config.kind == "text_classification" else UnlabelledTokens(into_tokens(line))
 
 
-def _texts(name: str, config: TaskConfig, language: str, account: Account) -> Iterable[str]:
+def _texts(name: str, config: TaskConfig, language: str, account: RowAccount) -> Iterable[str]:
     if config.source == "sample":
         yield from corpus_sentences(read_lexicon(Path(config.unlabelled_path), language))
         return

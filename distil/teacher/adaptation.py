@@ -11,12 +11,12 @@ from typing import Any
 from pydantic import Field
 from transformers import XLMRobertaForMaskedLM
 
-from distil.compute.precision import Precision
+from distil.compute.optimizer import Precision
 from distil.core.errors import UserError
 from distil.core.params import Params
 from distil.modeling.tokenizer import load_tokenizer, special_ids
-from distil.teacher.masked_lm import Schedule, Sequences, encode, measure_masked_lm, train_masked_lm
-from distil.tokenization.holdout import is_held_out
+from distil.teacher.masked_lm import MaskedLMSchedule, Sequences, encode_lines, measure_masked_lm, train_masked_lm
+from distil.tokenization.masking import is_held_out
 
 log = logging.getLogger("distil")
 
@@ -77,8 +77,8 @@ def adapt(
         kept = [line for line, out in zip(lines, apart, strict=True) if not out]
         away = [line for line, out in zip(lines, apart, strict=True) if out]
         step = max(1, -(-len(away) // MOST_HELDOUT))
-        train[language] = encode(kept, fast, special, config.max_length)
-        heldout[language] = encode(away[::step], fast, special, config.max_length)
+        train[language] = encode_lines(kept, fast, special, config.max_length)
+        heldout[language] = encode_lines(away[::step], fast, special, config.max_length)
         if not len(train[language].ids) or not len(heldout[language].ids):
             raise UserError(
                 f"{path}: {language}: expected text to train on and to hold out, found {len(kept)} and {len(away)} "
@@ -92,7 +92,7 @@ def adapt(
         }
 
     before = measure()
-    schedule = Schedule(config.steps, config.batch_tokens, config.learning_rate, config.warmup_fraction,
+    schedule = MaskedLMSchedule(config.steps, config.batch_tokens, config.learning_rate, config.warmup_fraction,
                         config.mask_rate, config.sampling_temperature, config.precision)  # fmt: skip
     tokens = train_masked_lm(
         model, train, special, schedule, seed, "adapt the teacher", scratch, config.checkpoint_every

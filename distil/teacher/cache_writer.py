@@ -19,10 +19,10 @@ from distil.cache.bit_packing import row_bytes
 from distil.cache.format import DECODER, FORMAT_VERSION, PROB_BITS, PROJECTIONS, LogitEncoding
 from distil.compute.distributed import Processes, RoundRobin
 from distil.core.errors import UserError
-from distil.core.files import read_json, seal, sha256_file, sha256_json, write_arrays, write_json
+from distil.core.files import read_json, sha256_file, sha256_json, write_arrays, write_checksums, write_json
 from distil.runtime.progress import Progress
 from distil.teacher.outputs import TeacherPass
-from distil.tokenization.shards import Prepared
+from distil.tokenization.shards import TokenizedDataset
 
 log = logging.getLogger("distil")
 
@@ -30,7 +30,7 @@ MAX_SHARD_BYTES = 256_000_000
 
 
 def write_language_cache(
-    prepared: Prepared,
+    prepared: TokenizedDataset,
     outputs: TeacherPass,
     identity: dict[str, Any],
     out: Path,
@@ -106,12 +106,12 @@ def write_language_cache(
                 "bytes_per_token": round(size / tokens, 1),
             }
     write_json(out / "manifest.json", manifest)
-    seal(out, "manifest.json")  # which names every shard by checksum
+    write_checksums(out, "manifest.json")  # which names every shard by checksum
     return manifest
 
 
 def compute_shards(
-    texts: list[Prepared], outputs: TeacherPass, identity: dict[str, Any], finished: "FinishedShards",
+    texts: list[TokenizedDataset], outputs: TeacherPass, identity: dict[str, Any], finished: "FinishedShards",
     progress: Progress, processes: Processes,
 ) -> None:  # fmt: skip
     """Each process computes its share of the shards of `texts`; afterwards all of them are in `finished`."""
@@ -171,7 +171,7 @@ def _place(source: Path, target: Path) -> None:
 
 
 def _check_size(
-    entry: dict[str, Any], prepared: Prepared, outputs: TeacherPass, form: LogitEncoding, split: str
+    entry: dict[str, Any], prepared: TokenizedDataset, outputs: TeacherPass, form: LogitEncoding, split: str
 ) -> None:
     """A shard stays under 256 MB, so that it can be copied, hashed and computed again in one piece."""
     variants, longest = prepared.manifest["splits"][split]["mask_variants"], prepared.manifest["max_length"]

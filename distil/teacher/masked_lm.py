@@ -16,12 +16,10 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import XLMRobertaForMaskedLM
 
+from distil.compute.batching import BATCH_TOKENS, by_length, prefetch
 from distil.compute.checkpoint import load_checkpoint, save_checkpoint
-from distil.compute.length_batching import BATCH_TOKENS, by_length
-from distil.compute.optimizer import adamw, check_finite, set_learning_rate
-from distil.compute.precision import Precision, autocast
-from distil.compute.prefetch import prefetch
-from distil.modeling.tokenizer import SpecialIds
+from distil.compute.optimizer import Precision, adamw, autocast, check_finite, set_learning_rate
+from distil.modeling.tokenizer import SpecialTokenIds
 from distil.modeling.xlm_roberta import MaskedHead
 from distil.runtime.progress import Progress
 from distil.tokenization.masking import draw_masks
@@ -42,7 +40,7 @@ class Sequences(NamedTuple):
         return [self.ids[self.offsets[number] : self.offsets[number + 1]] for number in numbers]
 
 
-class Schedule(NamedTuple):
+class MaskedLMSchedule(NamedTuple):
     """How a model is trained."""
 
     steps: int
@@ -54,7 +52,7 @@ class Schedule(NamedTuple):
     precision: Precision = "float32"
 
 
-def encode(lines: Sequence[str], tokenizer: Tokenizer, special: SpecialIds, max_length: int) -> Sequences:
+def encode_lines(lines: Sequence[str], tokenizer: Tokenizer, special: SpecialTokenIds, max_length: int) -> Sequences:
     """Lines as sequences of at most `max_length` tokens; the rest of a longer line is left out, an empty one too."""
     parts, lengths = [np.zeros(0, np.int32)], [0]
     for start in range(0, len(lines), LINES_AT_ONCE):
@@ -78,7 +76,7 @@ class MaskedBatch(NamedTuple):
 
 
 def mask_batch(
-    chosen: list[np.ndarray], rate: float, special: SpecialIds, pieces: int, rng: np.random.Generator
+    chosen: list[np.ndarray], rate: float, special: SpecialTokenIds, pieces: int, rng: np.random.Generator
 ) -> MaskedBatch:
     """Pad sequences and mask them (masking.draw_masks)."""
     lengths = np.array([len(ids) for ids in chosen])
@@ -96,7 +94,7 @@ def mask_batch(
 
 
 @cache
-def _ordinary_ids(pieces: int, special: SpecialIds) -> np.ndarray:
+def _ordinary_ids(pieces: int, special: SpecialTokenIds) -> np.ndarray:
     """The ids that may replace a masked token; finding them takes longer than to mask a batch."""
     return np.setdiff1d(np.arange(pieces), np.array(special))
 
@@ -104,8 +102,8 @@ def _ordinary_ids(pieces: int, special: SpecialIds) -> np.ndarray:
 def train_masked_lm(
     model: XLMRobertaForMaskedLM,
     texts: Mapping[str, Sequences],
-    special: SpecialIds,
-    schedule: Schedule,
+    special: SpecialTokenIds,
+    schedule: MaskedLMSchedule,
     seed: int,
     title: str,
     scratch: Path | None = None,
@@ -165,7 +163,7 @@ def train_masked_lm(
 
 @torch.no_grad()
 def measure_masked_lm(
-    model: XLMRobertaForMaskedLM, text: Sequences, special: SpecialIds, batch_tokens: int, rate: float, seed: int
+    model: XLMRobertaForMaskedLM, text: Sequences, special: SpecialTokenIds, batch_tokens: int, rate: float, seed: int
 ) -> tuple[float, int]:
     """Mean cross-entropy at masked positions in nats, and their number; the same masks for the same arguments."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -186,7 +184,7 @@ class SequenceSampler:
     Those of POOL steps are drawn at once and cut into parts of like length, which come in a random order.
     """
 
-    def __init__(self, texts: list[Sequences], schedule: Schedule, at_once: int) -> None:
+    def __init__(self, texts: list[Sequences], schedule: MaskedLMSchedule, at_once: int) -> None:
         """`at_once`: padded tokens of a part, about; a step is one part or, of more tokens, several."""
         tokens = np.array([len(text.ids) for text in texts], np.float64)
         weights = tokens ** (1.0 / schedule.sampling_temperature)
@@ -231,7 +229,7 @@ def _losses(
     return nn.functional.cross_entropy(logits.float(), gold, reduction="none")
 
 
-def _share(step: int, schedule: Schedule) -> float:
+def _share(step: int, schedule: MaskedLMSchedule) -> float:
     """Of the peak: a linear rise, then linear to zero, never zero."""
     warm = schedule.warmup_fraction * schedule.steps
     rise = (step + 1) / warm if warm else 1.0

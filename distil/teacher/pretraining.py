@@ -13,8 +13,8 @@ from transformers import PreTrainedTokenizerFast
 from distil.core.errors import UserError
 from distil.core.params import Params
 from distil.modeling.shape import ModelShape, build_masked_lm
-from distil.modeling.tokenizer import SpecialIds, read_as_text
-from distil.teacher.masked_lm import Schedule, encode, train_masked_lm
+from distil.modeling.tokenizer import SpecialTokenIds, read_as_text
+from distil.teacher.masked_lm import MaskedLMSchedule, encode_lines, train_masked_lm
 
 MAX_LENGTH, MASK_RATE, WARMUP = 128, 0.15, 0.1
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
@@ -57,15 +57,15 @@ def pretrain(texts: list[Path], config: PretrainConfig, seed: int, out: Path) ->
         raise UserError(f"{missing[0]}: no such file; run `dvc repro corpus`, or mend teacher.path in params.yaml")
     by_text = [text.read_text(encoding="utf-8").splitlines() for text in texts]
     tokenizer = train_tokenizer([line for lines in by_text for line in lines], config.vocabulary_size, out)
-    special = SpecialIds(bos=0, pad=1, eos=2, unk=3, mask=tokenizer.get_vocab_size() - 1)
-    encoded = {text.name: encode(lines, tokenizer, special, MAX_LENGTH)
+    special = SpecialTokenIds(bos=0, pad=1, eos=2, unk=3, mask=tokenizer.get_vocab_size() - 1)
+    encoded = {text.name: encode_lines(lines, tokenizer, special, MAX_LENGTH)
                for text, lines in zip(texts, by_text, strict=True)}  # fmt: skip
     torch.manual_seed(seed)
     shape = ModelShape(
         config.hidden_size, config.num_hidden_layers, config.num_attention_heads, config.intermediate_size, dropout=0.0
     )
     model = build_masked_lm(shape, special, tokenizer.get_vocab_size(), MAX_LENGTH + 2)
-    schedule = Schedule(config.steps, config.batch_tokens, config.learning_rate, WARMUP, MASK_RATE, 1.0)
+    schedule = MaskedLMSchedule(config.steps, config.batch_tokens, config.learning_rate, WARMUP, MASK_RATE, 1.0)
     train_masked_lm(model, encoded, special, schedule, seed, "train the sample's teacher")
     model.save_pretrained(out)
 

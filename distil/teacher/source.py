@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from transformers import XLMRobertaForMaskedLM, XLMRobertaTokenizer
 
 from distil.core.errors import UserError
-from distil.core.files import scratch_folder, seal, sha256_file, sha256_json, write_json, write_text
+from distil.core.files import scratch_folder, sha256_file, sha256_json, write_checksums, write_json, write_text
 from distil.core.params import Params
 from distil.core.pipeline import code_checksums
 from distil.modeling.config import first_line, read_config, remedy
@@ -111,7 +111,7 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
         "tokenizer_sha256": sha256_file(out / "tokenizer.json"),
     }
     write_json(out / "manifest.json", manifest)
-    seal(out)
+    write_checksums(out)
     return manifest
 
 

@@ -1,10 +1,11 @@
-"""Which tokens are masked and what replaces them (Devlin et al. 2019, section 3.1), fixed on disk.
+"""Which texts are held out, which tokens are masked and what replaces them (Devlin et al. 2019, section 3.1).
 
 Masks are drawn once, when text is prepared, so that the teacher's outputs can be kept for exactly those inputs. Several
 variants of a sequence are masked without overlap while its tokens last: with the rate 0.15, six variants see 90 % of
 the tokens masked once, where independent draws would see 62 %.
 """
 
+import hashlib
 from typing import NamedTuple
 
 import numpy as np
@@ -63,3 +64,9 @@ def draw_masks(
     noise = candidates[rng.integers(0, len(candidates), len(flat))]
     inputs = np.where(how < MASK_SHARE, mask_id, np.where(how < MASK_SHARE + RANDOM_SHARE, noise, gold))
     return Masks(mask_offsets, flat.astype(np.uint16), inputs)
+
+
+def is_held_out(line: str, fraction: float) -> bool:
+    """Whether a line belongs to the held-out `fraction`; what a smaller fraction holds out, a larger one does too."""
+    number = int.from_bytes(hashlib.blake2b(line.encode(), digest_size=8).digest(), "big")
+    return number < fraction * 2**64

@@ -13,13 +13,12 @@ from pydantic import Field, model_validator
 from tokenizers import Tokenizer
 
 from distil.core.errors import UserError
-from distil.core.files import seal, sha256_file, write_json
+from distil.core.files import sha256_file, write_checksums, write_json
 from distil.core.params import Params
-from distil.modeling.tokenizer import SpecialIds, load_tokenizer, special_ids
+from distil.modeling.tokenizer import SpecialTokenIds, load_tokenizer, special_ids
 from distil.runtime.progress import Progress
-from distil.tokenization.holdout import is_held_out
-from distil.tokenization.masking import draw_masks
-from distil.tokenization.shards import FORMAT_VERSION, SPLITS, write_shard
+from distil.tokenization.masking import draw_masks, is_held_out
+from distil.tokenization.shards import FORMAT_VERSION, TEXT_SPLITS, write_shard
 
 log = logging.getLogger("distil")
 
@@ -80,7 +79,7 @@ def prepare_language(
                     writer.add("heldout" if is_held_out(line, config.heldout_fraction) else "train", ids)
             progress.add(sum(len(line.encode()) + 1 for line in batch))
     shards = writer.finish()
-    for split in SPLITS:
+    for split in TEXT_SPLITS:
         if not shards[split]:
             raise UserError(
                 f"{text}: {language}: no sequence left for the {split} split of {lines:,} lines "
@@ -106,11 +105,11 @@ def prepare_language(
                 "tokens": sum(entry["tokens"] for entry in shards[split]),
                 "shards": shards[split],
             }
-            for split in SPLITS
+            for split in TEXT_SPLITS
         },
     }
     write_json(out / "manifest.json", manifest)
-    seal(out, "manifest.json")  # which names every shard by checksum
+    write_checksums(out, "manifest.json")  # which names every shard by checksum
     return manifest
 
 
@@ -130,12 +129,12 @@ def _encode(tokenizer: Tokenizer, batch: list[str]) -> list[list[int]]:
 class _Writer:
     """Collects sequences of both splits and writes a shard whenever one is full."""
 
-    def __init__(self, out: Path, config: TokenizeConfig, special: SpecialIds, pieces: int, seed: int) -> None:
+    def __init__(self, out: Path, config: TokenizeConfig, special: SpecialTokenIds, pieces: int, seed: int) -> None:
         self.out, self.config, self.special, self.seed = out, config, special, seed
-        self.tokens = dict.fromkeys(SPLITS, 0)
-        self._open: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
-        self._open_tokens = dict.fromkeys(SPLITS, 0)
-        self._shards: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+        self.tokens = dict.fromkeys(TEXT_SPLITS, 0)
+        self._open: dict[str, list[np.ndarray]] = {split: [] for split in TEXT_SPLITS}
+        self._open_tokens = dict.fromkeys(TEXT_SPLITS, 0)
+        self._shards: dict[str, list[dict[str, Any]]] = {split: [] for split in TEXT_SPLITS}
         self._dtype: type[np.unsignedinteger] = np.uint16 if pieces <= 2**16 else np.uint32
         self._candidates = np.setdiff1d(np.arange(pieces), np.array(list(special)))
 
@@ -155,7 +154,7 @@ class _Writer:
 
     def finish(self) -> dict[str, list[dict[str, Any]]]:
         """Write what is open and return the manifest's lines by split."""
-        for split in SPLITS:
+        for split in TEXT_SPLITS:
             if self._open[split]:
                 self._flush(split)
         return self._shards

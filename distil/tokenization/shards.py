@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distil.core.errors import UserError
-from distil.core.files import check_seal, read_arrays, read_json, sha256_file, write_arrays
+from distil.core.files import read_arrays, read_json, sha256_file, verify_checksums, write_arrays
 
 FORMAT_VERSION = 1
-SPLITS = ("train", "heldout")
+TEXT_SPLITS = ("train", "heldout")
 MADE_BY = "tokenize"
 
 
@@ -102,12 +102,12 @@ def write_shard(path: Path, arrays: dict[str, np.ndarray], ids_dtype: type[np.un
     }
 
 
-class Prepared:
+class TokenizedDataset:
     """A language's folder, open for reading."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        check_seal(folder, MADE_BY)
+        verify_checksums(folder, MADE_BY)
         self.manifest: dict[str, Any] = read_json(folder / "manifest.json", MADE_BY)
         found = self.manifest.get("format_version")
         if found != FORMAT_VERSION:

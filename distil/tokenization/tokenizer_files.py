@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]  # made at run time
 
 from distil.core.errors import UserError
-from distil.core.files import check_seal, write_text
+from distil.core.files import verify_checksums, write_text
 from distil.modeling.tokenizer import CONFIG_DEFAULTS, read_tokenizer_json
 
 TOKENIZER, CONFIG, SENTENCEPIECE = "tokenizer.json", "tokenizer_config.json", "sentencepiece.bpe.model"
@@ -51,7 +51,7 @@ def read_tokenizer_files(folder: Path, made_by: str) -> TokenizerFiles:
     Raises:
         UserError: a file is damaged, or tokenizer.json and sentencepiece.bpe.model differ.
     """
-    check_seal(folder, made_by, TOKENIZER, CONFIG, SENTENCEPIECE)
+    verify_checksums(folder, made_by, TOKENIZER, CONFIG, SENTENCEPIECE)
     spec = read_tokenizer_json(folder / TOKENIZER, made_by)
     repair = f"run `dvc repro --force {made_by}`"
     config, proto = {}, None

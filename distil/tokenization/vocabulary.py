@@ -19,7 +19,7 @@ from pydantic import Field
 from tokenizers import Tokenizer
 
 from distil.core.errors import UserError
-from distil.core.files import atomic_folder, seal, sha256_file, write_arrays, write_json
+from distil.core.files import atomic_folder, sha256_file, write_arrays, write_checksums, write_json
 from distil.core.params import Params
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.runtime.progress import Progress
@@ -41,7 +41,7 @@ class VocabularyConfig(Params):
     floor: int = Field(ge=0)
 
 
-class Corpus(NamedTuple):
+class PieceCounts(NamedTuple):
     """One language's text as the teacher's tokenizer sees it."""
 
     counts: np.ndarray  # (teacher_pieces,) int64, how often each piece occurs
@@ -90,7 +90,7 @@ def build_vocabulary(texts: Mapping[str, Path], teacher: Path, config: Vocabular
         kept = np.arange(len(pieces))
     else:
         special = {*special_ids(tokenizer), *(token["id"] for token in files.spec["added_tokens"])}
-        kept = select(pieces, [text.counts for text in corpora.values()], special, config)
+        kept = select_pieces(pieces, [text.counts for text in corpora.values()], special, config)
     with atomic_folder(out) as folder:
         write_tokenizer_files(files, kept, folder)
         write_arrays(folder / "pieces.safetensors", {"teacher_ids": kept.astype(np.int32)})
@@ -107,7 +107,7 @@ def build_vocabulary(texts: Mapping[str, Path], teacher: Path, config: Vocabular
             "languages": languages,
         }
         write_json(folder / "manifest.json", manifest)
-        seal(folder)
+        write_checksums(folder)
     log.info("vocabulary: %s of %s pieces kept", f"{len(kept):,}", f"{len(pieces):,}")
     for language, figures in manifest["languages"].items():
         log.info("vocabulary: %s: %.3f %% of its tokens, %.3f pieces a word (teacher %.3f)", language,
@@ -115,7 +115,7 @@ def build_vocabulary(texts: Mapping[str, Path], teacher: Path, config: Vocabular
     return manifest
 
 
-def select(
+def select_pieces(
     pieces: list[str], counts: list[np.ndarray], special: set[int], config: VocabularyConfig
 ) -> np.ndarray:  # fmt: skip
     """Ids of the pieces to keep, ascending.
@@ -123,7 +123,7 @@ def select(
     In any case `special`; letters, digits and punctuation of ASCII; for every character of the texts the piece that is
     this character alone, so that whatever the teacher can spell of them the kept pieces can spell too; and each
     language's `floor` most frequent pieces. Beside them for each language its most frequent pieces up to `coverage` of
-    its tokens, or as many as `size` leaves room for (`share_out`).
+    its tokens, or as many as `size` leaves room for (`allocate_by_coverage`).
 
     Args:
         pieces: by id.
@@ -146,7 +146,7 @@ def select(
                 f"or single characters and the others under vocabulary.floor {config.floor}, found {config.size:,}; "
                 "raise size or lower floor"
             )
-        kept.update(share_out(counts, kept, config.size))
+        kept.update(allocate_by_coverage(counts, kept, config.size))
     else:
         for count in counts:
             kept.update(most_frequent(count, config.coverage).tolist())
@@ -163,7 +163,7 @@ def _spelling(pieces: list[str], counts: list[np.ndarray], special: set[int]) ->
     return kept | {number for number in seen if any(character not in alone for character in pieces[number])}
 
 
-def share_out(counts: list[np.ndarray], kept: set[int], size: int) -> set[int]:
+def allocate_by_coverage(counts: list[np.ndarray], kept: set[int], size: int) -> set[int]:
     """Pieces that fill `kept` up to `size`: the least covered language gets its most frequent missing piece, again and
     again. Fewer when every piece that occurs is kept.
 
@@ -211,7 +211,7 @@ def most_frequent(count: np.ndarray, coverage: float) -> np.ndarray:
     return order[: int(np.searchsorted(np.cumsum(count[order]), needed)) + 1]
 
 
-def read_corpus(language: str, path: Path, tokenizer: Tokenizer, progress: Progress) -> Corpus:
+def read_corpus(language: str, path: Path, tokenizer: Tokenizer, progress: Progress) -> PieceCounts:
     """Count the pieces of a text, in a stream.
 
     Raises:
@@ -232,7 +232,7 @@ def read_corpus(language: str, path: Path, tokenizer: Tokenizer, progress: Progr
             f"{path}: {language}: expected text, found none in {lines:,} lines; give it some through `corpus:` of "
             f"params.yaml, or take {language} out of `languages:`"
         )
-    return Corpus(counts, sample.lines)
+    return PieceCounts(counts, sample.lines)
 
 
 def _size(path: Path) -> int:
@@ -251,7 +251,7 @@ def _batches(path: Path) -> Iterator[list[str]]:
         raise UserError(f"{path}: not UTF-8 ({error.reason}); run `dvc repro --force corpus`") from None
 
 
-def _describe(text: Corpus, kept: np.ndarray, trimmed: Tokenizer) -> dict[str, Any]:
+def _describe(text: PieceCounts, kept: np.ndarray, trimmed: Tokenizer) -> dict[str, Any]:
     """A language's entry in the manifest. A word is a run of characters between white space."""
     lines = [line for line, _ in text.sample]
     words = sum(len(line.split()) for line in lines)

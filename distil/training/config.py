@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from distil.compute.precision import Precision
+from distil.compute.optimizer import Precision
 from distil.core.params import Params
 
 

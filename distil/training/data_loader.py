@@ -9,7 +9,7 @@ from torch import Tensor
 
 from distil.cache.format import CachedShard, TeacherCache
 from distil.cache.sparse_logits import SparseLogits
-from distil.compute.length_batching import runs
+from distil.compute.batching import runs
 from distil.tokenization.shards import Shard, masked_input
 from distil.training.text_only import NoTeacherOutputs, TextOnlyDataset
 

@@ -9,8 +9,7 @@ from torch import nn
 from transformers import XLMRobertaForMaskedLM
 
 from distil.compute.distributed import SINGLE_PROCESS, Processes
-from distil.compute.optimizer import adamw, check_finite, parameters_of, set_learning_rate
-from distil.compute.precision import autocast
+from distil.compute.optimizer import adamw, autocast, check_finite, parameters_of, set_learning_rate
 from distil.training.config import TrainConfig
 from distil.training.data_loader import Batch
 from distil.training.objective import Objective, Term

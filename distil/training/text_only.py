@@ -3,7 +3,7 @@
 import numpy as np
 
 from distil.cache.format import AttentionBatch
-from distil.tokenization.shards import Prepared, Shard
+from distil.tokenization.shards import Shard, TokenizedDataset
 
 
 class TextOnlyDataset:
@@ -11,7 +11,7 @@ class TextOnlyDataset:
 
     attention_form = "none"
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: TokenizedDataset) -> None:
         """`prepared`: the language's text."""
         self.prepared = prepared
         self.layers: list[int] = []

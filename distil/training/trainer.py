@@ -8,9 +8,9 @@ import numpy as np
 from transformers import XLMRobertaForMaskedLM
 
 from distil.cache.format import TeacherCache
+from distil.compute.batching import prefetch
 from distil.compute.checkpoint import load_checkpoint, save_checkpoint
 from distil.compute.distributed import SINGLE_PROCESS, Processes, process_device
-from distil.compute.prefetch import prefetch
 from distil.runtime.progress import Progress
 from distil.training.config import RunPaths, TrainConfig
 from distil.training.curves import RunningMeans, TrainingCurves

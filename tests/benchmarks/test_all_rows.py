@@ -10,12 +10,11 @@ import pytest
 from benchmarks import ablations, all_rows
 from benchmarks.pages import RECORDED, RESULTS, fill_page, marks
 from distil.core.errors import UserError
-from distil.evaluation.comparison import compare
+from distil.evaluation.comparison import compare_models
 from distil.evaluation.counts import Predictions, TagPredictions
-from distil.evaluation.leakage import seen_rows
 from distil.evaluation.model_names import BASELINES, MODELS
 from distil.evaluation.predictions import predictions_file, write_predictions
-from distil.evaluation.scores import Found, score
+from distil.evaluation.scores import PredictionsByLanguage, score, seen_rows
 from distil.tasks.data import Task
 from tests.support import ROOT, lab, toy
 
@@ -26,7 +25,7 @@ def clone(tmp_path: Path, world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def said_of(task: Task, seeds: list[int], rng: np.random.Generator) -> Found:
+def said_of(task: Task, seeds: list[int], rng: np.random.Generator) -> PredictionsByLanguage:
     """Predictions that are right about half of the time."""
     found: dict[str, Predictions | TagPredictions] = {}
     for language in toy.LANGUAGES:
@@ -53,7 +52,7 @@ def test_scores_from_kept_predictions_are_those_of_the_stages(clone: Path, name:
         write_predictions(predictions_file(Path(), model, name), each, task.labels)
         written[model] = json.loads(json.dumps(score(model, name, task.kind, task.labels, mode, each, 100)))
     by_language = {code: {model: found[model][code] for model in MODELS} for code in toy.LANGUAGES}
-    compared = compare(name, task.kind, task.labels, by_language, 100)
+    compared = compare_models(name, task.kind, task.labels, by_language, 100)
 
     all_rows.keep(Path(), name, toy.LANGUAGES, Path("kept"))
     first = Path(f"kept/{name}.csv.gz").read_bytes()

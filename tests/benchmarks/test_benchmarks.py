@@ -12,7 +12,7 @@ from benchmarks.cache_speed import LOSS
 from benchmarks.machine import clock, finish, machine, plain_parser
 from benchmarks.memory import repeated
 from distil.modeling.shape import build_masked_lm
-from distil.modeling.tokenizer import SpecialIds
+from distil.modeling.tokenizer import SpecialTokenIds
 from distil.student.model import StudentConfig
 from distil.training.objective import Objective
 from tests.support import toy
@@ -23,7 +23,7 @@ PIECES = 200
 def model(layers: int = 2):
     torch.manual_seed(0)
     shape = StudentConfig.model_validate(toy.SHAPE.model_dump() | {"num_hidden_layers": layers, "dropout": 0.0})
-    return build_masked_lm(shape.shape, SpecialIds(bos=0, pad=1, eos=2, unk=3, mask=4), PIECES, 140)
+    return build_masked_lm(shape.shape, SpecialTokenIds(bos=0, pad=1, eos=2, unk=3, mask=4), PIECES, 140)
 
 
 @pytest.mark.parametrize("kind", ["from_cache", "plain_masked_lm", "lean_online", "online"])

@@ -15,19 +15,19 @@ from distil.cache.bit_packing import bits_for, unpack_rows
 from distil.cache.format import LogitEncoding, TeacherCache, pack_logits, quantise_rows
 from distil.cache.sparse_logits import SparseLogits, soft_targets
 from distil.core.errors import UserError
-from distil.core.files import read_json, seal, sha256_file
+from distil.core.files import read_json, sha256_file, write_checksums
 from distil.corpus.build import CorpusConfig, write_corpus
 from distil.modeling.xlm_roberta import AttentionTap, attention_rows, load_masked_lm
 from distil.teacher.cache_writer import FinishedShards
 from distil.teacher.outputs import CacheConfig
-from distil.tokenization.shards import Prepared, Shard, masked_input
+from distil.tokenization.shards import Shard, TokenizedDataset, masked_input
 from tests.corpus.test_build import BLOCK as CORPUS
 from tests.corpus.test_build import add_task
 from tests.support import toy
 
 
 def opened(world: Path, folder: str = "data/teacher", language: str = "swa") -> TeacherCache:
-    return TeacherCache(world / folder / language, Prepared(world / "data/prepared" / language))
+    return TeacherCache(world / folder / language, TokenizedDataset(world / "data/prepared" / language))
 
 
 def plain_teacher(world: Path, shard: Shard, sequence: int, variant: int):
@@ -196,7 +196,7 @@ def test_a_manifest_that_does_not_fit_is_refused_by_field(own_world: Path, field
     manifest = json.loads(path.read_text())
     expected = manifest[field]
     path.write_text(json.dumps(manifest | {field: FIELDS[field]}))
-    seal(path.parent, path.name)
+    write_checksums(path.parent, path.name)
     with pytest.raises(UserError) as error:
         opened(own_world)
     assert all(part in str(error.value) for part in (f": {field}:", str(expected), str(FIELDS[field]), "dvc repro"))
@@ -330,7 +330,7 @@ def corpus_to_cache(root: Path, shard_tokens: int) -> dict[str, tuple[dict[str, 
     toy.make_cache(root)
     found = {}
     for language in toy.LANGUAGES:
-        for split, about in Prepared(root / "data/prepared" / language).manifest["splits"].items():
+        for split, about in TokenizedDataset(root / "data/prepared" / language).manifest["splits"].items():
             shards = {entry["sha256"]: entry | {"work": entry["tokens"] * about["mask_variants"]}
                       for entry in about["shards"]}  # fmt: skip
             found[f"{language}/{split}"] = shards, about["tokens"]

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from distil.compute.prefetch import prefetch
+from distil.compute.batching import prefetch
 
 
 def test_loading_goes_on_while_a_batch_is_in_use() -> None:

@@ -8,12 +8,12 @@ from distil.core.errors import UserError
 from distil.core.files import (
     atomic_folder,
     atomic_path,
-    check_seal,
     read_arrays,
     read_json,
-    seal,
     sha256_file,
+    verify_checksums,
     write_arrays,
+    write_checksums,
     write_json,
 )
 
@@ -119,23 +119,23 @@ def test_a_sealed_folder_is_refused_when_a_file_of_it_is_another_one(tmp_path: P
     (tmp_path / "b").mkdir()
     (tmp_path / "a.txt").write_text("one", encoding="utf-8")
     (tmp_path / "b/c.txt").write_text("two", encoding="utf-8")
-    check_seal(tmp_path, "corpus")  # sealed by nobody
-    seal(tmp_path)
-    check_seal(tmp_path, "corpus")
+    verify_checksums(tmp_path, "corpus")  # sealed by nobody
+    write_checksums(tmp_path)
+    verify_checksums(tmp_path, "corpus")
     (tmp_path / name).write_text("[3]", encoding="utf-8")
     with pytest.raises(UserError, match=r"`dvc repro --force corpus`") as refused:
-        check_seal(tmp_path, "corpus")
+        verify_checksums(tmp_path, "corpus")
     assert str(tmp_path / name) in str(refused.value)
 
 
 def test_a_seal_covers_what_is_named_and_is_compared_where_that_is_asked_for(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text(name, encoding="utf-8")
-    seal(tmp_path, "a")
+    write_checksums(tmp_path, "a")
     (tmp_path / "b").unlink()
-    check_seal(tmp_path, "corpus")
-    seal(tmp_path)
+    verify_checksums(tmp_path, "corpus")
+    write_checksums(tmp_path)
     (tmp_path / "a").unlink()
-    check_seal(tmp_path, "corpus", "b")
+    verify_checksums(tmp_path, "corpus", "b")
     with pytest.raises(UserError, match=r"a: no such file; run `dvc repro corpus`"):
-        check_seal(tmp_path, "corpus")
+        verify_checksums(tmp_path, "corpus")

@@ -8,7 +8,7 @@ import distil.corpus.build
 import distil.sources.text_streams
 import stages.corpus
 from distil.core.errors import UserError
-from distil.core.files import seal, write_json
+from distil.core.files import write_checksums, write_json
 from distil.core.params import parse_params
 from distil.corpus.build import CorpusConfig, write_corpus
 
@@ -112,7 +112,7 @@ def test_a_text_of_another_task_is_held_out_as_well(root):
 
 def test_of_two_tasks_one_without_its_manifest_is_refused(root):
     add_task(root, "news", {"train": [], "dev": [], "test": ["Inkuru nshya"]})
-    seal(root / "data/tasks/news")
+    write_checksums(root / "data/tasks/news")
     (root / "data/tasks/news/manifest.json").unlink()
     with pytest.raises(UserError, match=r"data/tasks/news/manifest.json: no such file; run `dvc repro tasks@news`"):
         build(root, "Inkuru nshya\n")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from distil.evaluation.bootstrap import interval
-from distil.evaluation.comparison import compare
+from distil.evaluation.comparison import compare_models
 from distil.evaluation.counts import Predictions, TagPredictions
 from distil.evaluation.metrics import confusion_matrix, weighted_f1
 from distil.evaluation.scores import score
@@ -23,7 +23,7 @@ def models(rows: int, seed: int = 0, **right: float) -> dict[str, Predictions]:
 
 
 def compared(found: dict, resamples: int = 500) -> dict:
-    return compare("mood", "text_classification", LABELS, found, resamples)
+    return compare_models("mood", "text_classification", LABELS, found, resamples)
 
 
 def test_every_two_models_are_compared_once_and_differences_are_of_their_scores() -> None:
@@ -104,7 +104,7 @@ def test_sentences_of_tags_are_compared_by_entities() -> None:
     gold = [["B-PER", "O"], ["O", "B-PER"], ["B-PER", "I-PER"]] * 20
     wrong = [["O", "O"], ["O", "B-PER"], ["B-PER", "O"]] * 20
     found = {"student": TagPredictions(gold, {1: gold}, 3), "teacher": TagPredictions(gold, {1: wrong}, 3)}
-    result = compare("names", "token_classification", ["O", "B-PER", "I-PER"], {"kin": found}, 200)
+    result = compare_models("names", "token_classification", ["O", "B-PER", "I-PER"], {"kin": found}, 200)
     # the teacher finds 1 of 3 entities and predicts 2: F1 = 2/5
     assert result["metric"] == "entity_f1"
     assert result["differences"][0]["mean"]["difference"] == pytest.approx(0.6)

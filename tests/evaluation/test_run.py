@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from distil.core.errors import UserError
-from distil.core.files import seal
+from distil.core.files import write_checksums
 from distil.evaluation.model_names import MODELS
 from distil.evaluation.predictions import predictions_file, read_predictions
 from distil.evaluation.run import evaluate
@@ -66,7 +66,7 @@ def test_test_rows_that_are_training_rows_too_are_scored_apart(predicted: Path) 
     rows = test.read_text(encoding="utf-8").splitlines()
     rows[3] = train.read_text(encoding="utf-8").splitlines()[0].replace("zuri", "ZURI!")
     test.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    seal(predicted / "data/tasks/words")
+    write_checksums(predicted / "data/tasks/words")
     evaluate(predicted, lab.SCORING, toy.LANGUAGES)
     scores = json.loads((predicted / "metrics/evaluate/student/words.json").read_text())["languages"]
     assert scores["swa"]["unseen"]["n"] == 29 and scores["yor"]["unseen"]["n"] == 30

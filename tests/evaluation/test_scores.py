@@ -9,9 +9,8 @@ import seqeval.metrics
 from sklearn.metrics import f1_score
 
 from distil.evaluation.counts import Predictions, TagPredictions, metric_of
-from distil.evaluation.leakage import seen_rows
 from distil.evaluation.predictions import write_predictions
-from distil.evaluation.scores import score
+from distil.evaluation.scores import score, seen_rows
 
 LABELS = ["positive", "neutral", "negative"]
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]

@@ -26,7 +26,7 @@ from distil.corpus.build import CorpusConfig, write_corpus
 from distil.serving.line_stream import read_windows
 from distil.serving.predictor import Predictor
 from distil.tasks import text_classification, token_classification
-from distil.tasks.account import Account
+from distil.tasks.account import RowAccount
 from distil.tasks.config import TaskConfig
 from distil.tasks.data import Row, TextRow
 from tests.pipeline.test_bad_input import LEAVES, PARAMS, READERS, parent
@@ -111,7 +111,7 @@ def check_corpus(counts: Counter[str], content: bytes) -> None:
 
 def check_rows(counts: Counter[str], name: str, content: bytes, rows: int | None, config: TaskConfig) -> None:
     """A table through the reader of its kind; `rows` None where what a row is cannot be told from outside."""
-    account = Account()
+    account = RowAccount()
     with tempfile.TemporaryDirectory() as folder, counted(counts):
         path = Path(folder, name)
         path.write_bytes(content)

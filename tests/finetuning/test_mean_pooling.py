@@ -13,7 +13,7 @@ from transformers import (
 
 from distil.core.files import read_json
 from distil.finetuning.encoding import Encoded
-from distil.finetuning.mean_pooling import HEAD_DEVIATION, MEAN_WEIGHT, attend_evenly, init_mean_pooling
+from distil.finetuning.mean_pooling import HEAD_DEVIATION, MEAN_WEIGHT, init_mean_pooling, uniform_attention
 from distil.finetuning.test_predictions import predict_test
 from tests.support import lab
 
@@ -29,7 +29,7 @@ def small_model() -> XLMRobertaForSequenceClassification:
 
 def test_the_first_state_is_that_of_the_layer_below_and_ten_means_normalised_twice() -> None:
     model = small_model()
-    attend_evenly(model)
+    uniform_attention(model)
     ids = torch.tensor([[0, 7, 8, 9, 2], [0, 11, 2, 1, 1]])
     states = model.roberta(ids, attention_mask=(ids != 1).long(), output_hidden_states=True).hidden_states
     below, last, layer = states[-2], states[-1], model.roberta.encoder.layer[-1]
@@ -41,7 +41,7 @@ def test_the_first_state_is_that_of_the_layer_below_and_ten_means_normalised_twi
 
 def test_all_other_layers_and_the_head_stay() -> None:
     model, kept = small_model(), small_model().state_dict()
-    attend_evenly(model)
+    uniform_attention(model)
     changed = {name for name, weight in model.state_dict().items() if not torch.equal(weight, kept[name])}
     part = "roberta.encoder.layer.2."
     assert changed and all(name.startswith(part) and "LayerNorm" not in name for name in changed)
@@ -77,7 +77,7 @@ def test_texts_differ_where_the_first_state_was_the_same_for_all() -> None:
             layer.attention.output.dense.weight.mul_(1e-6)
     ids = torch.cat([torch.zeros(8, 1, dtype=torch.long), torch.randint(5, 40, (8, 6))], dim=1)
     assert float(model.roberta(ids).last_hidden_state[:, 0].std(dim=0).mean()) < 1e-4
-    attend_evenly(model)
+    uniform_attention(model)
     assert float(model.roberta(ids).last_hidden_state[:, 0].std(dim=0).mean()) > 0.1
 
 

@@ -9,7 +9,7 @@ from distil.finetuning.encoding import Encoder
 from distil.modeling.tokenizer import load_tokenizer, read_as_text, special_ids
 from distil.serving.predictor import Predictor
 from distil.tokenization.prepare import prepare_language
-from distil.tokenization.shards import Prepared
+from distil.tokenization.shards import TokenizedDataset
 from tests.support import toy
 
 PIECES = ["<s>", "</s>", "<pad>", "<mask>", "<unk>"]
@@ -64,7 +64,7 @@ def test_where_masks_are_filled_only_the_mask_is_special(folder: Path) -> None:
 def test_prepared_sequences_hold_none(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "swa.txt").write_text("".join(f"{text}\n" for text in [*TEXTS, *toy.sentences(100, 4)] * 3))
     prepare_language("swa", tmp_path / "swa.txt", folder, toy.TOKENIZE, 1, tmp_path / "swa")
-    special, prepared = special_ids(load_tokenizer(folder)), Prepared(tmp_path / "swa")
+    special, prepared = special_ids(load_tokenizer(folder)), TokenizedDataset(tmp_path / "swa")
     for split in ("train", "heldout"):
         for entry in prepared.shards(split):
             shard = prepared.open(entry)

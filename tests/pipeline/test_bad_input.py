@@ -17,7 +17,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from distil.core.errors import UserError
-from distil.core.files import seal
+from distil.core.files import write_checksums
 from distil.core.params import load_languages, load_list, load_params, load_seed
 from distil.corpus.build import CorpusConfig
 from distil.evaluation.config import EvaluateConfig
@@ -541,7 +541,7 @@ def other_text(root: Path) -> None:
 def other_tokenizer(root: Path) -> None:
     path = root / "models/tokenizer/tokenizer.json"
     path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    seal(path.parent)
+    write_checksums(path.parent)
 
 
 def no_tokenizer_folder(root: Path) -> None:
@@ -886,7 +886,7 @@ def test_a_stage_that_is_told_to_end_ends_soon_and_goes_on_from_its_checkpoint(r
         began = time.monotonic()
         process.terminate()
         _, errors = process.communicate(timeout=60)
-        # It would train for days. 5 s is promised (docs/internals/guarantees.md) and held by tests/faults on a machine at rest.
+        # It would train for days. 5 s is promised (docs) and held by tests/faults on a machine at rest.
         assert process.returncode == 130 and time.monotonic() - began < 30, errors
         assert "Traceback" not in errors
         assert errors.splitlines()[-1] == "interrupted; `dvc repro distil` continues from the last finished piece"

@@ -25,20 +25,20 @@ OBSERVERS = ("distil/__init__.py", "distil/runtime/", "distil/report/mlflow_run.
 # Files that a stage depends on through a folder without importing them. An edit of one reruns the stage for nothing, so
 # each is a decision: the folder is shorter to write, and the file rarely changes or the stage is cheap.
 SURPLUS = {
-    "tasks": "sources/hub tasks/tag_decoding",
+    "tasks": "sources/hub",
     "corpus": "text/normalisation text/words",
     "teacher": "compute/distributed",
-    "cache_teacher": "compute/checkpoint compute/optimizer compute/prefetch modeling/shape",
+    "cache_teacher": "compute/checkpoint modeling/shape",
     "distil": "student/no_teacher",
     **dict.fromkeys(
         ("finetune_teacher", "finetune_student", "finetune_student_plain", "finetune_no_teacher"),
-        "compute/distributed compute/prefetch",
+        "compute/distributed",
     ),
     "evaluate": "evaluation/baselines evaluation/footprint evaluation/footprint_worker text/encoding "
     "text/normalisation text/words",
     "export": "text/overlap text/words",
     "report": "evaluation/baselines evaluation/bootstrap evaluation/comparison evaluation/footprint "
-    "evaluation/footprint_worker evaluation/leakage evaluation/run evaluation/scores report/mlflow_names "
+    "evaluation/footprint_worker evaluation/run evaluation/scores report/mlflow_names "
     "report/mlflow_results report/mlflow_run report/mlflow_store",
 }
 
@@ -135,7 +135,7 @@ def test_an_expensive_stage_depends_on_nothing_that_cannot_change_it(stage: str)
 
 
 def test_an_edit_of_scoring_never_fine_tunes_again() -> None:
-    scoring = {f"distil/evaluation/{name}.py" for name in ("scores", "bootstrap", "comparison", "run", "leakage")}
+    scoring = {f"distil/evaluation/{name}.py" for name in ("scores", "bootstrap", "comparison", "run")}
     for stage in stages():
         if stage.startswith("finetune_"):
             assert not scoring & code_of(stage), stage

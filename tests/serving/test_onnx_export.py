@@ -16,7 +16,7 @@ from transformers import (
 from distil.core.errors import UserError
 from distil.core.files import read_json, write_json
 from distil.serving.onnx_export import export, find_sources
-from distil.serving.predictor import Batch, OnnxRuntime
+from distil.serving.predictor import OnnxRuntime, PaddedBatch
 from distil.serving.torch_runtime import TorchRuntime
 from tests.support import ROOT, toy
 from tests.support.exported import CLASSES, CONFIG, LABELS, source
@@ -29,12 +29,12 @@ AUTO = {
 SHAPES = [(1, 1), (1, 2), (2, 1), (1, 7), (3, 11), (16, 33), (1, 512), (2, 512)]
 
 
-def batch(rows: int, tokens: int, pieces: int) -> Batch:
+def batch(rows: int, tokens: int, pieces: int) -> PaddedBatch:
     rng = np.random.default_rng(rows * 1000 + tokens)
     ids, mask = rng.integers(4, pieces - 1, (rows, tokens)), np.ones((rows, tokens), np.int64)
     if rows > 1:
         ids[0, 1:], mask[0, 1:] = 1, 0
-    return Batch(ids, mask)
+    return PaddedBatch(ids, mask)
 
 
 @pytest.mark.parametrize("kind", CLASSES)

@@ -5,8 +5,8 @@ import pytest
 from distil.core.files import read_json, write_json
 from distil.serving import parity
 from distil.serving.onnx_export import MASKED_LM
-from distil.serving.parity import compare, cost, summary
-from distil.serving.speed import serve
+from distil.serving.parity import compare_exported, cost, summary
+from distil.serving.speed import serving_cost
 from distil.tasks.data import read_task
 from tests.support import toy
 from tests.support.exported import CLASSES, CONFIG, LABELS, source
@@ -39,7 +39,7 @@ def tasks(tmp_path_factory):
 @pytest.mark.parametrize("kind", CLASSES)
 def test_float32_differs_by_rounding_and_int8_by_few_answers(exports, tasks, kind) -> None:
     made = source(exports, kind)
-    found = compare(made, exports / "models/onnx" / made.name, tasks[made.task or "words"], CONFIG)
+    found = compare_exported(made, exports / "models/onnx" / made.name, tasks[made.task or "words"], CONFIG)
     assert 0 < found["max_abs_logit_diff_fp32"] < 2e-5
     assert found["int8_bytes"] < found["fp32_bytes"] and found["int8_bytes"] < found["int8_folder_bytes"]
     assert list(found["languages"]) == toy.LANGUAGES
@@ -57,7 +57,7 @@ def test_a_model_that_is_its_own_export_loses_nothing(exports, tasks, tmp_path) 
     made = source(exports, "text_classification")
     for precision in ("fp32", "int8"):  # the float32 model in both places
         shutil.copytree(exports / "models/onnx/words/fp32", tmp_path / precision)
-    found = compare(made, tmp_path, tasks["words"], CONFIG)
+    found = compare_exported(made, tmp_path, tasks["words"], CONFIG)
     for language in found["languages"].values():
         assert language["same_answer_int8"] == 1 and language["weighted_f1_drop_int8"] == 0
         assert language["rows"] == 40
@@ -73,7 +73,7 @@ def test_cost_and_summary_have_the_documented_keys(exports, tasks, monkeypatch) 
     assert costs["threads"][0] == 1 and set(rates) == {"teacher_fp32", "student_fp32", "student_int8"}
     ratio = rates["student_int8"] / rates["teacher_fp32"]
     assert costs["speedup_vs_teacher_fp32"] == pytest.approx(ratio, abs=0.006)
-    entry = compare(made, out, tasks["words"], CONFIG)
+    entry = compare_exported(made, out, tasks["words"], CONFIG)
     found = summary({"words": entry, MASKED_LM: {"fp32_bytes": 1}}, ["words"], costs)
     assert {"int8_bytes", "fp32_bytes", "speedup_vs_teacher_fp32", "max_abs_logit_diff_fp32", "weighted_f1_drop_int8",
             "serving_peak_mb"} <= set(found)  # fmt: skip
@@ -89,6 +89,6 @@ def read_size(found: dict, name: str) -> int:
 
 def test_memory_is_that_of_the_serving_process_not_of_its_parent(exports) -> None:
     weight = bytearray(300 * 10**6)  # a parent larger than the child
-    served = serve(exports / "models/onnx/words/int8", ["zuri sana"] * 10, 1)
+    served = serving_cost(exports / "models/onnx/words/int8", ["zuri sana"] * 10, 1)
     assert served["lines"] == 10 and served["peak_mb"] < 200 < len(weight) / 10**6
     assert read_json(exports / "models/onnx/words/int8/manifest.json", "export")["precision"] == "int8"

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distil.finetuning.classifier import decide, load_classifier, predict
+from distil.finetuning.classifier import decode_labels, load_classifier, predict_scores
 from distil.finetuning.encoding import Encoder
 from distil.serving.predictor import Predictor, Words, word_logits
 from distil.tasks.tag_decoding import Decoder
@@ -56,7 +56,8 @@ def test_predicted_tags_are_those_of_evaluation_also_where_the_best_tag_of_each_
     rows = encoder._sentences(words, [[0] * len(each) for each in words], 0)
     model = load_classifier(trained, "token_classification", TAGS, MAX_LENGTH, "finetune_student")
     scored = [
-        TAGS[number] for number in decide(predict(model, rows, encoder.pad_id), rows, "token_classification", TAGS)
+        TAGS[number]
+        for number in decode_labels(predict_scores(model, rows, encoder.pad_id), rows, "token_classification", TAGS)
     ]
     served = [found["tags"] for found in predictor([TEXTS[number] for number in fitting])]
     assert [tag for tags in served for tag in tags] == scored

@@ -12,7 +12,7 @@ from transformers import (
 
 from distil.core.files import write_json
 from distil.modeling.tokenizer import special_ids
-from distil.serving.onnx_export import ExportConfig, Source, export
+from distil.serving.onnx_export import ExportConfig, ExportSource, export
 from distil.teacher.pretraining import train_tokenizer
 from tests.support import toy
 
@@ -51,12 +51,12 @@ def make_model(folder: Path, kind: str, seed: int = 0) -> None:
     model.save_pretrained(folder)
 
 
-def source(root: Path, kind: str, normalised: bool = False) -> Source:
+def source(root: Path, kind: str, normalised: bool = False) -> ExportSource:
     """What is exported of `make_exports`."""
     task = {kind: task for task, kind in TASKS.items()}.get(kind)
     folder = root / "models/finetuned/student" / task / "seed-1" if task else root / "models/student"
     max_length = MAX_LENGTH if task else 512
-    return Source(task or "masked_lm", folder, kind, task, toy.LANGUAGES, normalised, max_length)
+    return ExportSource(task or "masked_lm", folder, kind, task, toy.LANGUAGES, normalised, max_length)
 
 
 def make_exports(root: Path) -> Path:

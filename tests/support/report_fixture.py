@@ -12,9 +12,9 @@ import numpy as np
 import yaml
 
 from distil.core.files import write_json, write_text
-from distil.evaluation.comparison import compare
+from distil.evaluation.comparison import compare_models
 from distil.evaluation.counts import Predictions, TagPredictions
-from distil.evaluation.model_names import BASELINES, FINE_TUNED, NAMES
+from distil.evaluation.model_names import BASELINES, FINE_TUNED, MODEL_TITLES
 from distil.evaluation.predictions import predictions_file, write_predictions
 from distil.evaluation.scores import score
 from distil.report.data import cost_file, costed_stages
@@ -238,9 +238,9 @@ def write_scored(root: Path, task: str, labels: list[str], found: dict) -> None:
         write_predictions(predictions_file(root, model, task), by_language, labels)
         scores = score(model, task, kind, labels, "joint", by_language, RESAMPLES)
         write_json(root / f"metrics/evaluate/{model}/{task}.json", scores)
-    order = [model for model in NAMES if model in found]
+    order = [model for model in MODEL_TITLES if model in found]
     by_language = {code: {model: found[model][code] for model in order} for code in next(iter(found.values()))}
-    write_json(root / f"metrics/compare/{task}.json", compare(task, kind, labels, by_language, RESAMPLES))
+    write_json(root / f"metrics/compare/{task}.json", compare_models(task, kind, labels, by_language, RESAMPLES))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import torch
 
 from distil.core.files import read_json, sha256_file, write_json
 from distil.modeling.shape import build_masked_lm, describe_model
-from distil.modeling.tokenizer import special_ids, teacher_ids
+from distil.modeling.tokenizer import special_ids, teacher_piece_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.progress import Progress
 from distil.student.model import StudentConfig
@@ -15,7 +15,7 @@ from distil.teacher.cache_writer import FinishedShards, write_language_cache
 from distil.teacher.outputs import CacheConfig, TeacherPass
 from distil.teacher.pretraining import train_tokenizer
 from distil.tokenization.prepare import TokenizeConfig, prepare_language
-from distil.tokenization.shards import Prepared
+from distil.tokenization.shards import TokenizedDataset
 from distil.tokenization.vocabulary import VocabularyConfig, build_vocabulary
 
 LANGUAGES = ["swa", "yor"]
@@ -101,7 +101,7 @@ def make_prepared(root: Path, config: TokenizeConfig = TOKENIZE, seed: int = 1) 
 def outputs_of(root: Path, config: CacheConfig = CACHE) -> TeacherPass:
     """The toy teacher, ready to be cached."""
     return TeacherPass(
-        load_masked_lm(root / "models/teacher", "teacher"), teacher_ids(root / "models/tokenizer"), config, 1
+        load_masked_lm(root / "models/teacher", "teacher"), teacher_piece_ids(root / "models/tokenizer"), config, 1
     )
 
 
@@ -114,7 +114,7 @@ def make_cache(
     (root / scratch).mkdir(exist_ok=True)
     with Progress("toy", 1, "tokens") as progress:
         for language in LANGUAGES:
-            prepared = Prepared(root / "data/prepared" / language)
+            prepared = TokenizedDataset(root / "data/prepared" / language)
             out = root / folder / language
             write_language_cache(
                 prepared, outputs, {"teacher": teacher}, out, FinishedShards(root / scratch, {"code": code}), progress

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from distil.tasks.account import Account, hint, label_text, unknown_labels
+from distil.tasks.account import RowAccount, hint, label_text, unknown_labels
 
 
 @pytest.mark.parametrize(
@@ -33,16 +33,16 @@ def test_unknown_labels_are_named_with_rows_the_most_frequent_first() -> None:
 
 
 def test_a_row_counts_once_for_each_label_that_it_has_and_labels_are_cut() -> None:
-    account = Account()
+    account = RowAccount()
     account.drop_unknown(["X", "X", "Y" * 1000])
     account.drop_unknown(["X"])
     assert account.unknown == {"X": 2, "Y" * 40: 1} and account.dropped == {"unknown_label": 2}
 
 
 def test_reasons_show_what_was_found_first() -> None:
-    account = Account()
+    account = RowAccount()
     account.drop("no_text", "a list, ['a']")
     account.drop("no_text", "nothing")
     account.drop("empty")
     assert account.reasons() == "empty 1, no_text 2 (a list, ['a'])"
-    assert Account().reasons() == "none"
+    assert RowAccount().reasons() == "none"

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from distil.evaluation.metrics import entities
-from distil.tasks.tag_decoding import best_valid, may_follow, outside
+from distil.tasks.tag_decoding import allowed_transitions, outside, viterbi
 
 LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 
 
 def test_what_may_follow_what() -> None:
-    allowed = may_follow(LABELS)
+    allowed = allowed_transitions(LABELS)
     assert allowed.shape == (6, 5)
     names = [*LABELS, "start"]
     forbidden = {(names[row], LABELS[column]) for row, column in np.argwhere(~allowed)}
@@ -27,14 +27,14 @@ def test_what_may_follow_what() -> None:
 def test_a_continuation_of_nothing_is_not_predicted() -> None:
     # Word by word the best tags are O I-PER; the best valid pair is B-PER I-PER: -1 - 0.1 against -0.1 - 2 of O O.
     scores = np.array([[-0.1, -1.0, -9, -9, -9], [-2.0, -4.0, -0.1, -9, -9]])
-    assert [LABELS[number] for number in best_valid(scores, may_follow(LABELS))] == ["B-PER", "I-PER"]
+    assert [LABELS[number] for number in viterbi(scores, allowed_transitions(LABELS))] == ["B-PER", "I-PER"]
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_no_valid_sequence_has_a_higher_score(seed: int) -> None:
     scores = np.random.default_rng(seed).normal(size=(4, 5)) * 2
-    allowed = may_follow(LABELS)
-    found = best_valid(scores, allowed)
+    allowed = allowed_transitions(LABELS)
+    found = viterbi(scores, allowed)
 
     def total(sequence: tuple[int, ...]) -> float:
         steps = zip((-1, *sequence), sequence, strict=False)
@@ -46,11 +46,11 @@ def test_no_valid_sequence_has_a_higher_score(seed: int) -> None:
 
 def test_labels_of_another_form_are_not_restricted() -> None:
     scores = np.random.default_rng(0).normal(size=(6, 3))
-    assert may_follow(["NOUN", "VERB", "I-PER"]).all()
-    assert best_valid(scores, may_follow(["NOUN", "VERB", "I-PER"])).tolist() == scores.argmax(axis=1).tolist()
+    assert allowed_transitions(["NOUN", "VERB", "I-PER"]).all()
+    assert viterbi(scores, allowed_transitions(["NOUN", "VERB", "I-PER"])).tolist() == scores.argmax(axis=1).tolist()
     assert outside(["NOUN", "VERB"]) == 0 and outside(["B-PER", "O"]) == 1
 
 
 def test_a_sentence_without_words_has_no_tags() -> None:
-    assert best_valid(np.empty((0, 5)), may_follow(LABELS)).tolist() == []
+    assert viterbi(np.empty((0, 5)), allowed_transitions(LABELS)).tolist() == []
     assert entities([]) == set()

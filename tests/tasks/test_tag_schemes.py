@@ -9,11 +9,11 @@ from seqeval.metrics import f1_score
 from distil.evaluation.metrics import entities, entity_counts, entity_scores
 from distil.tasks.tag_schemes import (
     SCHEMES,
-    Found,
+    DetectedScheme,
     Span,
     Tag,
     detect,
-    encode,
+    encode_tags,
     entity_types,
     labels_in_iob2,
     letter_is_last,
@@ -51,9 +51,9 @@ def parsed(tags: list[str], suffix: bool = False) -> list[Tag]:
 def test_the_entities_of_a_scheme_are_found_named_and_written_as_iob2(scheme: str, suffix: bool) -> None:
     tags = parsed(tags_of(scheme, suffix), suffix)
     assert spans(tags) == ENTITIES
-    assert detect([tags], suffix) == Found(scheme, suffix, entities=4, irregular=0)
+    assert detect([tags], suffix) == DetectedScheme(scheme, suffix, entities=4, irregular=0)
     assert to_iob2(tags) == IOB2
-    assert "".join(encode(ENTITIES, scheme)) == LETTERS[scheme].replace("O", "")
+    assert "".join(encode_tags(ENTITIES, scheme)) == LETTERS[scheme].replace("O", "")
 
 
 def random_entities(rng: random.Random) -> tuple[int, list[Span]]:
@@ -68,7 +68,7 @@ def random_entities(rng: random.Random) -> tuple[int, list[Span]]:
 
 def written(tokens: int, found: list[Span], scheme: str, suffix: bool) -> list[str]:
     tags = ["O"] * tokens
-    for letters, span in zip(encode(found, scheme), found, strict=True):
+    for letters, span in zip(encode_tags(found, scheme), found, strict=True):
         tags[span.start : span.stop] = [f"{span.type}-{x}" if suffix else f"{x}-{span.type}" for x in letters]
     return tags
 
@@ -94,7 +94,7 @@ def test_tags_that_break_the_scheme_are_counted_and_taken_as_conlleval_takes_the
     # The second sentence begins with I-, the third has another type inside.
     sentences = [["B-PER", "I-PER", "O"], ["I-LOC", "I-LOC", "O"], ["B-PER", "I-LOC", "O"]]
     tags = [parsed(tags) for tags in sentences]
-    assert detect(tags, False) == Found("IOB2", False, entities=4, irregular=2)
+    assert detect(tags, False) == DetectedScheme("IOB2", False, entities=4, irregular=2)
     converted = [to_iob2(each) for each in tags]
     assert converted == [["B-PER", "I-PER", "O"], ["B-LOC", "I-LOC", "O"], ["B-PER", "B-LOC", "O"]]
     # seqeval's default mode finds the same entities before and after: 1.0

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from distil.compute.length_batching import BATCH_TOKENS
+from distil.compute.batching import BATCH_TOKENS
 from distil.core.errors import UserError
 from distil.core.files import sha256_file
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.teacher.adaptation import AdaptConfig, adapt
-from distil.teacher.masked_lm import Schedule, Sequences, SequenceSampler, _share, encode, mask_batch
+from distil.teacher.masked_lm import MaskedLMSchedule, Sequences, SequenceSampler, _share, encode_lines, mask_batch
 from distil.teacher.source import TeacherConfig, fetch_teacher
-from distil.tokenization.holdout import is_held_out
+from distil.tokenization.masking import is_held_out
 from tests.support import toy
 
 ADAPT = AdaptConfig(
@@ -155,7 +155,7 @@ def test_languages_are_drawn_by_the_root_of_their_tokens() -> None:
     long = Sequences(np.zeros(9000, np.int32), np.arange(0, 9001, 10))
     short = Sequences(np.ones(1000, np.int32), np.arange(0, 1001, 5))
     for temperature, expected in ((1.0, 9.0), (2.0, 3.0), (1000.0, 1.0)):
-        draws = SequenceSampler([long, short], Schedule(1, 2000, 0.1, 0.1, 0.15, temperature), 1000)
+        draws = SequenceSampler([long, short], MaskedLMSchedule(1, 2000, 0.1, 0.1, 0.15, temperature), 1000)
         tokens = np.zeros(2)
         for parts in islice(draws.steps(1, 0), 80):
             assert len(parts) == 2 and all(sum(map(len, part)) <= 1000 for part in parts)
@@ -167,7 +167,7 @@ def test_languages_are_drawn_by_the_root_of_their_tokens() -> None:
 
 def test_steps_taken_up_in_the_middle_are_those_of_the_beginning() -> None:
     text = Sequences(np.arange(5000, dtype=np.int32), np.array([0, *np.cumsum(np.arange(1, 99)), 5000]))
-    draws = SequenceSampler([text], Schedule(1, 300, 0.1, 0.1, 0.15, 1.0), 100)
+    draws = SequenceSampler([text], MaskedLMSchedule(1, 300, 0.1, 0.1, 0.15, 1.0), 100)
     whole, rest = islice(draws.steps(1, 0), 45), islice(draws.steps(1, 20), 25)
     for one, other in zip(list(whole)[20:], rest, strict=True):
         assert [[row.tolist() for row in part] for part in one] == [[row.tolist() for row in part] for part in other]
@@ -197,7 +197,7 @@ def toy_tokenizer() -> Any:
 def test_long_lines_are_cut_and_empty_ones_left_out(world: Path) -> None:
     tokenizer = load_tokenizer(world / "models/tokenizer")
     special = special_ids(tokenizer)
-    text = encode(["aeị bo", "", "ọ " * 100], tokenizer, special, 16)
+    text = encode_lines(["aeị bo", "", "ọ " * 100], tokenizer, special, 16)
     assert len(text.offsets) == 3 and np.diff(text.offsets)[1] == 16
     for sequence in text.take(np.arange(2)):
         assert sequence[0] == special.bos and sequence[-1] == special.eos
@@ -210,7 +210,7 @@ def test_the_parts_of_a_step_hold_little_padding_and_add_up_to_the_gradient_of_t
 
     tokenizer, model = load_tokenizer(root / "given"), load_masked_lm(root / "given", None)
     special = special_ids(tokenizer)
-    text = encode([" ".join(["aeị bo"] * (1 + number % 20)) for number in range(200)], tokenizer, special, 64)
+    text = encode_lines([" ".join(["aeị bo"] * (1 + number % 20)) for number in range(200)], tokenizer, special, 64)
     parts: list[Any] = []
     draw = mlm.mask_batch
 
@@ -222,7 +222,7 @@ def test_the_parts_of_a_step_hold_little_padding_and_add_up_to_the_gradient_of_t
     monkeypatch.setitem(BATCH_TOKENS, "cpu", 256)
     monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *given: torch.tensor(0.0))
     untrained = copy.deepcopy(model)
-    mlm.train_masked_lm(model, {"kin": text}, special, Schedule(1, 2048, 0.001, 0.0, 0.15, 1.0), 1, "adapt")
+    mlm.train_masked_lm(model, {"kin": text}, special, MaskedLMSchedule(1, 2048, 0.001, 0.0, 0.15, 1.0), 1, "adapt")
     assert len(parts) == 8
     assert sum(part.mask.sum() for part in parts) > 0.85 * sum(part.mask.numel() for part in parts)
 
@@ -236,7 +236,7 @@ def test_the_parts_of_a_step_hold_little_padding_and_add_up_to_the_gradient_of_t
 
 
 def test_the_learning_rate_rises_and_falls_and_is_never_zero() -> None:
-    schedule = Schedule(100, 1, 0.1, 0.1, 0.15, 1.0)
+    schedule = MaskedLMSchedule(100, 1, 0.1, 0.1, 0.15, 1.0)
     shares = [_share(step, schedule) for step in range(100)]
     assert shares[0] == pytest.approx(0.1) and max(shares) == 1.0 == shares[9]
     assert shares[54] == pytest.approx(46 / 90) and shares[99] == pytest.approx(1 / 90)

@@ -8,20 +8,20 @@ import pytest
 from distil.core.errors import UserError
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.tokenization.prepare import prepare_language
-from distil.tokenization.shards import Prepared, masked_input, ragged_indices
+from distil.tokenization.shards import TokenizedDataset, masked_input, ragged_indices
 from tests.support import toy
 
 
-def prepare(root: Path, out: Path, lines: list[str], **changes: object) -> Prepared:
+def prepare(root: Path, out: Path, lines: list[str], **changes: object) -> TokenizedDataset:
     text = out / "swa.txt"
     out.mkdir(parents=True, exist_ok=True)
     text.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     config = toy.TOKENIZE.model_copy(update=changes)
     prepare_language("swa", text, root / "models/tokenizer", config, 1, out / "swa")
-    return Prepared(out / "swa")
+    return TokenizedDataset(out / "swa")
 
 
-def sequences(prepared: Prepared, split: str) -> set[tuple[int, ...]]:
+def sequences(prepared: TokenizedDataset, split: str) -> set[tuple[int, ...]]:
     found = set()
     for entry in prepared.shards(split):
         shard = prepared.open(entry)
@@ -78,7 +78,7 @@ def test_a_language_with_too_little_text_is_an_error_that_names_it(world: Path, 
 
 
 def test_masked_input_puts_the_masks_where_they_are_and_keeps_the_rest(world: Path) -> None:
-    prepared = Prepared(world / "data/prepared/swa")
+    prepared = TokenizedDataset(world / "data/prepared/swa")
     shard = prepared.open(prepared.shards("train")[0])
     numbers, variants = np.array([3, 0, len(shard.lengths) - 1]), np.array([1, 0, 1])
     text = masked_input(shard, numbers, variants, pad_id=1)

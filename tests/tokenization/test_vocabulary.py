@@ -15,11 +15,18 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from distil.core.errors import UserError
-from distil.core.files import seal, sha256_file, write_arrays
-from distil.modeling.tokenizer import load_tokenizer, read_as_text, read_manifest, special_ids, teacher_ids
+from distil.core.files import sha256_file, write_arrays, write_checksums
+from distil.modeling.tokenizer import load_tokenizer, read_as_text, read_manifest, special_ids, teacher_piece_ids
 from distil.tokenization import vocabulary as trimming
 from distil.tokenization.tokenizer_files import read_tokenizer_files, write_tokenizer_files
-from distil.tokenization.vocabulary import Sample, VocabularyConfig, build_vocabulary, most_frequent, select, share_out
+from distil.tokenization.vocabulary import (
+    Sample,
+    VocabularyConfig,
+    allocate_by_coverage,
+    build_vocabulary,
+    most_frequent,
+    select_pieces,
+)
 from stages import vocabulary as stage
 
 WORDS = {
@@ -140,7 +147,7 @@ def test_most_frequent_counts_in_whole_tokens():
 def test_select_unites_languages_and_adds_special_pieces_and_characters():
     pieces = ["<s>", "▁", "▁ab", "cd", "c", "d", "ɗ", "Z", "xẑ", "▁ɗ", "dc", "好"]
     counts = [np.array([0, 0, 9, 1, 0, 0, 0, 0, 1, 0, 0, 0]), np.array([0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 1, 0])]
-    kept = select(pieces, counts, {0}, vocabulary_config("coverage", 0.8))
+    kept = select_pieces(pieces, counts, {0}, vocabulary_config("coverage", 0.8))
     # By frequency ▁ab and ▁ɗ; then <s>; ▁, c, d and Z of ASCII; ɗ as it occurs; xẑ as ẑ has no other piece.
     # Not kept: cd and dc, too rare; 好, not in the texts.
     assert [pieces[number] for number in kept] == ["<s>", "▁", "▁ab", "c", "d", "ɗ", "Z", "xẑ", "▁ɗ"]
@@ -149,7 +156,7 @@ def test_select_unites_languages_and_adds_special_pieces_and_characters():
 @pytest.mark.parametrize("coverage", [0.6, 0.9, 0.99, 1.0])
 def test_coverage_is_reached_in_every_language_also_the_smallest(coverage, texts, teacher, tmp_path):
     manifest = build_vocabulary(texts, teacher, vocabulary_config("coverage", coverage), tmp_path / "out")
-    kept, full = set(teacher_ids(tmp_path / "out").tolist()), load_tokenizer(teacher)
+    kept, full = set(teacher_piece_ids(tmp_path / "out").tolist()), load_tokenizer(teacher)
     assert manifest["pieces"] == len(kept) < manifest["teacher_pieces"]
     for language, path in texts.items():
         counts = Counter(number for line in _lines(path) for number in _ids(full, line))
@@ -171,16 +178,16 @@ def test_share_out_gives_the_least_covered_language_its_next_piece():
     # Nothing is covered: the first language takes piece 0 (50 %). The second takes 2 (40 %; the first is at 70 %), then
     # 3 (60 %), then 4 (80 %). Now the first is behind, at 70 %, and takes 1.
     for size, expected in ((1, {0}), (2, {0, 2}), (3, {0, 2, 3}), (4, {0, 2, 3, 4}), (5, {0, 1, 2, 3, 4})):
-        assert share_out(counts, set(), size) == expected
-    assert share_out(counts, {2}, 2) == {0}  # piece 2 is kept already: the first is at 20 %, the second at 40 %
-    assert share_out(counts, set(), 100) == {0, 1, 2, 3, 4, 5}  # no more than occur
+        assert allocate_by_coverage(counts, set(), size) == expected
+    assert allocate_by_coverage(counts, {2}, 2) == {0}  # piece 2 is kept already: 20 and 40 %
+    assert allocate_by_coverage(counts, set(), 100) == {0, 1, 2, 3, 4, 5}  # no more than occur
 
 
 @pytest.mark.parametrize("floor", [0, 20])
 def test_size_is_kept_to_the_piece_and_shared_fairly(floor, texts, teacher, tmp_path):
     out = tmp_path / "out"
     manifest = build_vocabulary(texts, teacher, vocabulary_config("size", size=260, floor=floor), out)
-    assert manifest["pieces"] == 260 == len(teacher_ids(out)) and manifest["floor"] == floor
+    assert manifest["pieces"] == 260 == len(teacher_piece_ids(out)) and manifest["floor"] == floor
     shares = [entry["coverage"] for entry in manifest["languages"].values()]
     assert manifest["coverage"] == min(shares) > 0.5
     assert max(shares) - min(shares) < 0.2 or floor
@@ -191,7 +198,7 @@ def test_a_floor_keeps_the_first_pieces_of_every_language(keep, texts, teacher, 
     floor, full = 50, load_tokenizer(teacher)
     config = vocabulary_config(keep, coverage=0.3, size=340, floor=floor)
     manifest = build_vocabulary(texts, teacher, config, tmp_path / "out")
-    kept = set(teacher_ids(tmp_path / "out").tolist())
+    kept = set(teacher_piece_ids(tmp_path / "out").tolist())
     for language, path in texts.items():
         counts = np.zeros(full.get_vocab_size(), np.int64)
         np.add.at(counts, [number for line in _lines(path) for number in _ids(full, line)], 1)
@@ -255,7 +262,7 @@ def test_full_keeps_every_file_byte_for_byte(texts, teacher, tmp_path):
     manifest = build_vocabulary(texts, plain, vocabulary_config("full", 0.5), tmp_path / "out")
     for path in plain.iterdir():
         assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
-    assert teacher_ids(tmp_path / "out").tolist() == list(range(manifest["teacher_pieces"]))
+    assert teacher_piece_ids(tmp_path / "out").tolist() == list(range(manifest["teacher_pieces"]))
     assert manifest["coverage"] == 1.0 and manifest["tokenizer_sha256"] == manifest["teacher_tokenizer_sha256"]
     for entry in manifest["languages"].values():
         assert entry["coverage"] == 1.0 and entry["pieces_per_word"] == entry["pieces_per_word_teacher"]
@@ -265,7 +272,7 @@ def test_full_keeps_every_file_byte_for_byte(texts, teacher, tmp_path):
 
 
 def test_a_text_of_kept_pieces_is_segmented_as_before_and_others_without_unk(texts, teacher, trimmed):
-    full, small, old = load_tokenizer(teacher), load_tokenizer(trimmed), teacher_ids(trimmed)
+    full, small, old = load_tokenizer(teacher), load_tokenizer(trimmed), teacher_piece_ids(trimmed)
     kept, unchanged, changed = set(old.tolist()), 0, 0
     for line in _all_lines(texts):
         before, after = _ids(full, line), _ids(small, line)
@@ -303,7 +310,7 @@ def test_a_character_outside_the_vocabulary_is_unk_before_and_after(teacher, tri
 
 
 def test_teacher_ids_name_the_same_piece_of_the_teacher(teacher, trimmed):
-    full, small, old = load_tokenizer(teacher), load_tokenizer(trimmed), teacher_ids(trimmed)
+    full, small, old = load_tokenizer(teacher), load_tokenizer(trimmed), teacher_piece_ids(trimmed)
     assert old.dtype == np.int32 and len(old) == small.get_vocab_size()
     assert [full.id_to_token(number) for number in old] == [small.id_to_token(number) for number in range(len(old))]
 
@@ -312,10 +319,10 @@ def test_only_the_vocabulary_and_ids_change(teacher, trimmed):
     before, after = (json.loads((folder / "tokenizer.json").read_text()) for folder in (teacher, trimmed))
     scores = dict(map(tuple, before["model"].pop("vocab")))
     assert all(scores[piece] == score for piece, score in after["model"].pop("vocab"))
-    before["added_tokens"][-1]["id"] = len(teacher_ids(trimmed)) - 1  # <mask>
+    before["added_tokens"][-1]["id"] = len(teacher_piece_ids(trimmed)) - 1  # <mask>
     assert before == after
     config = json.loads((trimmed / "tokenizer_config.json").read_text())
-    assert list(config["added_tokens_decoder"]) == [str(len(teacher_ids(trimmed)) - 1)]
+    assert list(config["added_tokens_decoder"]) == [str(len(teacher_piece_ids(trimmed)) - 1)]
 
 
 def test_transformers_loads_the_folder_with_the_right_special_ids(texts, trimmed):
@@ -363,7 +370,7 @@ def test_ids_are_renumbered_wherever_tokenizer_json_names_them(kind, texts, brok
     full, small, old = (
         Tokenizer.from_file(str(broken / "tokenizer.json")),
         Tokenizer.from_file(str(out / "tokenizer.json")),
-        teacher_ids(out),
+        teacher_piece_ids(out),
     )
     assert small.get_vocab_size() < full.get_vocab_size()
     lines = [*_lines(texts["kin"]), "ala <mask> ☃"]  # of several lengths, so that some are padded
@@ -431,7 +438,7 @@ def test_the_stage_reads_params_and_writes_folder_and_cost(texts, teacher, tmp_p
     stage.main()
     assert set(read_manifest(Path("models/tokenizer"))["languages"]) == {"kin", "yor"}
     cost = json.loads(Path("metrics/cost/vocabulary.json").read_text())
-    assert cost["pieces"] == len(teacher_ids(Path("models/tokenizer"))) and "seconds" in cost
+    assert cost["pieces"] == len(teacher_piece_ids(Path("models/tokenizer"))) and "seconds" in cost
 
 
 # Faults of the input.
@@ -557,20 +564,20 @@ def test_text_that_is_missing_or_not_utf8_is_named(texts, teacher, tmp_path):
 )
 def test_teacher_ids_that_do_not_fit_the_manifest_are_refused(ids, trimmed, tmp_path):
     folder = Path(shutil.copytree(trimmed, tmp_path / "copy"))
-    right = teacher_ids(folder)
+    right = teacher_piece_ids(folder)
     swapped, high = right.copy(), right.copy()
     swapped[[5, 6]] = right[[6, 5]]
     high[-1] = read_manifest(folder)["teacher_pieces"]
     changed = {"int64": right.astype(np.int64), "swapped": swapped, "too high": high}
     arrays = {name: changed[value] if isinstance(value, str) else value for name, value in ids.items()}
     write_arrays(folder / "pieces.safetensors", arrays)
-    seal(folder)
+    write_checksums(folder)
     with pytest.raises(UserError, match=r"pieces\.safetensors: teacher_ids: expected .* run `dvc repro --force vocab"):
-        teacher_ids(folder)
+        teacher_piece_ids(folder)
 
 
 def test_a_missing_tokenizer_folder_names_the_stage_that_makes_it(tmp_path):
-    for read in (load_tokenizer, teacher_ids, read_manifest):
+    for read in (load_tokenizer, teacher_piece_ids, read_manifest):
         with pytest.raises(UserError, match="dvc repro vocabulary"):
             read(tmp_path)
 

@@ -12,7 +12,7 @@ from distil.core.errors import UserError
 from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.modeling.xlm_roberta import load_masked_lm
-from distil.tokenization.shards import Prepared
+from distil.tokenization.shards import TokenizedDataset
 from distil.training.data_loader import Batch, CachedDataset
 from distil.training.objective import LayerPair, LossConfig, Objective, masked_mean
 from tests.support import toy
@@ -183,6 +183,6 @@ def test_terms_of_layers_without_a_layer_map_are_refused(states_world: Path, cha
 
 
 def test_a_cache_of_text_alone_has_no_teacher(states_world: Path) -> None:
-    cache = TeacherCache(states_world / "data/teacher/swa", Prepared(states_world / "data/prepared/swa"))
+    cache = TeacherCache(states_world / "data/teacher/swa", TokenizedDataset(states_world / "data/prepared/swa"))
     assert Objective(student_of(states_world), cache, config(), LAST).has_teacher
     assert not Objective(student_of(states_world), None, config(distillation=0.0, masked_lm=1.0), []).has_teacher

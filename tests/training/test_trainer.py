@@ -14,7 +14,7 @@ from distil.cache.format import TeacherCache
 from distil.core.errors import UserError
 from distil.core.files import read_json, sha256_file, write_json
 from distil.student.distillation import DistillationConfig, distil_student
-from distil.tokenization.shards import Prepared
+from distil.tokenization.shards import TokenizedDataset
 from distil.training.config import RunPaths, TrainConfig
 from distil.training.data_loader import CachedDataset
 from distil.training.fingerprint import training_key
@@ -34,7 +34,10 @@ LAST = [LayerPair(student=-1, teacher=-1)]
 
 
 def caches(world: Path) -> list[TeacherCache]:
-    return [TeacherCache(world / "data/teacher" / l, Prepared(world / "data/prepared" / l)) for l in toy.LANGUAGES]  # noqa: E741
+    return [
+        TeacherCache(world / "data/teacher" / code, TokenizedDataset(world / "data/prepared" / code))
+        for code in toy.LANGUAGES
+    ]
 
 
 def distil(world: Path, out: Path, loss: LossConfig = LOSS, config: TrainConfig = TRAIN, **changes: Any):
@@ -219,14 +222,14 @@ def test_a_tokenizer_that_is_not_the_caches_is_refused(own_world: Path, tmp_path
 
 def test_a_student_that_starts_from_its_teacher_keeps_the_geometry_of_its_words(world: Path, tmp_path: Path) -> None:
     from distil.modeling.shape import build_masked_lm
-    from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_ids
+    from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_piece_ids
     from distil.modeling.xlm_roberta import load_masked_lm
     from distil.student.initialisation import init_from_teacher
 
     teacher = load_masked_lm(world / "models/teacher", "teacher")
     tokenizer = load_tokenizer(world / "models/tokenizer")
     wide = toy.SHAPE.model_copy(update={"hidden_size": 40})
-    kept = torch.tensor(teacher_ids(world / "models/tokenizer"), dtype=torch.int64)
+    kept = torch.tensor(teacher_piece_ids(world / "models/tokenizer"), dtype=torch.int64)
     for shape, share in ((wide, 1.0), (toy.SHAPE, None)):
         student = build_masked_lm(shape.shape, special_ids(tokenizer), len(kept), 66)
         found = init_from_teacher(student, teacher, kept)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from distil.compute.length_batching import by_length, runs
+from distil.compute.batching import by_length, runs
 
 
 def test_runs_hold_every_row_once_in_order_and_are_as_long_as_they_may_be() -> None:
