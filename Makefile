@@ -23,9 +23,9 @@ run: env  ## the whole pipeline on params.yaml; then where the report is
 env: $(READY)  ## .venv with every package at its locked version
 
 $(READY): requirements.lock
-	@command -v $(UV) >/dev/null || $(PYTHON) -m pip install --quiet --disable-pip-version-check --target .tools uv
-	$(UV) venv --quiet --clear --python $(PYTHON) --no-python-downloads $(VENV)
-	$(UV) pip sync --quiet --python $(VENV)/bin/python --require-hashes --compile-bytecode requirements.lock
+	@command -v "$(UV)" >/dev/null || "$(PYTHON)" -m pip install --quiet --disable-pip-version-check --target .tools uv
+	"$(UV)" venv --quiet --clear --python "$(PYTHON)" --no-python-downloads $(VENV)
+	"$(UV)" pip sync --quiet --python $(VENV)/bin/python --require-hashes --compile-bytecode requirements.lock
 	@touch $(READY)
 
 test: env  ## the tests, at most ten minutes on two cores
@@ -38,7 +38,7 @@ test-faults: env  ## faults by the hundred: kills, damage, full disks, bad input
 	python -m pytest -q -m faults
 
 audit: env  ## known vulnerabilities of the locked packages; asks the advisory service, so it needs the network
-	@said=$$($(UV) tool run pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock 2>&1) \
+	@said=$$("$(UV)" tool run pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock 2>&1) \
 	  && { echo "$$said"; exit 0; }; \
 	case "$$said" in \
 	  *Found*known\ vulnerabilit*) echo "$$said"; echo "audit: renew the packages named above (\`make lock\`)" >&2;; \
@@ -61,13 +61,13 @@ format: env  ## put the code into the house style
 
 mlflow: env  ## the runs in a browser, on http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 --host 127.0.0.1 --port 5000 \
-	  --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --artifacts-destination $(CURDIR)/mlartifacts
+	  --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db" --artifacts-destination "$(CURDIR)/mlartifacts"
 
 publish: env  ## a folder and its card on the Hugging Face Hub: HUB_ID=me/model [MODEL=models/student] [ARGS=--dry-run]
-	python -m distil.publish $(HUB_ID) --model $(or $(MODEL),models/student) $(ARGS)
+	python -m distil.publish "$(HUB_ID)" --model "$(or $(MODEL),models/student)" $(ARGS)
 
 lock: env  ## requirements.lock anew from pyproject.toml
-	$(UV) pip compile --quiet --universal --python-version 3.11 --group dev --generate-hashes --no-emit-index-url \
+	"$(UV)" pip compile --quiet --universal --python-version 3.11 --group dev --generate-hashes --no-emit-index-url \
 	  --no-header --upgrade --output-file requirements.lock pyproject.toml
 
 clean-scratch:  ## forget unfinished work and finished cache shards
