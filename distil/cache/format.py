@@ -32,8 +32,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distil.cache.bit_packing import bits_for, pack_rows, unpack_rows
+from distil.core.arrays import read_arrays
 from distil.core.errors import UserError
-from distil.core.files import read_arrays, read_json, sha256_file, verify_checksums
+from distil.core.files import read_json, sha256_file, verify_checksums
 from distil.tokenization.shards import Shard, TokenizedDataset, ragged_indices
 
 FORMAT_VERSION = 1

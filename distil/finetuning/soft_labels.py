@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from distil.core.arrays import read_arrays, write_arrays
 from distil.core.errors import UserError
 from distil.core.files import (
     atomic_folder,
-    read_arrays,
     read_json,
     sha256_file,
     sha256_json,
     verify_checksums,
-    write_arrays,
     write_checksums,
     write_json,
 )

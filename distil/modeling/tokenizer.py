@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
+from distil.core.arrays import read_arrays
 from distil.core.errors import UserError
-from distil.core.files import read_arrays, read_json, verify_checksums, write_text
+from distil.core.files import read_json, verify_checksums, write_text
 
 
 class SpecialTokenIds(NamedTuple):

@@ -18,8 +18,9 @@ import torch
 from distil.cache.bit_packing import row_bytes
 from distil.cache.format import DECODER, FORMAT_VERSION, PROB_BITS, PROJECTIONS, LogitEncoding
 from distil.compute.distributed import Processes, RoundRobin
+from distil.core.arrays import write_arrays
 from distil.core.errors import UserError
-from distil.core.files import read_json, sha256_file, sha256_json, write_arrays, write_checksums, write_json
+from distil.core.files import read_json, sha256_file, sha256_json, write_checksums, write_json
 from distil.runtime.progress import Progress
 from distil.teacher.outputs import TeacherPass
 from distil.tokenization.shards import TokenizedDataset

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from distil.core.arrays import read_arrays, write_arrays
 from distil.core.errors import UserError
-from distil.core.files import read_arrays, read_json, sha256_file, verify_checksums, write_arrays
+from distil.core.files import read_json, sha256_file, verify_checksums
 
 FORMAT_VERSION = 1
 TEXT_SPLITS = ("train", "heldout")

@@ -18,8 +18,9 @@ import numpy as np
 from pydantic import Field
 from tokenizers import Tokenizer
 
+from distil.core.arrays import write_arrays
 from distil.core.errors import UserError
-from distil.core.files import atomic_folder, sha256_file, write_arrays, write_checksums, write_json
+from distil.core.files import atomic_folder, sha256_file, write_checksums, write_json
 from distil.core.params import Params
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.runtime.progress import Progress

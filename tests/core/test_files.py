@@ -4,15 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from distil.core.arrays import read_arrays, write_arrays
 from distil.core.errors import UserError
 from distil.core.files import (
     atomic_folder,
     atomic_path,
-    read_arrays,
     read_json,
     sha256_file,
     verify_checksums,
-    write_arrays,
     write_checksums,
     write_json,
 )

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+from distil.core.arrays import write_arrays
 from distil.core.errors import UserError
-from distil.core.files import sha256_file, write_arrays, write_checksums
+from distil.core.files import sha256_file, write_checksums
 from distil.modeling.tokenizer import load_tokenizer, read_as_text, read_manifest, special_ids, teacher_piece_ids
 from distil.tokenization import vocabulary as trimming
 from distil.tokenization.tokenizer_files import read_tokenizer_files, write_tokenizer_files
