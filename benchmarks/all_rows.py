@@ -24,7 +24,7 @@ from distil.core.files import write_json
 from distil.core.params import load_languages
 from distil.evaluation.comparison import compare_models
 from distil.evaluation.model_names import BASELINES, MODELS
-from distil.evaluation.predictions import GoldAndPredicted
+from distil.evaluation.predictions import GoldAndPredicted, join_tags
 from distil.evaluation.scores import score, seen_rows
 from distil.evaluation.task_predictions import predictions_from_labels, read_task_predictions
 from distil.report.inputs import Comparison, TaskScores
@@ -99,9 +99,9 @@ def rescore(kept: Path, task: Task, languages: list[str], resamples: int = RESAM
 
 
 def _gold(task: Task, language: str) -> list[str]:
-    """The right labels of the test rows; of a sentence its tags, joined by spaces."""
+    """The right labels of the test rows; of a sentence its tags, joined."""
     if task.kind == "token_classification":
-        return [" ".join(row.tags) for row in task.token_rows(language, "test")]
+        return [join_tags(row.tags) for row in task.token_rows(language, "test")]
     return [row.label for row in task.text_rows(language, "test")]
 
 

@@ -12,13 +12,23 @@ from distil.evaluation.counts import Predictions, TagPredictions
 
 
 class GoldAndPredicted(NamedTuple):
-    """Right and said labels of the test rows in order; of a sentence the tags, joined by single spaces."""
+    """Right and said labels of the test rows in order; of a sentence its tags as `join_tags` joins them."""
 
     gold: list[str]
     predicted: list[str]
 
 
 ByLanguage = dict[str, dict[int, GoldAndPredicted]]  # language -> seed -> answers
+
+
+def join_tags(tags: Sequence[str]) -> str:
+    """The tags of a sentence as one text, with a space between; a space inside a tag is `%20`, a percent sign `%25`."""
+    return " ".join(tag.replace("%", "%25").replace(" ", "%20") for tag in tags)
+
+
+def split_tags(text: str) -> list[str]:
+    """The tags that `join_tags` joined."""
+    return [tag.replace("%20", " ").replace("%25", "%") for tag in text.split(" ")]
 
 
 def predictions_file(root: Path, model: str, task: str) -> Path:
@@ -53,7 +63,7 @@ def read_predictions(path: Path, stage: str) -> ByLanguage:
 def write_predictions(path: Path, found: Mapping[str, Predictions | TagPredictions], labels: Sequence[str]) -> None:
     """Write seed, language, row, gold and predicted label of each test row.
 
-    A row is a text with its label, or a sentence with its tags joined by single spaces.
+    A row is a text with its label, or a sentence with its tags as `join_tags` joins them.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -61,6 +71,6 @@ def write_predictions(path: Path, found: Mapping[str, Predictions | TagPredictio
     for language, predictions in found.items():
         for seed, predicted in predictions.predicted.items():
             for row, pair in enumerate(zip(predictions.gold, predicted, strict=True)):
-                texts = [" ".join(said) if isinstance(said, list) else labels[said] for said in pair]
+                texts = [join_tags(said) if isinstance(said, list) else labels[said] for said in pair]
                 writer.writerow([seed, language, row, *texts])
     write_text(path, stream.getvalue())

@@ -9,7 +9,13 @@ import numpy as np
 from distil.core.errors import UserError
 from distil.evaluation.counts import Predictions, TagPredictions
 from distil.evaluation.model_names import predictions_stage
-from distil.evaluation.predictions import ByLanguage, GoldAndPredicted, predictions_file, read_predictions
+from distil.evaluation.predictions import (
+    ByLanguage,
+    GoldAndPredicted,
+    predictions_file,
+    read_predictions,
+    split_tags,
+)
 
 
 def read_task_predictions(root: Path, task: str, models: list[str], languages: list[str]) -> dict[str, ByLanguage]:
@@ -49,8 +55,8 @@ def predictions_from_labels(
     """Labels of one language by seed, in the form in which they are scored."""
     gold = next(iter(answers.values())).gold
     if kind == "token_classification":
-        said = {seed: [tags.split(" ") for tags in each.predicted] for seed, each in answers.items()}
-        return TagPredictions([tags.split(" ") for tags in gold], said)
+        said = {seed: [split_tags(tags) for tags in each.predicted] for seed, each in answers.items()}
+        return TagPredictions([split_tags(tags) for tags in gold], said)
     number = {label: at for at, label in enumerate(labels)}
 
     def numbers(column: list[str]) -> np.ndarray:
@@ -60,12 +66,19 @@ def predictions_from_labels(
 
 
 def read_texts(path: Path, stage: str) -> list[str]:
-    """The test texts of a language; tokens are joined by spaces."""
+    """The test texts of a language; tokens are joined by spaces, and a space inside a token is a no-break space."""
     try:
         # Not splitlines(): a text may hold U+2028, which JSON does not escape.
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-        return [" ".join(row["tokens"]) if "tokens" in row else str(row["text"]) for row in rows]
+        return [
+            " ".join(token.replace(" ", "\u00a0") for token in row["tokens"]) if "tokens" in row else str(row["text"])
+            for row in rows
+        ]
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro {stage}`") from None
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path}: damaged ({error}); run `dvc repro --force {stage}`") from None
+
+
+def _as_text(tokens: list[str]) -> str:
+    return " ".join(token.replace(" ", "\u00a0") for token in tokens)

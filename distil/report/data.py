@@ -33,11 +33,11 @@ from distil.report.inputs import (
     StageCost,
     StageFile,
     Summary,
-    TaskData,
     TaskScores,
     Teacher,
     Tokenizer,
 )
+from distil.report.task_inputs import TaskData
 
 SPLITS = ("train", "dev", "test")
 PACKAGES = (

@@ -10,7 +10,7 @@ EXAMPLES = 5
 
 @dataclass(frozen=True)
 class Example:
-    """A test row on which teacher and student disagree; of a sentence the tags, joined by spaces."""
+    """A test row on which teacher and student disagree; of a sentence the tags as `join_tags` joins them."""
 
     row: int
     text: str

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from distil.report.data import Report, language_name
+from distil.report.data_notices import Notice, data_notices
 from distil.report.format import bracket, listed, names, percent, points, short, signed, size, times
 from distil.report.inputs import Difference, Retention
 from distil.report.tables_scores import baselines_of, mean_score, metric_name
@@ -13,13 +14,6 @@ OVER = {"no_teacher": "the same student without a teacher", "tfidf": "TF-IDF wit
 
 
 GAINS = {"no_teacher": "Gain over no teacher", "tfidf": "Gain over TF-IDF"}
-
-
-class Notice(NamedTuple):
-    """A sentence that must not be overlooked; `kind` is synthetic, warning, good or note."""
-
-    kind: str
-    text: str
 
 
 class KeyFigure(NamedTuple):
@@ -112,7 +106,7 @@ def summary_lines(report: Report) -> list[str]:
 
 
 def notices(report: Report) -> list[Notice]:
-    """What a reader must know before any number: synthetic data, baselines that win, a weak teacher, few seeds."""
+    """What a reader must know before any number: synthetic or doubtful data, baselines that win, a weak teacher, ..."""
     found = []
     if report.synthetic:
         found.append(
@@ -123,6 +117,7 @@ def notices(report: Report) -> list[Notice]:
             )
         )
     for task in report.tasks:
+        found += data_notices(task, report.task_data[task], report.languages)
         for baseline in baselines_of(report, "student"):
             found += _student_over(report, task, baseline)
         found += _weak(report, task)

@@ -260,34 +260,6 @@ class Corpus(StageFile):
     languages: dict[str, CorpusLanguage]
 
 
-class Split(StageFile):
-    """Rows read, kept and dropped of a split."""
-
-    rows_read: int
-    rows: int
-    dropped: dict[str, int]
-
-
-class TaskLanguage(StageFile):
-    """The splits of a language's labelled data, and rows that occur in two of them."""
-
-    train: Split
-    dev: Split
-    test: Split
-    overlap: dict[str, int]
-
-
-class TaskData(StageFile):
-    """data/tasks/NAME/manifest.json."""
-
-    kind: str
-    labels: list[str]
-    source: str
-    synthetic: bool
-    normalised: bool
-    languages: dict[str, TaskLanguage]
-
-
 class Teacher(StageFile):
     """models/teacher/manifest.json."""
 

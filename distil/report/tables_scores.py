@@ -1,6 +1,8 @@
 """Tables of a task: the distances that count, every score, labels, confusion, disagreement of teacher and student."""
 
+from distil.evaluation.counts import types_of_tags
 from distil.evaluation.model_names import MODEL_TITLES
+from distil.evaluation.predictions import split_tags
 from distil.report.data import Report, ScoreSource
 from distil.report.disagreement import Example
 from distil.report.format import (
@@ -137,8 +139,9 @@ def label_table(report: Report, task: str) -> Table:
     student, teacher = report.scores[task]["student"], report.scores[task]["teacher"]
     rows = []
     for code in report.languages:
-        for label, score in student.languages[code].per_label.items():
-            other = teacher.languages[code].per_label.get(label)
+        by_label = student.languages[code].per_label  # in a file whose keys are sorted
+        for label in types_of_tags(student.labels) if student.metric == "entity_f1" else student.labels:
+            score, other = by_label[label], teacher.languages[code].per_label.get(label)
             figures = (score.precision, score.recall, score.f1, other.f1 if other else None)
             rows.append([language_cell(code), Cell(label), *(Cell(points(f)) for f in figures), Cell(whole(score.n))])
     what = "Entity" if student.metric == "entity_f1" else "Label"
@@ -194,5 +197,5 @@ def _example_cells(example: Example, code: str, tagged: bool) -> list[Cell]:
 
 def _marked(text: str, tags: str) -> str:
     """The tagged tokens of a sentence: Ana/B-PER Huye/B-LOC."""
-    pairs = zip(text.split(" "), tags.split(" "), strict=False)
+    pairs = zip(text.split(" "), split_tags(tags), strict=False)
     return " ".join(f"{token}/{tag}" for token, tag in pairs if tag != "O") or NONE

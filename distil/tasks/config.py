@@ -1,5 +1,6 @@
 """A block of `tasks:` in params.yaml."""
 
+import re
 from pathlib import PurePath
 from typing import Any, Literal
 
@@ -7,6 +8,8 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from distil.core.params import Params
 from distil.tasks.data import Kind
+
+_BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class TaskConfig(Params):
@@ -61,7 +64,7 @@ class TaskConfig(Params):
         if (
             len(labels) < 2
             or len(set(labels)) < len(labels)
-            or not all(label.strip() == label != "" and label.isprintable() for label in labels)
+            or not all(label.strip() == label != "" and not _BREAKS.search(label) for label in labels)
         ):
             raise ValueError(
                 "expected at least two labels, all different, none empty, with spaces around it or a line break in it"

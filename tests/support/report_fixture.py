@@ -166,12 +166,22 @@ def write_footprint(root: Path) -> None:
 
 
 def _manifest(root: Path, task: str, kind: str, labels: list[str], languages: list[str], synthetic: bool, rows: int):
-    split = {"rows_read": rows + 9, "rows": rows, "dropped": {"empty": 2, "unknown_label": 7}}
+    classes = ["PER", "LOC"] if labels == TAGS else labels
+    split = {
+        "rows_read": rows + 9,
+        "rows": rows,
+        "dropped": {"empty": 2, "unknown_label": 7},
+        "converted": {},
+        "unknown_labels": {},
+        "classes": dict.fromkeys(classes, rows),
+        "conflicts": {"texts": 0, "rows": 0},
+    }
+    scheme = {"scheme": "IOB2", "suffix": False, "entities": 3 * rows, "irregular": 0} if labels == TAGS else None
     overlap = {"dev_in_train": 32, "test_in_train": 27, "test_in_dev": 8}
     write_json(
         root / f"data/tasks/{task}/manifest.json",
         {"task": task, "kind": kind, "labels": labels, "source": "sample", "synthetic": synthetic,
-         "normalised": kind == "text_classification",
+         "normalised": kind == "text_classification", "same_rows": [], "tag_scheme": scheme,
          "languages": {code: {"train": split, "dev": split, "test": split, "overlap": overlap} for code in languages}},
     )  # fmt: skip
 

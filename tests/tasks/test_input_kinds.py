@@ -1,4 +1,4 @@
-"""The rows of docs/input-kinds.md about labelled data, from files to data/tasks: rows, counts and messages."""
+"""The rows of docs/reference/input-kinds.md on labelled data, from files to data/tasks: rows, counts, messages."""
 
 import json
 import logging

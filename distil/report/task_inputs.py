@@ -1,0 +1,52 @@
+"""What the stage `tasks` wrote of labelled data, as far as a report needs it; the format is in docs/design.md."""
+
+from distil.report.inputs import StageFile
+
+
+class Conflicts(StageFile):
+    """Texts that have several labels, and the rows that they are in."""
+
+    texts: int
+    rows: int
+
+
+class Split(StageFile):
+    """Rows read, kept and dropped of a split, and their labels."""
+
+    rows_read: int
+    rows: int
+    dropped: dict[str, int]
+    unknown_labels: dict[str, int]
+    classes: dict[str, int]
+    conflicts: Conflicts
+
+
+class TaskLanguage(StageFile):
+    """The splits of a language's labelled data, and rows that occur in two of them."""
+
+    train: Split
+    dev: Split
+    test: Split
+    overlap: dict[str, int]
+
+
+class TagScheme(StageFile):
+    """The scheme that the entity tags of the files were in; `irregular` ones of its entities are tagged otherwise."""
+
+    scheme: str
+    suffix: bool
+    entities: int
+    irregular: int
+
+
+class TaskData(StageFile):
+    """data/tasks/NAME/manifest.json."""
+
+    kind: str
+    labels: list[str]
+    source: str
+    synthetic: bool
+    normalised: bool
+    tag_scheme: TagScheme | None
+    same_rows: list[list[str]]
+    languages: dict[str, TaskLanguage]
