@@ -1,10 +1,6 @@
 """The hub's real clients against a stand-in on the loopback address, on good days and bad ones."""
 
 import io
-import json
-import os
-import subprocess
-import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +8,7 @@ import pytest
 
 import distil.teacher.source
 from distil.core.errors import UserError
-from tests.support import ROOT
+from tests.support.hub_client import Client
 from tests.support.standin_hub import Fault, StandinHub
 
 ROWS = [f"row {number} {'x' * 300}" for number in range(600)]
@@ -37,32 +33,6 @@ DATA = {"README.md": README.encode(), "data/kin_Latn/train/000.parquet": parquet
         "data/kin_Latn/train/001.parquet": parquet(ROWS[400:])}  # fmt: skip
 MODEL = {"config.json": b"{}", "model.safetensors": b"weights" * 5000, "pytorch_model.bin": b"pickle",
          "tokenizer.json": b"{}", "modeling_custom.py": b"raise SystemExit"}  # fmt: skip
-
-
-class Client:
-    """A process with the real clients in it."""
-
-    def __init__(self, hub, home, **settings):
-        left_out = ("HF_HUB_OFFLINE", "HF_TOKEN", "HF_DATASETS_OFFLINE")
-        env = {name: value for name, value in os.environ.items() if name not in left_out}
-        env |= {"HF_ENDPOINT": hub.address, "HF_HOME": str(home)}
-        env |= {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1", "HF_HUB_DISABLE_XET": "1"}
-        env |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"} | settings
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.hub_client"], cwd=ROOT, env=env, text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-
-    def __call__(self, *call):
-        """What the call gave; a str that begins with the error's type if it raised."""
-        self._process.stdin.write(json.dumps(call) + "\n")
-        self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
-        return answer["found"] if "found" in answer else answer["error"]
-
-    def close(self):
-        self._process.stdin.close()
-        self._process.wait(10)
 
 
 @pytest.fixture(scope="module")

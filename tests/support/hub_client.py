@@ -1,10 +1,43 @@
-"""Run by tests/test_hub.py in a process of its own, where the hub's clients find the stand-in: one call a line."""
+"""A process of its own, where the hub's clients find the stand-in: one call a line."""
 
 import json
+import os
+import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
+
+from tests.support.standin_hub import StandinHub
+
+ROOT = Path(__file__).parents[2]
+
+
+class Client:
+    """A process with the real clients in it."""
+
+    def __init__(self, hub: StandinHub, home: Path, **settings: str) -> None:
+        left_out = ("HF_HUB_OFFLINE", "HF_TOKEN", "HF_DATASETS_OFFLINE")
+        env = {name: value for name, value in os.environ.items() if name not in left_out}
+        env |= {"HF_ENDPOINT": hub.address, "HF_HOME": str(home)}
+        env |= {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1", "HF_HUB_DISABLE_XET": "1"}
+        env |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"} | settings
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.hub_client"], cwd=ROOT, env=env, text=True, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def __call__(self, *call: Any) -> Any:
+        """What the call gave; a str that begins with the error's type if it raised."""
+        self._process.stdin.write(json.dumps(call) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        return answer["found"] if "found" in answer else answer["error"]
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait(120)
 
 
 def main() -> None:
@@ -49,6 +82,28 @@ def snapshot(name: str, revision: str) -> list[Any]:
 
     folder = hub_snapshot(name, revision, ["*.json", "*.safetensors"])
     return [folder.name, {path.name: path.stat().st_size for path in sorted(folder.iterdir())}]
+
+
+def teacher(name: str, revision: str, out: str) -> Any:
+    """models/teacher in the new folder `out`; its manifest and what was logged."""
+    import logging
+
+    import yaml
+
+    from distil.teacher.source import TeacherConfig, fetch_teacher
+
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("distil").addHandler(handler)
+    logging.getLogger("distil").setLevel(logging.INFO)
+    section = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["teacher"]
+    config = TeacherConfig.model_validate({**section, "source": "hub", "id": name, "revision": revision})
+    Path(out).mkdir()
+    try:
+        return [fetch_teacher(config, ["swa"], False, 1, Path(out)), lines]
+    finally:
+        logging.getLogger("distil").removeHandler(handler)
 
 
 if __name__ == "__main__":

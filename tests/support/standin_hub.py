@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+LARGE = (".safetensors", ".bin", ".model", ".msgpack", ".h5")
+
 
 @dataclass
 class Repository:
@@ -123,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
             found = self._find(f"{kind or 'models/'}{name}", revision)
             if found and file in found[1]:
                 headers = {"X-Repo-Commit": found[0], "ETag": f'"{hashlib.sha1(found[1][file]).hexdigest()}"'}
-                if file.endswith(".safetensors"):  # kept by the hub's large file storage, known by its sha256
+                if file.endswith(LARGE):  # kept by the hub's large file storage, known by its sha256
                     headers["X-Linked-ETag"] = f'"{hashlib.sha256(found[1][file]).hexdigest()}"'
                     headers["X-Linked-Size"] = str(len(found[1][file]))
                 self._send_file(found[1][file], headers, fault)
