@@ -1,5 +1,5 @@
 #!/bin/bash
-# This machine's part of a sweep whose machines share a git remote and a DVC remote (docs/sweeps.md).
+# This machine's part of a sweep whose machines share a git remote and a DVC remote (docs/guides/sweeps.md).
 #   docs/examples/sweep-part.sh NUMBER MACHINES          NUMBER from 0; run it in a clone of its own, with the environment on PATH
 # Experiment number i of the grid belongs to machine i modulo MACHINES. What is on the remote already is left out, so the
 # same command goes on after an interruption. For all results in one MLflow, set MLFLOW_TRACKING_URI to a server.
