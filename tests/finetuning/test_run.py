@@ -174,6 +174,26 @@ def test_a_finished_seed_is_not_trained_again_after_a_kill(here: Path, monkeypat
     assert [title[-6:] for title in titles] == ["seed 5", "seed 6", "seed 6"]
 
 
+def test_a_finished_seed_of_other_code_is_trained_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distil.finetuning import run as stage
+
+    original, titles = module.fine_tune, []
+
+    def fails_on_the_second(*args, **more):
+        titles.append(args[0].title)
+        if len(titles) == 2:
+            raise KeyboardInterrupt
+        return original(*args, **more)
+
+    monkeypatch.setattr(stage, "fine_tune", fails_on_the_second)
+    config = lab.CONFIG.model_copy(update={"student": lab.CONFIG.student.model_copy(update={"epochs": 1})})
+    with pytest.raises(KeyboardInterrupt):
+        lab.tuned("student_plain", "words", seeds=(7, 8), out="edited", config=config)
+    monkeypatch.setattr(stage, "code_checksums", lambda name: {"distil/finetuning/trainer.py": "edited"})
+    lab.tuned("student_plain", "words", seeds=(7, 8), out="edited", config=config)
+    assert [title[-6:] for title in titles] == ["seed 7", "seed 8", "seed 7", "seed 8"]
+
+
 def test_separate_models_see_one_language_each(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from distil.finetuning import run as stage
 

@@ -101,9 +101,32 @@ def test_a_killed_adaptation_goes_on_and_ends_as_an_uninterrupted_one(
     shutil.rmtree("killed")
     before = len(drawn)
     assert fetch("killed") == whole
-    assert len(drawn) - before < 40  # it did not start anew
+    assert len(drawn) - before < 40  # it did not start over
     assert sha256_file(Path("whole/model.safetensors")) == sha256_file(Path("killed/model.safetensors"))
     assert not list(Path(".scratch/teacher").rglob("checkpoint.safetensors"))
+
+
+def test_a_killed_adaptation_of_other_code_starts_over(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distil.teacher import masked_lm as mlm
+    from distil.teacher import source
+
+    drawn, original = [], mlm.mask_batch
+
+    def counted(*args: Any) -> Any:
+        drawn.append(1)
+        if len(drawn) == 35:
+            raise KeyboardInterrupt
+        return original(*args)
+
+    monkeypatch.setattr(mlm, "mask_batch", counted)
+    with pytest.raises(KeyboardInterrupt):
+        fetch("killed")
+    assert list(Path(".scratch/teacher").rglob("checkpoint.safetensors"))
+    shutil.rmtree("killed")
+    monkeypatch.setattr(source, "code_checksums", lambda stage: {"distil/teacher/masked_lm.py": "edited"})
+    before = len(drawn)
+    fetch("killed")
+    assert len(drawn) - before > 40  # all steps, and both measurements
 
 
 def test_held_out_lines_are_never_trained_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
