@@ -229,3 +229,18 @@ def _as_text(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
     return [_as_text(each) for each in value] if isinstance(value, list) else value
+
+
+def class_names(path: Path, column: str) -> list[str]:
+    """The names that Hugging Face's `datasets` keeps in a Parquet file for the numbers of a column, if any."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        kept = (file.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
+    try:
+        feature = json.loads(kept)["info"]["features"][column]
+        while not isinstance(feature, dict) or "names" not in feature:
+            feature = feature[0] if isinstance(feature, list) else feature["feature"]  # of a list its items
+        return [str(name) for name in feature["names"]]
+    except (ValueError, KeyError, IndexError, TypeError):
+        return []

@@ -7,6 +7,7 @@ from typing import Any
 from distil.core.errors import described
 from distil.sources.local_files import TABLE_FORMATS, read_rows
 from distil.tasks.account import RowAccount, label_text
+from distil.tasks.class_numbers import with_names
 from distil.tasks.config import TaskConfig
 from distil.tasks.data import TextRow
 from distil.text.cleaning import clean_line
@@ -22,7 +23,7 @@ def read_file(path: Path, config: TaskConfig, account: RowAccount) -> Iterator[T
         UserError: the file is damaged or lacks a column.
     """
     pairs = read_rows(path, [config.text_column, config.label_column], account.dropped)
-    return usable((tuple(pair) for pair in pairs), config, account)
+    return usable(with_names(pairs, path, config.label_column, config.labels, account), config, account)
 
 
 def usable(pairs: Iterable[tuple[Any, ...]], config: TaskConfig, account: RowAccount) -> Iterator[TextRow]:

@@ -7,6 +7,7 @@ from typing import Any
 from distil.core.errors import cut, described
 from distil.sources.local_files import file_format, read_rows
 from distil.tasks.account import RowAccount, label_text
+from distil.tasks.class_numbers import with_names
 from distil.tasks.config import TaskConfig
 from distil.tasks.conll import CONLL_FORMATS, check_tokens, read_conll
 from distil.tasks.data import TokenRow
@@ -43,7 +44,8 @@ def read_file(path: Path, config: TaskConfig, account: RowAccount, where: str) -
     if file_format(path) in CONLL_FORMATS:
         yield from usable(read_conll(path, *columns, label_test(config.labels), where), account)
         return
-    rows = list(usable(read_rows(path, columns, account.dropped), account))
+    pairs = with_names(read_rows(path, columns, account.dropped), path, config.label_column, config.labels, account)
+    rows = list(usable(pairs, account))
     check_tokens(path, [row.tokens for row in rows], f"{where}.text_column to the name")
     yield from rows
 

@@ -224,6 +224,45 @@ def test_parquet_columns_of_bytes_and_whole_numbers_with_a_point_are_text_and_la
     assert manifest["languages"]["kin"]["dev"]["dropped"] == {"no_label": 1}
 
 
+NAMES = ["O", "B-PER", "I-PER"]
+FEATURES = [
+    {"feature": {"names": NAMES, "_type": "ClassLabel"}, "_type": "Sequence"},
+    {"feature": {"names": NAMES, "_type": "ClassLabel"}, "_type": "List"},
+    [{"names": NAMES, "_type": "ClassLabel"}],
+]
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_numbers_of_a_parquet_file_of_the_hub_have_the_names_that_it_keeps(feature: Any) -> None:
+    block = TOKENS | {"pattern": "{lang}/{split}.parquet"}
+    Path("in/kin").mkdir(parents=True)
+    table = pa.table({"tokens": [["Amina", "Okello", "araza"]], "tags": [[1, 2, 0]]})
+    kept = json.dumps({"info": {"features": {"tags": feature}}})
+    for split in ("train", "dev", "test"):
+        pq.write_table(table.replace_schema_metadata({"huggingface": kept}), f"in/kin/{split}.parquet")
+
+    def rows(labels: list[str]) -> list[TokenRow]:
+        manifest = write_task("mine", TaskConfig(**block | {"labels": labels}), ["kin"], 1, Path("data/tasks/mine"))
+        assert ("numbers_to_names" in manifest["languages"]["kin"]["dev"]["converted"]) == ("O" in labels)
+        return read_task(Path("data/tasks/mine")).token_rows("kin", "dev")
+
+    assert rows(TOKENS["labels"]) == [TokenRow(["Amina", "Okello", "araza"], ["B-PER", "I-PER", "O"])]
+    assert rows(["0", "1", "2"]) == [TokenRow(["Amina", "Okello", "araza"], ["1", "2", "0"])]
+
+
+def test_a_number_of_a_text_label_has_its_name_too() -> None:
+    Path("in/kin").mkdir(parents=True)
+    kept = json.dumps({"info": {"features": {"label": {"names": ["negative", "positive"], "_type": "ClassLabel"}}}})
+    table = pa.table({"tweet": ["oya", "yego", "ntabwo"], "label": [0, 1, -1]})
+    for split in ("train", "dev", "test"):
+        pq.write_table(table.replace_schema_metadata({"huggingface": kept}), f"in/kin/{split}.parquet")
+    block = TEXT | {"pattern": "{lang}/{split}.parquet"}
+    manifest = write_task("mine", TaskConfig(**block), ["kin"], 1, Path("data/tasks/mine"))
+    rows = read_task(Path("data/tasks/mine")).rows("kin", "dev")
+    assert rows == [TextRow("oya", "negative"), TextRow("yego", "positive")]
+    assert manifest["languages"]["kin"]["dev"]["unknown_labels"] == {"-1": 1}  # the hub's number for no label
+
+
 def test_a_quoted_line_break_gives_one_row_and_no_half_of_one() -> None:
     content = THREE + '"Ntabwo mbikunda\nna gato"\tnegative\n'
     _, task = build(TEXT, content, THREE, THREE)
