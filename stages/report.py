@@ -5,10 +5,10 @@ from pathlib import Path
 from distil.core.files import write_json, write_text
 from distil.core.params import load_params
 from distil.report.data import load_report
-from distil.report.findings import headline
 from distil.report.html import render_html
 from distil.report.markdown import render_markdown
 from distil.report.model_card import CardConfig, render_card
+from distil.report.summary import headline
 from distil.runtime.process import run
 
 

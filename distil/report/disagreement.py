@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from distil.evaluation.predictions import GoldAndPredicted
 
-EXAMPLES = 5
+AGREED, DIFFERING = 2, 3  # examples per language
 
 
 @dataclass(frozen=True)
 class Example:
-    """A test row on which teacher and student disagree; of a sentence the tags as `join_tags` joins them."""
+    """A test row; of a sentence the tags as `join_tags` joins them."""
 
     row: int
     text: str
@@ -21,7 +21,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Test rows of one seed, counted by who was right; `examples` are at most five of them."""
+    """Test rows of one seed, counted by who was right.
+
+    `examples` are up to DIFFERING rows on which the two differ, `agreed` up to AGREED that both have right.
+    """
 
     seed: int
     rows: int
@@ -31,6 +34,7 @@ class Disagreement:
     both_wrong: int
     differ: int
     examples: list[Example]
+    agreed: list[Example]
 
 
 def disagreement(
@@ -39,7 +43,7 @@ def disagreement(
     """Rows of the student's first seed by who was right, and the first examples of each kind in turn.
 
     Args:
-        teacher: answers by seed, of one language; of seeds that the student has not, the first stands in.
+        teacher: answers by seed, of one language; the first where it lacks the student's seed.
         student: answers by seed.
         texts: of the same rows.
     """
@@ -51,10 +55,10 @@ def disagreement(
     for row, (text, gold, by_teacher, by_student) in enumerate(rows):
         outcome = (by_teacher == gold, by_student == gold)
         right[outcome] += 1
-        if by_teacher != by_student:
+        if by_teacher != by_student or by_teacher == gold:
             kinds.setdefault(outcome, []).append(Example(row, text, gold, by_teacher, by_student))
     queues = [kinds.get(outcome, []) for outcome in ((True, False), (False, True), (False, False))]
-    mixed = [queue[turn] for turn in range(EXAMPLES) for queue in queues if turn < len(queue)]
+    mixed = [queue[turn] for turn in range(DIFFERING) for queue in queues if turn < len(queue)]
     return Disagreement(
         seed=seed,
         rows=len(texts),
@@ -63,5 +67,12 @@ def disagreement(
         student_only=right[False, True],
         both_wrong=right[False, False],
         differ=sum(len(queue) for queue in queues),
-        examples=sorted(mixed[:EXAMPLES], key=lambda example: example.row),
+        examples=sorted(mixed[:DIFFERING], key=lambda example: example.row),
+        agreed=_varied(kinds.get((True, True), [])),
     )
+
+
+def _varied(right: list[Example]) -> list[Example]:
+    """The first example of each label, sentences without an entity last."""
+    first = {example.gold: example for example in reversed(right)}.values()
+    return sorted(first, key=lambda example: (not set(example.gold.split()) - {"O"}, example.row))[:AGREED]

@@ -5,12 +5,14 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from distil.report.charts import STYLES, DotRow, Mark, Series, dot_chart, line_chart, size_chart
+from distil.report.charts import DotRow, Mark, ScatterPoint, Series, dot_chart, line_chart, scatter_chart, size_chart
 from distil.report.data import Curve, Report, language_name
-from distil.report.findings import OVER, difference_text, kept_text
+from distil.report.findings import OVER
 from distil.report.format import percent, points, short
 from distil.report.inputs import Difference, Retention
-from distil.report.tables_scores import baselines_of, metric_name
+from distil.report.summary import difference_text, kept_text
+from distil.report.svg import STYLES
+from distil.report.tables_scores import baselines_of, mean_score, metric_name
 
 # Loss terms of train.csv with their units; one that is not here is shown under its own name.
 _TERMS = {
@@ -18,6 +20,7 @@ _TERMS = {
     "attention": ("Training loss: attention", "distance of attention rows"),
     "masked_lm": ("Training loss: masked LM", "nats"),
 }
+_SHOWN = ("student", "no_teacher", "teacher", "tfidf")  # models in the charts by language
 _NO_TERMS = ("step", "epoch", "tokens", "learning_rate", "loss")
 
 
@@ -30,11 +33,11 @@ class Chart(NamedTuple):
 
 
 def first_charts(report: Report) -> list[Chart]:
-    """The charts of the first screen: distances and retention of each task, then size."""
-    by_task = [
-        chart for task in report.tasks for chart in (_difference_chart(report, task), _retention_chart(report, task))
+    """The charts that come first: differences, retention and score against size of each task, then parameters."""
+    charts = [
+        draw(report, task) for task in report.tasks for draw in (_difference_chart, _retention_chart, _pareto_chart)
     ]
-    return [chart for chart in (*by_task, _size_chart(report)) if chart]
+    return [chart for chart in (*charts, _size_chart(report)) if chart]
 
 
 def section_charts(name: str, report: Report) -> list[Chart]:
@@ -73,8 +76,8 @@ def _difference_chart(report: Report, task: str) -> Chart:
         for name, pair in pairs.items()
     ]
     names = {name: f"over {STYLES[name].name}" if name == "tfidf" else "over no teacher" for name in pairs}
-    title = f"The student's distances on {task}"
-    chart = dot_chart(f"over-{task}", title, ". ".join(said) + ".", rows, (0, "level"), names)
+    title = f"Student compared with other models on {task}"
+    chart = dot_chart(f"over-{task}", title, ". ".join(said) + ".", rows, (0, "no difference"), names)
     return _chart(f"What the student gains on {task}", f"{metric_name(report, task)}, points, 95 % intervals", chart)
 
 
@@ -99,13 +102,13 @@ def _retention_chart(report: Report, task: str) -> Chart | None:
         f"kept-{task}", f"Share of the teacher's score kept on {task}", said + ".", rows, (100, "teacher")
     )
     detail = f"{metric_name(report, task)} as a share of the teacher's, %"
-    return _chart(f"What is left of the teacher on {task}", detail, chart)
+    return _chart(f"Share of the teacher's score kept on {task}", detail, chart)
 
 
 def _shares(kept: Mapping[str, Retention | None]) -> dict[str, Mark]:
     """The student with its interval, others as dots."""
     marks = {}
-    for name in STYLES:
+    for name in _SHOWN:
         ratio = kept.get(name)
         if ratio:
             ends = (100 * ratio.interval_95[0], 100 * ratio.interval_95[1]) if name == "student" else None
@@ -116,7 +119,7 @@ def _shares(kept: Mapping[str, Retention | None]) -> dict[str, Mark]:
 def _score_chart(report: Report, task: str) -> Chart:
     scores = report.scores[task]
     rows, said = [], []
-    models = [model for model in STYLES if model in report.models]
+    models = [model for model in _SHOWN if model in report.models]
     for code in report.languages:
         low, high = scores["student"].languages[code].interval_95
         marks = {model: Mark(100 * scores[model].score(code)) for model in models}
@@ -126,6 +129,32 @@ def _score_chart(report: Report, task: str) -> Chart:
         said.append(f"{language_name(code)}: {each}")
     chart = dot_chart(f"dots-{task}", f"Scores on {task}", "; ".join(said) + ".", rows)
     return _chart(f"{metric_name(report, task)}, points", "The number at the right is the student's.", chart)
+
+
+def _pareto_chart(report: Report, task: str) -> Chart:
+    """Every model's mean score against its size on disk; TF-IDF, whose size is not measured, as a line."""
+    export, scores = report.export, report.scores[task]
+    small = export.fp32_bytes / 1e6
+    sizes = {"teacher": report.footprint.models["teacher"].disk_bytes / 1e6, "student": small, "student_plain": small,
+             "no_teacher": small}  # fmt: skip
+    points = []
+    for model, megabytes in sizes.items():
+        low, high = scores[model].mean.interval_95
+        interval = (100 * low, 100 * high) if model in ("teacher", "student") else None  # others would hide them
+        mark = Mark(100 * mean_score(report, task, model), interval)
+        points.append(ScatterPoint(model, megabytes, mark))
+    drops = export.drops(task, report.languages)
+    if len(drops) == len(report.languages) and scores["student"].metric == "weighted_f1":
+        score = mean_score(report, task, "student") - sum(drops.values()) / len(drops)
+        points.append(ScatterPoint("student_int8", export.int8_bytes / 1e6, Mark(100 * score)))
+    tfidf = 100 * mean_score(report, task, "tfidf")
+    said = "; ".join(f"{STYLES[point.series].name} {point.mark.value:.1f} at {point.x:,.1f} MB" for point in points)
+    metric = metric_name(report, task)
+    chart = scatter_chart(
+        f"pareto-{task}", f"Score against size on {task}", f"{said}; TF-IDF {tfidf:.1f}, size not measured.", points,
+        {"TF-IDF (size not measured)": tfidf}, "MB on disk, log scale", "points",
+    )  # fmt: skip
+    return _chart(f"Score against size on {task}", f"{metric}, mean of the languages; up and left is better", chart)
 
 
 def _size_chart(report: Report) -> Chart:

@@ -1,112 +1,77 @@
-"""What the figures say in plain sentences and in a few numbers to begin with."""
-
-from collections.abc import Mapping
-from typing import NamedTuple
+"""What a reader must know before any number: the verdict in one sentence, and the notices."""
 
 from distil.report.data import Report, language_name
 from distil.report.data_notices import Notice, data_notices
-from distil.report.format import bracket, listed, names, percent, points, short, signed, size, times
-from distil.report.inputs import Difference, Retention
-from distil.report.tables_scores import baselines_of, mean_score, metric_name
+from distil.report.format import bracket, listed, names, p_text, percent, points, size, times
+from distil.report.inputs import Difference, Pair
+from distil.report.tables_scores import baselines_of
 
 FEW_SEEDS = 3
-OVER = {"no_teacher": "the same student without a teacher", "tfidf": "TF-IDF with a linear model"}
+OVER = {
+    "no_teacher": "the same student without a teacher",
+    "tfidf": "TF-IDF with a linear model",
+    "student_plain": "plain fine-tuning",
+}
+SHORT = OVER | {"tfidf": "TF-IDF"}
 
 
-GAINS = {"no_teacher": "Gain over no teacher", "tfidf": "Gain over TF-IDF"}
+def verdict(report: Report) -> str:
+    """The result in one sentence: size and speed, then each task's mean scores against the teacher and the baselines.
 
-
-class KeyFigure(NamedTuple):
-    """A number to begin with: what it is, its value, and what it rests on."""
-
-    label: str
-    value: str
-    detail: str
-
-
-def title(report: Report) -> str:
-    """What was distilled into what."""
-    return f"{teacher_name(report)} distilled into {short(report.summary.student.parameters)} parameters"
-
-
-def teacher_name(report: Report) -> str:
-    """The teacher's id, or what it is when the pipeline trained it."""
-    return "A small teacher trained here" if report.teacher.source == "train" else report.teacher.id
-
-
-def provenance(report: Report) -> str:
-    """Revision and source of the teacher, text and languages."""
-    teacher, student = report.teacher, report.summary.student
-    revision = f", revision {teacher.revision[:12]}" if teacher.revision else ""
-    return (
-        f"Teacher: {teacher.id}{revision}. Student: {student.num_hidden_layers} layers of {student.hidden_size}, key "
-        f"{report.summary.key[:12]}. Text: {report.corpus.origin}. Languages: {names(report.languages)}."
+    A model counts as better or worse where the 95 % interval of the difference does not hold 0.
+    """
+    export = report.export
+    speed = (
+        f", {times(export.speedup_vs_teacher_fp32)} as fast as its teacher"
+        if export.speedup_vs_teacher_fp32 > 1
+        else ""
     )
+    tasks = "; it ".join(_task_verdict(report, task) for task in report.tasks)
+    return f"The student ({size(export.int8_bytes)} in 8 bits{speed}) {tasks}."
 
 
-def cost_key_figures(report: Report) -> list[KeyFigure]:
-    """How small and how fast."""
-    teacher, student = report.summary.teacher, report.summary.student
-    theirs, ours = (report.footprint.models[name] for name in ("teacher", "student"))
-    threads = f"{report.footprint.threads} thread" + ("s" if report.footprint.threads > 1 else "")
-    return [
-        KeyFigure("Parameters", short(student.parameters),
-               f"{percent(student.parameters / teacher.parameters)} of the teacher's {short(teacher.parameters)}; "
-               f"{size(ours.disk_bytes)} on disk, the teacher {size(theirs.disk_bytes)}"),
-        KeyFigure("Speed-up", times(theirs.short.milliseconds / ours.short.milliseconds),
-               f"{ours.short.milliseconds:.1f} ms for a text of {report.footprint.words['short']} words, the teacher "
-               f"{theirs.short.milliseconds:.1f} ms; {threads}"),
-    ]  # fmt: skip
+def _task_verdict(report: Report, task: str) -> str:
+    """For example: keeps 98 % of its teacher's score on sentiment and beats TF-IDF by 2.0 points."""
+    compared = report.comparisons[task]
+    pairs = {name: pair for name in SHORT if (pair := compared.over("student", name))}
+    better = [f"{SHORT[name]} by {_gap(pair)} points" for name, pair in pairs.items() if _side(pair.mean) > 0]
+    level = [SHORT[name] for name, pair in pairs.items() if _side(pair.mean) == 0]
+    worse = [f"{_gap(pair)} points below {SHORT[name]}{_teacher_too(report, task, name)}"
+             for name, pair in pairs.items() if _side(pair.mean) < 0]  # fmt: skip
+    said = [_share(report, task)]
+    said += [f"beats {listed(better)}"] if better else []
+    said += [f"cannot be told apart from {listed(level)}"] if level else []
+    return listed(said) + (f", but is {listed(worse)}" if worse else "")
 
 
-def task_key_figures(report: Report, task: str) -> list[KeyFigure]:
-    """The distances that count, each the mean over the languages with the languages of least and most."""
-    found = []
-    for baseline in baselines_of(report, "student"):
-        if pair := report.comparisons[task].over("student", baseline):
-            each = {code: pair.languages[code].difference for code in report.languages}
-            ends = _range({code: signed(gain) for code, gain in each.items()}, each)
-            detail = f"{bracket(pair.mean.interval_95, sign=True)}; {ends}"
-            found.append(KeyFigure(GAINS[baseline], f"{signed(pair.mean.difference)} points", detail))
-    kept = report.comparisons[task].retention["student"]
-    ratios = {code: ratio.ratio for code in report.languages if (ratio := kept.languages[code])}
-    if kept.mean and ratios:
-        ends = _range({code: percent(ratio) for code, ratio in ratios.items()}, ratios)
-        detail = f"{bracket(kept.mean.interval_95)}; {ends}"
-        found.append(KeyFigure("Share of the teacher", percent(kept.mean.ratio), detail))
-    return found
+def _side(found: Difference) -> int:
+    """1 surely above, -1 surely below, 0 where the interval holds 0."""
+    low, high = found.interval_95
+    return (low > 0) - (high < 0)
 
 
-def task_line(report: Report, task: str) -> str:
-    """What the figures of a task are means of."""
-    languages = f"mean of {len(report.languages)} languages" if len(report.languages) > 1 else names(report.languages)
-    return f"{metric_name(report, task)} on {task}, {languages}"
+def _gap(pair: Pair) -> str:
+    return f"{abs(100 * pair.mean.difference):.1f}"
 
 
-def _range(texts: Mapping[str, str], values: Mapping[str, float]) -> str:
-    """Hausa +1.2 to Igbo +3.4."""
-    ends = dict.fromkeys(extremes(values))
-    return " to ".join(f"{language_name(code)} {texts[code]}" for code in ends)
+def _teacher_too(report: Report, task: str, baseline: str) -> str:
+    pair = report.comparisons[task].over("teacher", baseline)
+    return " (the teacher itself is below it)" if pair and _side(pair.mean) < 0 else ""
 
 
-def extremes(values: Mapping[str, float]) -> tuple[str, str]:
-    """The languages of the least and of the greatest value."""
-    return min(values, key=values.__getitem__), max(values, key=values.__getitem__)
-
-
-def summary_lines(report: Report) -> list[str]:
-    """Size, speed and, for each task, the distances: a sentence each."""
-    lines = [f"{figure.label}: {figure.value} ({figure.detail})." for figure in cost_key_figures(report)]
-    for task in report.tasks:
-        said = [f"{figure.label.lower()} {figure.value} ({figure.detail})" for figure in task_key_figures(report, task)]
-        lines.append(f"{task_line(report, task)}: {'; '.join(said)}.")
-        if report.comparisons[task].retention["student"].mean is None:
-            lines.append(f"On {task} the teacher scores 0, so a share of it has no meaning.")
-    return lines
+def _share(report: Report, task: str) -> str:
+    kept = report.comparisons[task].retention["student"].mean
+    if kept is None:
+        return f"has a teacher that scores 0 on {task}"
+    if kept.interval_95[0] > 1:
+        return f"scores above its teacher on {task} ({percent(kept.ratio)} of its score)"
+    if kept.ratio >= 1:
+        return f"scores as high as its teacher on {task} ({percent(kept.ratio)} of its score)"
+    return f"keeps {percent(kept.ratio)} of its teacher's score on {task}"
 
 
 def notices(report: Report) -> list[Notice]:
-    """What a reader must know before any number: synthetic or doubtful data, baselines that win, a weak teacher, ..."""
+    """Synthetic data, models that win or lose against the student, a weak teacher, few seeds, doubtful timings."""
     found = []
     if report.synthetic:
         found.append(
@@ -120,11 +85,17 @@ def notices(report: Report) -> list[Notice]:
         found += data_notices(task, report.task_data[task], report.languages)
         for baseline in baselines_of(report, "student"):
             found += _student_over(report, task, baseline)
+        found += _against_plain(report, task)
         found += _weak(report, task)
+    found += _heldout(report)
     if len(report.seeds) < FEW_SEEDS:
         count = "one seed" if len(report.seeds) == 1 else f"{len(report.seeds)} seeds"
         text = f"Scores rest on {count} of fine-tuning: the spread between seeds, often several points, is not in them."
         found.append(Notice("note", text))
+    if slowed := report.export.slowed_by_threads():
+        model, (few, many) = next(iter(slowed.items()))
+        text = f"With more threads {model.replace('_', ' ')} ran slower ({many:,.0f} against {few:,.0f} tokens/s): the "
+        found.append(Notice("note", text + "machine may have been busy; do not rely on the speed on all threads."))
     return found
 
 
@@ -177,32 +148,33 @@ def _weak(report: Report, task: str) -> list[Notice]:
     return found
 
 
-def difference_text(code: str, found: Difference) -> str:
-    """Hausa +1.2, [-0.3, +2.1]: for people who do not see the picture."""
-    return f"{language_name(code)} {signed(found.difference)}, {bracket(found.interval_95, sign=True)}"
+def _against_plain(report: Report, task: str) -> list[Notice]:
+    """What task distillation gives or costs against plain fine-tuning, where that is more than chance."""
+    pair = report.comparisons[task].over("student", "student_plain")
+    if pair is None:
+        return []
+    by = f"{_gap(pair)} points on average ({bracket(pair.mean.interval_95, sign=True)}, {p_text(pair.mean.p)})"
+    if _side(pair.mean) < 0:
+        return [
+            Notice("warning", f"On {task} distillation during fine-tuning costs {by}: plain fine-tuning is better.")
+        ]
+    if lost := [code for code in report.languages if _side(pair.languages[code]) < 0]:
+        beside = _beside(report, task, "student_plain", lost)
+        return [Notice("warning", f"On {task} plain fine-tuning beats the student in {beside}.")]
+    gain = f"On {task} distillation during fine-tuning gives {by} over plain fine-tuning."
+    return [Notice("good", gain)] if _side(pair.mean) > 0 else []
 
 
-def kept_text(code: str, found: Retention) -> str:
-    """Hausa 98.1 %, [97.0, 99.2]."""
-    return f"{language_name(code)} {percent(found.ratio)}, {bracket(found.interval_95)}"
-
-
-def headline(report: Report) -> dict[str, dict[str, float]]:
-    """The columns of `dvc exp show` and the rows of `dvc metrics diff`: metrics/headline.json, see docs/design.md."""
-    heldout = [report.summary.heldout[code].kl for code in report.languages]
-    found = {
-        "size": {"million_parameters": round(report.summary.student.parameters / 1e6, 3)},
-        "heldout": {"kl": round(sum(heldout) / len(heldout), 4)},
-    }
-    for task in report.tasks:
-        compared = report.comparisons[task]
-        each = {"student": round(100 * mean_score(report, task, "student"), 2)}
-        for baseline in baselines_of(report, "student"):
-            if pair := compared.over("student", baseline):
-                each[f"over_{baseline}"] = round(100 * pair.mean.difference, 2)
-        kept = compared.retention["student"]
-        if kept.mean:
-            each["of_teacher"] = round(100 * kept.mean.ratio, 2)
-            each["of_teacher_lowest"] = round(100 * min(r.ratio for r in kept.languages.values() if r), 2)
-        found[task] = each
-    return found
+def _heldout(report: Report) -> list[Notice]:
+    """Languages in which the model without a teacher predicts more masked tokens than the student."""
+    ours, plain = report.summary.heldout, report.without_teacher.heldout
+    lost = [code for code in report.languages if ours[code].student_accuracy < plain[code].student_accuracy]
+    if not lost:
+        return []
+    beside = listed([
+        f"{language_name(code)} ({percent(ours[code].student_accuracy)} against "
+        f"{percent(plain[code].student_accuracy)})"
+        for code in lost
+    ])  # fmt: skip
+    text = f"On held-out text the student predicts fewer masked tokens than the one without a teacher in {beside}."
+    return [Notice("warning", text)]

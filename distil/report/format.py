@@ -83,8 +83,9 @@ def short(number: float) -> str:
 
 
 def signed(difference: float) -> str:
-    """0.0123 as +1.2, with a true minus sign."""
-    return f"{100 * difference:+.1f}".replace("-", "−")
+    """0.0123 as +1.2, with a true minus sign; what rounds to nothing is 0.0, without a sign."""
+    rounded = round(100 * difference, 1)
+    return f"{rounded:+.1f}".replace("-", "−") if rounded else "0.0"
 
 
 def names(codes: Iterable[str]) -> str:
@@ -120,7 +121,9 @@ def p_text(p: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes as 43.2 MB."""
+    """Bytes as 43.2 MB, from a thousand MB on as 2.3 GB."""
+    if count >= 1e9:
+        return f"{count / 1e9:,.1f}\u00a0GB"
     return f"{count / 1e6:,.1f}\u00a0MB"
 
 

@@ -15,17 +15,10 @@ from markupsafe import Markup
 from distil.core.languages import language_tag
 from distil.report.data import Report
 from distil.report.figures import first_charts, section_charts
-from distil.report.findings import (
-    KeyFigure,
-    cost_key_figures,
-    notices,
-    provenance,
-    task_key_figures,
-    task_line,
-    title,
-)
+from distil.report.findings import notices, verdict
 from distil.report.format import Cell, Section, Table
 from distil.report.sections import sections
+from distil.report.summary import KeyFigure, cost_key_figures, provenance, task_key_figures, task_line, title
 from distil.report.tables_training import versions_table
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -48,10 +41,12 @@ def render_html(report: Report) -> str:
     return _environment().get_template("page.html.j2").render(
         title=title(report),
         provenance=provenance(report),
+        verdict=verdict(report),
         css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8").rstrip()),  # noqa: S704 (a file of our own)
         marks=_MARKS,
         synthetic=[notice for notice in found if notice.kind == "synthetic"],
-        notices=[notice for notice in found if notice.kind != "synthetic"],
+        warnings=[notice for notice in found if notice.kind == "warning"],
+        remarks=[notice for notice in found if notice.kind in ("good", "note")],
         cost_figures=cost_key_figures(report),
         first_task=summaries[report.tasks[0]],
         later_tasks={f"task-{task}": summaries[task] for task in report.tasks[1:]},

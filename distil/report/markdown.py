@@ -1,14 +1,15 @@
 """The report as Markdown, for a terminal and for git: the same tables as the page."""
 
 from distil.report.data import Report
-from distil.report.findings import notices, provenance, summary_lines, title
+from distil.report.findings import notices, verdict
 from distil.report.format import Cell, Table
 from distil.report.sections import sections
+from distil.report.summary import provenance, summary_lines, title
 
 
 def render_markdown(report: Report) -> str:
     """The whole report as Markdown."""
-    lines = [f"# {escape(title(report))}", "", escape(provenance(report)), ""]
+    lines = [f"# {escape(title(report))}", "", escape(provenance(report)), "", f"**{escape(verdict(report))}**", ""]
     for notice in notices(report):
         mark = {"synthetic": "Synthetic data. ", "warning": "Warning. "}.get(notice.kind, "")
         lines += [f"> {f'**{mark.strip()}** ' if mark else ''}{escape(notice.text)}", ""]

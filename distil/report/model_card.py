@@ -1,7 +1,7 @@
 """The student's model card: YAML metadata as the Hugging Face Hub reads it, then what the model is and is not.
 
-It lies in metrics/model_card.md, since models/student is what the stage distil wrote, before anything was scored; it
-takes the place of README.md where the model is published.
+Written to metrics/model_card.md, since models/student was written by the stage distil, before any scoring; it replaces
+README.md when the model is published.
 """
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -9,9 +9,10 @@ from pydantic import Field
 
 from distil.core.params import Params
 from distil.report.data import Report, language_name
-from distil.report.findings import notices, provenance, summary_lines, title
+from distil.report.findings import notices, verdict
 from distil.report.format import percent, short
 from distil.report.markdown import escape, markdown_table
+from distil.report.summary import provenance, summary_lines, title
 from distil.report.tables_models import footprint_table, size_table
 from distil.report.tables_scores import distance_table, score_table
 from distil.report.tables_training import heldout_table
@@ -35,6 +36,8 @@ def render_card(report: Report, config: CardConfig) -> str:
 # {escape(title(report))}
 
 {escape(provenance(report))}
+
+**{escape(verdict(report))}**
 
 {" ".join(escape(line) for line in summary_lines(report))}
 
@@ -71,10 +74,10 @@ Distilled from the teacher's distributions over masked pieces and from its atten
 def _licence(config: CardConfig) -> str:
     if config.license == "unknown":
         return (
-            "The licence is not settled: it follows from those of the teacher and of the text, and whoever publishes "
-            "the model has to name it in `card.license`."
+            "The licence is not settled: it follows from those of the teacher and of the text. Set `card.license` "
+            "before you publish the model."
         )
-    return f"Its licence was named by whoever trained it: {config.license}."
+    return f"Licence, as set in `card.license`: {config.license}."
 
 
 def _data(report: Report, config: CardConfig) -> ModelCardData:

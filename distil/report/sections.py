@@ -1,4 +1,4 @@
-"""Every section of the report with its tables, each built once and shown twice: as Markdown and as HTML.
+"""Every section of the report with its tables, built once for both Markdown and HTML.
 
 Scores are shown in points (0 to 100). An average always stands below the languages that it is the average of.
 """
@@ -41,11 +41,17 @@ def sections(report: Report) -> list[Section]:
         Section("exported", "The exported student", _EXPORT_TEXT, exported, small=True),
         Section("heldout", "Held-out text", _HELDOUT_TEXT, [heldout_table(report)]),
         Section(
-            "training", "Training and teacher cache", "", [training_table(report), cache_table(report)], small=True
+            "training", "Training and teacher cache", "", [training_table(report), cache_table(report)], folded=True
         ),
-        Section("data", "Data", _DATA_TEXT, [corpus_table(report), *(split_table(report, t) for t in report.tasks)]),
-        Section("vocabulary", "Vocabulary", _VOCABULARY_TEXT, [vocabulary_table(report)]),
-        Section("cost", "Cost by stage", _COST_TEXT, [cost_table(report)]),
+        Section(
+            "data",
+            "Data",
+            _DATA_TEXT,
+            [corpus_table(report), *(split_table(report, t) for t in report.tasks)],
+            folded=True,
+        ),
+        Section("vocabulary", "Vocabulary", _VOCABULARY_TEXT, [vocabulary_table(report)], folded=True),
+        Section("cost", "Cost by stage", _COST_TEXT, [cost_table(report)], folded=True),
         Section(
             "parameters",
             "Parameters",
@@ -63,11 +69,11 @@ _SIZE_TEXT = (
 _EXPORT_TEXT = "The fine-tuned student as ONNX, in float32 and in 8 bits, as it is served."
 _HELDOUT_TEXT = (
     "The student against its teacher on masked text that was kept out of training. KL is teacher to student at "
-    "temperature 1, in nats a masked position; accuracy is the share of masked pieces guessed right."
+    "temperature 1, in nats per masked position; accuracy is the share of masked pieces guessed right."
 )
 _DATA_TEXT = (
-    "Text that occurs in a development or test set is taken out of the corpus. Lines and rows that were dropped are "
-    "counted by reason; every line read was either kept or dropped."
+    "Text that occurs in a development or test set is taken out of the corpus. Dropped lines and rows "
+    "are counted by reason."
 )
 _VOCABULARY_TEXT = "How many of the teacher's pieces are kept, and what that does to each language's text."
 _COST_TEXT = "Each stage as it was last run. Memory is the largest resident size of its process."
@@ -84,13 +90,13 @@ def task_sections(report: Report, task: str) -> list[Section]:
         Section(f"labels-{task}-all", f"Labels of {task}", "", [label_table(report, task)], level=3, folded=True),
         Section(
             f"confusion-{task}", f"Confusion of the student on {task}",
-            "Rows are true labels, columns what the student said; counts are summed over seeds, shades and "
+            "Rows are true labels, columns the student's predictions; counts are summed over seeds, shades and "
             "percentages are shares of the row.",
-            [confusion_table(report, task, code) for code in report.languages], small=True, level=3,
+            [confusion_table(report, task, code) for code in report.languages], small=True, level=3, folded=True,
         ),
         Section(
-            f"disagreement-{task}", f"Where teacher and student disagree on {task}", "",
-            [disagreement_table(report, task), *example_tables(report, task)], level=3,
+            f"disagreement-{task}", f"Teacher and student row by row on {task}", "",
+            [disagreement_table(report, task), *example_tables(report, task)], level=3, folded=True,
         ),
     ]  # fmt: skip
 
@@ -106,8 +112,9 @@ def _task_text(report: Report, task: str) -> str:
     seeds = f"{len(report.seeds)} seeds" if len(report.seeds) > 1 else "1 seed"
     texts = "normalised alike in every split" if data.normalised else "as they came"
     return (
-        f"All models fine-tuned alike, {apart}; texts {texts}. {metric_name(report, task)} on the test rows, in "
-        f"points, as the mean over {seeds} of fine-tuning. Brackets hold 95 % intervals from "
-        f"{report.comparisons[task].resamples:,} draws of the test rows, the same rows for both models of a distance; "
-        "p is two-sided. Seeds are not drawn. The mean's share of the teacher is the ratio of the means."
+        f"All models are fine-tuned with the same settings, {apart}; texts {texts}. {metric_name(report, task)} on the "
+        f"test rows, in points, as the mean over {seeds} of fine-tuning. Brackets hold 95 % intervals from "
+        f"{report.comparisons[task].resamples:,} draws of the test rows, the same rows for both models of a "
+        "difference; p is two-sided. Seeds are not resampled. The mean's share of the teacher is the ratio of the "
+        "means."
     )

@@ -1,9 +1,9 @@
-"""Tables of what teacher and student are and what they cost whoever runs them."""
+"""Tables of size, memory and speed: teacher, student and the exported student."""
 
 from collections.abc import Sequence
 
 from distil.report.data import Report
-from distil.report.format import NONE, Cell, Table, language_cell, percent, signed, size, whole
+from distil.report.format import NONE, Cell, Table, language_cell, listed, percent, signed, size, whole
 from distil.report.inputs import Export, Footprint
 
 
@@ -33,12 +33,13 @@ def _share(part: float | None, whole_: float | None) -> str:
 def footprint_table(footprint: Footprint) -> Table:
     """Memory and speed, measured in turn."""
     teacher, student = (footprint.models[name] for name in ("teacher", "student"))
+    beyond = [each.peak_memory_mib - each.empty_memory_mib for each in (teacher, student)]
     rows = [
         [Cell("Peak memory of the process"),
          *(Cell(f"{whole(each.peak_memory_mib)} MiB") for each in (teacher, student)),
          Cell(_share(student.peak_memory_mib, teacher.peak_memory_mib))],
-        [Cell("of this, before a model is loaded"),
-         *(Cell(f"{whole(each.empty_memory_mib)} MiB") for each in (teacher, student)), Cell("")],
+        [Cell("of this, beyond Python and its packages"), *(Cell(f"{whole(each)} MiB") for each in beyond),
+         Cell(_share(beyond[1], beyond[0]))],
     ]  # fmt: skip
     for length in ("short", "long"):
         theirs, ours = getattr(teacher, length), getattr(student, length)
@@ -52,10 +53,10 @@ def footprint_table(footprint: Footprint) -> Table:
         rows += [[Cell(name), *map(Cell, values), Cell(f"{ratio:.1f} times as fast")] for name, values, ratio in pairs]
     threads = f"{footprint.threads} thread" + ("s" if footprint.threads > 1 else "")
     note = (
-        f"{footprint.machine}; {threads}, float32 in PyTorch, from text to one vector a token, tokenising included; "
+        f"{footprint.machine}; {threads}, float32 in PyTorch, from text to one vector per token, tokenising included; "
         f"teacher and student in turn, medians of {footprint.rounds} rounds."
     )
-    return Table("footprint", "Memory and speed", ["", "Teacher", "Student", "Student"], rows, note=note)
+    return Table("footprint", "Memory and speed", ["", "Teacher", "Student", "Ratio"], rows, note=note)
 
 
 def export_tables(export: Export, languages: list[str]) -> list[Table]:
@@ -68,11 +69,13 @@ def export_tables(export: Export, languages: list[str]) -> list[Table]:
         "Peak memory of a process that serves it": f"{export.serving_peak_mb:.0f} MB beyond its imports",
     }
     if export.speedup_vs_teacher_fp32_all_threads is not None:
-        figures["Speed on all threads"] = f"{export.speedup_vs_teacher_fp32_all_threads:.1f} times"
+        slowed = [name.replace("_", " ") for name in export.slowed_by_threads()]
+        doubt = f" (doubtful: {listed(slowed)} slower on all threads than on one)" if slowed else ""
+        figures["Speed on all threads"] = f"{export.speedup_vs_teacher_fp32_all_threads:.1f} times{doubt}"
     drops = [[language_cell(code), Cell(signed(-export.weighted_f1_drop_int8[code]))]
              for code in languages if code in export.weighted_f1_drop_int8]  # fmt: skip
     rows = [[Cell(name), Cell(value)] for name, value in figures.items()]
     return [
-        Table("export", "The exported student", ["", "Value"], rows),
+        Table("export", "Size, speed and memory as served", ["", "Value"], rows, texts=(1,)),
         Table("int8", "8 bits against float32, points", ["Language", "Change of the score"], drops),
     ]

@@ -4,7 +4,7 @@ from distil.evaluation.counts import types_of_tags
 from distil.evaluation.model_names import MODEL_TITLES
 from distil.evaluation.predictions import split_tags
 from distil.report.data import Report, ScoreSource
-from distil.report.disagreement import Example
+from distil.report.disagreement import Disagreement, Example
 from distil.report.format import (
     NONE,
     Cell,
@@ -44,11 +44,11 @@ def distance_table(report: ScoreSource, task: str) -> Table:
         for code in report.languages
     ]
     last = [Cell(f"Mean of {len(report.languages)}"), *(_apart(pair.mean) for pair in pairs), _kept(kept.mean)]
-    names = {"no_teacher": "Over no teacher", "tfidf": "Over TF-IDF", "student_plain": "Over plain fine-tuning"}
+    names = {"no_teacher": "vs. no teacher", "tfidf": "vs. TF-IDF", "student_plain": "vs. plain fine-tuning"}
     columns = ["Language", *(names[pair.baseline] for pair in pairs), "Share of the teacher"]
+    caption = f"Student compared with other models, {metric_name(report, task)}, points"
     return Table(
-        f"distances-{task}", f"The student's distances, {metric_name(report, task)}, points", columns, [*rows, last],
-        average=True,
+        f"distances-{task}", caption, columns, [*rows, last], average=True,
     )  # fmt: skip
 
 
@@ -176,16 +176,25 @@ def disagreement_table(report: Report, task: str) -> Table:
 
 
 def example_tables(report: Report, task: str) -> list[Table]:
-    """At most five rows a language on which teacher and student differ."""
+    """A few rows per language: some that both have right, some on which teacher and student differ."""
     tagged = report.scores[task]["student"].kind == "token_classification"
     rows = [
-        [language_cell(code), *_example_cells(example, code, tagged)]
+        [language_cell(code), *_example_cells(example, code, tagged), Cell(right)]
         for code in report.languages
-        for example in report.disagreements[task][code].examples
+        for right, example in _examples(report.disagreements[task][code])
     ]
-    columns = ["Language", "Text", "True", "Teacher", "Student"]
-    caption = "Examples, at most five a language" + ("; tokens that are not O" if tagged else "")
-    return [Table(f"examples-{task}", caption, columns, rows, texts=(1, 2, 3, 4), grouped=True)] if rows else []
+    columns = ["Language", "Text", "True", "Teacher", "Student", "Right"]
+    caption = "Examples, up to five per language" + ("; tokens that are not O" if tagged else "")
+    return [Table(f"examples-{task}", caption, columns, rows, texts=(1, 2, 3, 4, 5), grouped=True)] if rows else []
+
+
+def _examples(found: Disagreement) -> list[tuple[str, Example]]:
+    """Rows with the names of those that are right: both first, then the rows on which they differ."""
+    differing = []
+    for example in found.examples:
+        right = [name for name in ("teacher", "student") if getattr(example, name) == example.gold]
+        differing.append((right[0] if right else "neither", example))
+    return [*(("both", example) for example in found.agreed), *differing]
 
 
 def _example_cells(example: Example, code: str, tagged: bool) -> list[Cell]:

@@ -1,4 +1,4 @@
-"""Tables of how the student was made: held-out text, training, cache, data, vocabulary, cost, parameters, versions."""
+"""Tables of the training: held-out text, steps, cache, data, vocabulary, cost, parameters, versions."""
 
 from collections.abc import Iterable
 
@@ -41,11 +41,11 @@ def cache_table(report: Report) -> Table:
     cache = report.summary.cache
     figures = {
         "Logits": cache.logits,
-        "Entries a position": whole(cache.entries),
+        "Entries per position": whole(cache.entries),
         "Masked positions": whole(cache.positions),
         "Tokens of text": whole(cache.tokens),
         "Bytes": whole(cache.bytes),
-        "Bytes a token": f"{cache.bytes_per_token:.1f}",
+        "Bytes per token": f"{cache.bytes_per_token:.1f}",
     }
     return _figures("cache", "Teacher cache", figures)
 
@@ -85,7 +85,8 @@ def split_table(report: Report, task: str) -> Table:
 
 
 def _reasons(dropped: Iterable[dict[str, int]]) -> list[str]:
-    return list(dict.fromkeys(reason for each in dropped for reason in each))
+    """Reasons for which at least one line or row was dropped."""
+    return list(dict.fromkeys(reason for each in dropped for reason, count in each.items() if count))
 
 
 def _reason(reason: str) -> str:
@@ -93,7 +94,7 @@ def _reason(reason: str) -> str:
 
 
 def vocabulary_table(report: Report) -> Table:
-    """Coverage and pieces a word by language."""
+    """Coverage and tokens per word by language."""
     tokenizer = report.tokenizer
     rows = []
     for code in report.languages:
@@ -102,7 +103,7 @@ def vocabulary_table(report: Report) -> Table:
             language_cell(code), Cell(whole(part.pieces_seen)), Cell(percent(part.coverage, 2)),
             Cell(f"{part.pieces_per_word_teacher:.2f}"), Cell(f"{part.pieces_per_word:.2f}"),
         ])  # fmt: skip
-    columns = ["Language", "Pieces seen", "Tokens covered", "Pieces a word, teacher", "Pieces a word, student"]
+    columns = ["Language", "Pieces seen", "Tokens covered", "Tokens per word, teacher", "Tokens per word, student"]
     kept = f"{whole(tokenizer.pieces)} of {whole(tokenizer.teacher_pieces)} pieces kept"
     return Table("vocabulary", f"{kept} (keep: {tokenizer.keep})", columns, rows)
 
@@ -123,7 +124,7 @@ def cost_table(report: Report) -> Table:
 
 
 def params_table(report: Report) -> Table:
-    """params.yaml, a dotted key a row."""
+    """params.yaml, one row per dotted key."""
     rows = [[Cell(key), Cell(value)] for key, value in flat(report.params).items()]
     return Table("parameters", "params.yaml", ["Key", "Value"], rows, texts=(1,))
 

@@ -44,6 +44,15 @@ def address(tmp_path_factory):
     return (root / "report.html").as_uri()
 
 
+@pytest.fixture(scope="module")
+def short_address(tmp_path_factory):
+    """A page of one task."""
+    root = tmp_path_factory.mktemp("short")
+    write_inputs(root, rows=40)
+    (root / "report.html").write_text(render_html(load_report(root)), encoding="utf-8")
+    return (root / "report.html").as_uri()
+
+
 @pytest.fixture
 def opened(browser, address):
     """Opens the page at a width, light or dark, and with it what the browser complained of and asked for."""
@@ -89,6 +98,26 @@ def test_it_loads_alone_without_a_complaint_and_nothing_overflows(opened, addres
     assert over == []
 
 
+@pytest.mark.parametrize("width", [1024, 1280, 1440])
+def test_no_table_is_wider_than_its_box(opened, width):
+    """On a screen of a laptop every value is in sight, folded tables included once they are open."""
+    page, _, _ = opened(width)
+    page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    boxes = page.evaluate(
+        """[...document.querySelectorAll('.scroll')].map(
+            box => [box.getAttribute('aria-labelledby'), box.scrollWidth, box.clientWidth])"""
+    )
+    assert len(boxes) > 20 and [box for box in boxes if box[1] > box[2]] == []
+
+
+def test_a_page_of_one_task_is_shorter_than_eight_screens(browser, short_address):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(short_address)
+    height = page.evaluate("document.documentElement.scrollHeight")
+    page.close()
+    assert height < 8 * 900
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_axe_finds_no_fault(opened, width, scheme):
@@ -106,7 +135,14 @@ def test_dark_and_light_are_different_pages(opened):
 
 def test_the_first_screen_shows_size_speed_distances_and_the_picture_of_retention(opened):
     page, _, _ = opened(1280)
-    for text in ("Parameters", "Speed-up", "Gain over no teacher", "Gain over TF-IDF", "Share of the teacher"):
+    for text in (
+        "Size in 8 bits",
+        "Speed in 8 bits",
+        "Parameters",
+        "Gain over no teacher",
+        "Gain over TF-IDF",
+        "Share of the teacher",
+    ):
         assert page.get_by_text(text, exact=True).first.bounding_box()["y"] < 900, text
     picture = page.locator("#kept-sentiment-t").locator("xpath=..").bounding_box()
     assert picture["y"] + picture["height"] <= 900

@@ -1,11 +1,24 @@
 """Charts: what they draw, that they are the same bytes each time, and that a page can hold many of them."""
 
+import math
 import re
 from xml.etree import ElementTree
 
 import pytest
 
-from distil.report.charts import MAX_POINTS, STYLES, DotRow, Mark, dot_chart, line_chart, size_chart, spread, thin
+from distil.report.charts import (
+    MAX_POINTS,
+    DotRow,
+    Mark,
+    ScatterPoint,
+    dot_chart,
+    line_chart,
+    scatter_chart,
+    size_chart,
+    spread,
+    thin,
+)
+from distil.report.svg import STYLES
 
 ROWS = [
     DotRow("Hausa <&>", {"student": Mark(92.0, (88.0, 96.5)), "tfidf": Mark(99.0)}, "92.0 %"),
@@ -30,7 +43,16 @@ def sizes(name="sizes"):
     return size_chart(name, "Title", "Words", [("Teacher", 80, 20, "100"), ("Student", 8, 2, "10 (10 %)")])
 
 
-CHARTS = pytest.mark.parametrize("draw", [dots, lines, sizes])
+def scatter(name="scatter"):
+    points = [
+        ScatterPoint("teacher", 2000.0, Mark(80.0, (78.0, 82.0))),
+        ScatterPoint("student", 20.0, Mark(75.0, (73.0, 77.0))),
+        ScatterPoint("student_int8", 5.0, Mark(74.0)),
+    ]
+    return scatter_chart(name, "Title", "Words", points, {"TF-IDF": 70.0}, "MB", "points")
+
+
+CHARTS = pytest.mark.parametrize("draw", [dots, lines, sizes, scatter])
 
 
 @CHARTS
@@ -144,3 +166,12 @@ def test_labels_are_moved_apart_and_kept_inside():
     assert spread([10.0, 50.0], 14, 0, 100) == [10.0, 50.0]
     assert spread([10.0, 10.0, 10.0], 14, 0, 100) == [10.0, 24.0, 38.0]
     assert spread([99.0, 98.0], 14, 0, 100) == [100.0, 86.0]
+
+
+def test_smaller_models_lie_left_and_better_ones_higher_on_a_logarithmic_scale():
+    drawn = re.findall(r'<use href="#scatter-m[0-9a-f]+" x="([\d.]+)" y="([\d.]+)"', scatter())
+    dots = [(float(x), float(y)) for x, y in drawn]
+    small, student, teacher = sorted(dot for dot in dots if dot[1] > 48)  # those above are the legend's
+    assert teacher[1] < student[1] < small[1]
+    # 5, 20 and 2000 MB: a factor of 4, then of 100
+    assert (teacher[0] - student[0]) / (student[0] - small[0]) == pytest.approx(math.log(100) / math.log(4), rel=0.01)

@@ -15,12 +15,13 @@ from distil.core.errors import UserError
 from distil.evaluation.predictions import GoldAndPredicted
 from distil.report.data import cost_file, costed_stages, language_name, load_report
 from distil.report.disagreement import disagreement
-from distil.report.findings import headline, notices
+from distil.report.findings import notices
 from distil.report.format import bracket, names, p_text, percent, short, shorten, signed
 from distil.report.html import render_html
 from distil.report.markdown import escape, render_markdown
 from distil.report.model_card import CardConfig, render_card
 from distil.report.sections import sections
+from distil.report.summary import headline
 from tests.pipeline.test_dvc_yaml import stages
 from tests.support import ROOT
 from tests.support.report_fixture import LANGUAGES, write_inputs
@@ -282,7 +283,7 @@ def test_an_average_stands_below_its_languages(page):
 
 def test_the_distances_that_count_come_first(page):
     head = Page(page).tables["distances-sentiment"][0].replace("\u2011", "-")
-    assert head.index("Over no teacher") < head.index("Over TF-IDF") < head.index("Share of the teacher")
+    assert head.index("vs. no teacher") < head.index("vs. TF-IDF") < head.index("Share of the teacher")
     assert page.index("Gain over no teacher") < page.index("Gain over TF-IDF") < page.index("Share of the teacher")
     assert page.index("Gain over no teacher") < page.index("<h2")
 
@@ -327,12 +328,20 @@ def test_disagreements_are_counted_by_who_was_right():
     found = disagreement(teacher, student, list("vwxyz"))
     assert (found.both_right, found.teacher_only, found.student_only, found.both_wrong) == (1, 1, 1, 2)
     assert found.differ == 3 and [example.text for example in found.examples] == ["w", "x", "z"]
+    assert [example.text for example in found.agreed] == ["v"]
 
 
-def test_at_most_five_examples_are_shown_of_each_kind_in_turn():
+def test_at_most_three_examples_of_disagreement_are_shown_of_each_kind_in_turn():
     teacher, student = one_language("a" * 9 + "b", "a" * 10), one_language("a" * 9 + "b", "b" * 10)
     found = disagreement(teacher, student, [str(row) for row in range(10)])
-    assert [example.row for example in found.examples] == [0, 1, 2, 3, 9]
+    assert [example.row for example in found.examples] == [0, 1, 9]
+
+
+def test_right_examples_are_of_different_labels_and_sentences_without_entities_come_last():
+    tags = ["O O", "B-PER O", "B-PER O", "O B-LOC"]
+    answers = {0: GoldAndPredicted(tags, tags)}
+    found = disagreement(answers, answers, ["a", "b", "c", "d"])
+    assert [example.text for example in found.agreed] == ["b", "d"] and found.examples == []
 
 
 def test_a_teacher_that_scores_nothing_has_no_retention(tmp_path):
@@ -343,7 +352,7 @@ def test_a_teacher_that_scores_nothing_has_no_retention(tmp_path):
     path.write_text(json.dumps(compared))
     report = load_report(tmp_path)
     assert "a share of it has no meaning" in render_markdown(report)
-    assert "What is left of the teacher" not in render_html(report)
+    assert "Share of the teacher's score kept" not in render_html(report)
 
 
 def test_numbers_are_written_alike_everywhere():
@@ -351,6 +360,7 @@ def test_numbers_are_written_alike_everywhere():
     assert [short(n) for n in (13_127_936, 482_000, 900, 1.2e9)] == ["13.1M", "482.0k", "900", "1.2B"]
     assert signed(-0.023) == "−2.3" and signed(0.05) == "+5.0"
     assert bracket((-0.023, 0.05), sign=True) == "[−2.3, +5.0]" and bracket((0.5, 0.612)) == "[50.0, 61.2]"
+    assert signed(-0.0004) == signed(0.0) == "0.0"
     assert p_text(0.0002) == "p < 0.001" and p_text(0.0123) == "p = 0.012"
     assert names(["hau"]) == "Hausa" and names(["hau", "ibo", "yor"]) == "Hausa, Igbo and Yoruba"
     assert shorten("a" * 500) == "a" * 159 + "…" and shorten("a\n b\x00\u202ec") == "a bc"

@@ -61,12 +61,7 @@ def write_inputs(
     plain = {code: {"student_accuracy": 0.31, "student_nll": 3.92} for code in languages}
     write_json(root / "metrics/no_teacher/summary.json", {"steps": 400, "tokens": 31_872_024, "heldout": plain})
     write_footprint(root)
-    write_json(
-        root / "metrics/export.json",
-        {"fp32_bytes": 53_400_000, "int8_bytes": 14_100_000, "speedup_vs_teacher_fp32": 43.2,
-         "speedup_vs_teacher_fp32_all_threads": 39.4, "max_abs_logit_diff_fp32": 0.0000021,
-         "weighted_f1_drop_int8": {code: 0.0031 for code in languages}, "serving_peak_mb": 96.0},
-    )  # fmt: skip
+    write_export(root, languages, tasks)
     for task in tasks:
         write = write_tagged if task in tagged else write_texts
         found, labels = write(root, task, languages, synthetic, seeds, rows, skill or {}, texts or [])
@@ -162,6 +157,23 @@ def write_footprint(root: Path) -> None:
         root / "metrics/footprint.json",
         {"machine": "x86_64, 2 CPU cores", "threads": 1, "rounds": 7, "batch_size": 32,
          "words": {"short": 10, "long": 80}, "models": models},
+    )  # fmt: skip
+
+
+def write_export(root: Path, languages: list[str], tasks: list[str], rates: dict | None = None) -> None:
+    """metrics/export.json; `rates` are tokens/s by number of threads and model."""
+    drops = {code: 0.0031 for code in languages}
+    own = {"languages": {code: {"weighted_f1_drop_int8": drop} for code, drop in drops.items()}}
+    write_json(
+        root / "metrics/export.json",
+        {"fp32_bytes": 53_400_000, "int8_bytes": 14_100_000, "int8_folder_bytes": 16_300_000,
+         "speedup_vs_teacher_fp32": 43.2, "speedup_vs_teacher_fp32_all_threads": 39.4,
+         "tokens_per_second": rates or {"1": {"teacher_fp32": 1210.0, "student_fp32": 33_000.0,
+                                              "student_int8": 52_300.0},
+                                        "2": {"teacher_fp32": 2280.0, "student_fp32": 61_000.0,
+                                              "student_int8": 89_800.0}},
+         "max_abs_logit_diff_fp32": 0.0000021, "weighted_f1_drop_int8": drops, "serving_peak_mb": 96.0,
+         "models": {task: own for task in tasks} | {"masked_lm": {"languages": {}}}},
     )  # fmt: skip
 
 
