@@ -74,3 +74,9 @@ def test_every_preset_is_in_readme_and_hardware() -> None:
     presets = {path.stem for path in (ROOT / "stages/presets").glob("*.yaml")}
     for path in (ROOT / "README.md", DOCS / "help/hardware.md"):
         assert presets <= set(re.findall(r"`([a-z-]+)`", path.read_text(encoding="utf-8"))), path
+
+
+def test_every_test_that_a_guarantee_names_exists() -> None:
+    text = (DOCS / "internals/guarantees.md").read_text(encoding="utf-8")
+    files = re.findall(r"\b(?:[a-z]+/)?test_[a-z_]+\.py", text)
+    assert len(files) > 30 and [file for file in files if not (ROOT / "tests" / file).is_file()] == []
