@@ -58,10 +58,11 @@ STUDENT = Shape(6, 256, 1024, 250_002)  # the paper's
 
 # Of the pipeline's defaults: params.yaml.
 LENGTH, MASKED, VARIANTS, ENTRIES, ROWS, BATCH_TOKENS, EPOCHS = 128, 0.15, 2, 20, 0.5, 2048, 2
-ATTENTION_BYTES = 132  # measured, docs/cache.md: a token and variant with every row, mean over heads, at length 128
+# Measured, docs/internals/cache-format.md: a token and variant with every row, mean over heads, at length 128.
+ATTENTION_BYTES = 132
 
 # Operations a second of cache_teacher at AfroXLMR-Large's shape: python -m benchmarks.gpu --part cache on an NVIDIA
-# H200, 2026-11-27, commit 1372fd0 (docs/performance.md).
+# H200, 2026-11-27, commit 1372fd0 (docs/internals/performance.md).
 TEACHER_FLOPS = {"float32": 41.2e12, "bfloat16": 179.6e12}
 
 ASSUMED: dict[str, tuple[float, str]] = {

@@ -1,4 +1,4 @@
-"""Scores that are found again from kept predictions, and the tables of docs/results.md that come from kept records."""
+"""Scores that are found again from kept predictions, and the tables of docs/results that come from kept records."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""From predictions to the files of docs/design.md, for labels of texts and for tags of tokens."""
+"""From predictions to the files of docs/reference/output-files.md, for labels of texts and for tags of tokens."""
 
 import csv
 from pathlib import Path

@@ -1,7 +1,11 @@
 """The pages of docs/ name what exists: pages, links, stages, settings, commands, targets."""
 
 import importlib.util
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,3 +84,30 @@ def test_every_test_that_a_guarantee_names_exists() -> None:
     text = (DOCS / "internals/guarantees.md").read_text(encoding="utf-8")
     files = re.findall(r"\b(?:[a-z]+/)?test_[a-z_]+\.py", text)
     assert len(files) > 30 and [file for file in files if not (ROOT / "tests" / file).is_file()] == []
+
+
+PRESET = re.compile(r"(?m)^\$ (python -m stages\.preset (?:[^\n]*\\\n)*[^\n]*)")
+
+
+def commands() -> list[str]:
+    """Every command of the pages that chooses a preset, as it is written; `...` stands for the settings before it."""
+    found = {command for path in TEXTS for command in PRESET.findall(path.read_text(encoding="utf-8"))}
+    return sorted(command for command in found if "..." not in command and "NAME" not in command)
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_that_chooses_a_preset_sets_what_it_names(command: str, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copytree(ROOT / "stages/presets", tmp_path / "stages/presets")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command, shell=True, cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    values = yaml.safe_load((tmp_path / "params.yaml").read_text(encoding="utf-8"))
+    for key, text in re.findall(r"--set '?([a-z_.]+)=([^\s']+)", command):
+        found = values
+        for part in key.split("."):
+            found = found[part]
+        assert found == yaml.safe_load(text.replace("$PWD", str(tmp_path))), key

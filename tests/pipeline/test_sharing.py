@@ -1,4 +1,4 @@
-"""One clone pushes what was computed, and another takes it up: docs/sharing.md, on a folder and on an S3 server.
+"""One clone pushes what was computed, and another takes it up: docs/guides/share.md, on a folder and on an S3 server.
 
 The commands are DVC's own on real repositories. A pipeline of five stages stands in for ours where only DVC's part
 matters; the last test shares the real one.
@@ -148,7 +148,7 @@ def shared(request: pytest.FixtureRequest, computed: Repository, tmp_path: Path)
 
 
 def prepare(shared: Shared) -> Shared:
-    """Name the remote in .dvc/config, as docs/sharing.md does, and push the commit."""
+    """Name the remote in .dvc/config, as docs/guides/share.md does, and push the commit."""
     shared.first.run("dvc", "remote", "add", "--default", "store", shared.url)
     if shared.traffic:
         shared.first.run("dvc", "remote", "modify", "store", "endpointurl", shared.first.env["AWS_ENDPOINT"])
@@ -244,7 +244,7 @@ def test_an_interrupted_push_continues_with_what_is_missing(shared: Shared) -> N
 
 
 def push_again(shared: Shared) -> None:
-    """As docs/sharing.md says: where DVC names a list of a folder remote that the kill cut off, it goes first."""
+    """As docs/guides/share.md says: where DVC names a list of a folder remote that the kill cut off, it goes first."""
     done = subprocess.run(["dvc", "push"], cwd=shared.first.root, env=shared.first.env, capture_output=True, text=True)
     if done.returncode:
         assert shared.traffic is None, done.stderr  # an object of S3 is whole or not there

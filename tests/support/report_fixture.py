@@ -1,4 +1,4 @@
-"""A plausible full set of metrics and manifests, as docs/design.md describes them, for the tests of the report."""
+"""A plausible full set of metrics and manifests, as docs/reference/output-files.md has them, to test the report."""
 
 import copy
 import csv
