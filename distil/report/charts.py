@@ -40,7 +40,7 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class DotRow:
-    """A row of a dot chart: marks by series, and the text at the right; a `total` stands below a line."""
+    """A row of a dot chart: marks by series, and the text at the right; a `total` is below a line."""
 
     label: str
     marks: Mapping[str, Mark]
@@ -52,7 +52,7 @@ def dot_chart(
     name: str, title: str, description: str, rows: Sequence[DotRow], reference: tuple[float, str] | None = None,
     names: Mapping[str, str] | None = None,
 ) -> str:  # fmt: skip
-    """Rows of dots on one scale, each with its interval as a bar; several bars in a row lie below each other.
+    """Rows of dots on one scale, each with its interval as a bar; several bars of one row are drawn below each other.
 
     Args:
         name: starts the ids inside; unique on the page.
@@ -183,7 +183,7 @@ def thin(values: Sequence[tuple[float, float]], most: int = MAX_POINTS) -> list[
 
 
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Places moved as little as needed to lie `gap` apart and, where they all fit, between `low` and `high`."""
+    """Places moved as little as needed to be `gap` apart and, where they all fit, between `low` and `high`."""
     moved = [0.0] * len(places)
     order = sorted(range(len(places)), key=lambda at: places[at])
     floor = low

@@ -135,11 +135,12 @@ def _weak(report: Report, task: str) -> list[Notice]:
         return [code for code in report.languages if scores[model].score(code) <= scores[baseline].score(code)]
 
     if lost := not_above("student", "majority"):
-        text = f"On {task} the student is no better than always saying the most frequent label in {names(lost)}."
+        text = f"On {task} the student is no better than always predicting the most frequent label in {names(lost)}."
         found.append(Notice("warning", text))
     if weak := not_above("teacher", "tfidf"):
         beside = _beside(report, task, "tfidf", weak, "teacher")
-        text = f"On {task} the teacher itself is not above TF-IDF in {beside}: a weak teacher makes retention cheap."
+        text = f"On {task} the teacher itself is not above TF-IDF in {beside}: a high share of a weak "
+        text += "teacher is easy to reach."
         found.append(Notice("warning", text))
     kept = report.comparisons[task].retention["student"].languages
     if above := [code for code in report.languages if (ratio := kept[code]) and ratio.ratio > 1]:

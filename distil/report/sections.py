@@ -1,6 +1,6 @@
 """Every section of the report with its tables, built once for both Markdown and HTML.
 
-Scores are shown in points (0 to 100). An average always stands below the languages that it is the average of.
+Scores are shown in points (0 to 100). An average is always below the rows of its languages.
 """
 
 from distil.report.data import Report
@@ -37,8 +37,14 @@ def sections(report: Report) -> list[Section]:
     exported = export_tables(report.export, report.languages)
     return [
         *parts,
-        Section("size", "Size and speed", _SIZE_TEXT, [size_table(report), footprint_table(report.footprint)]),
         Section("exported", "The exported student", _EXPORT_TEXT, exported, small=True),
+        Section(
+            "size",
+            "Size and speed of teacher and student",
+            _SIZE_TEXT,
+            [size_table(report), footprint_table(report.footprint)],
+            folded=True,
+        ),
         Section("heldout", "Held-out text", _HELDOUT_TEXT, [heldout_table(report)]),
         Section(
             "training", "Training and teacher cache", "", [training_table(report), cache_table(report)], folded=True

@@ -29,7 +29,7 @@ VARIABLES = {
 
 @dataclass(frozen=True)
 class Style:
-    """How a series of dots is drawn; told apart by shape as well as by colour."""
+    """How a series of dots is drawn; shapes differ as well as colours."""
 
     name: str
     colour: str
@@ -97,7 +97,7 @@ def legend_lines(entries: Sequence[tuple[str, str]]) -> list[list[tuple[str, str
 def draw_legend(
     figure: Figure, height: float, lines: Sequence[Sequence[tuple[str, str]]], barred: Sequence[str]
 ) -> None:
-    """Markers with their names along the top; those of series with intervals lie on a bar."""
+    """Markers with their names along the top; those of series with intervals are on a bar."""
     axes = figure.add_axes((0, 0, 1, 1), frame_on=False)
     axes.set_axis_off()
     axes.set_xlim(0, WIDTH)

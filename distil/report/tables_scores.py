@@ -1,4 +1,4 @@
-"""Tables of a task: the distances that count, every score, labels, confusion, disagreement of teacher and student."""
+"""Tables of a task: differences to other models, every score, labels, confusion, teacher and student row by row."""
 
 from distil.evaluation.counts import types_of_tags
 from distil.evaluation.model_names import MODEL_TITLES
@@ -150,7 +150,7 @@ def label_table(report: Report, task: str) -> Table:
 
 
 def confusion_table(report: Report, task: str, code: str) -> Table:
-    """True labels against said labels of one language."""
+    """True labels against predicted labels of one language."""
     scores = report.scores[task]["student"]
     rows = []
     for label, counts in zip(scores.labels, scores.languages[code].confusion, strict=True):

@@ -110,12 +110,12 @@ def test_no_table_is_wider_than_its_box(opened, width):
     assert len(boxes) > 20 and [box for box in boxes if box[1] > box[2]] == []
 
 
-def test_a_page_of_one_task_is_shorter_than_eight_screens(browser, short_address):
+def test_a_page_of_one_task_is_shorter_than_six_screens(browser, short_address):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(short_address)
     height = page.evaluate("document.documentElement.scrollHeight")
     page.close()
-    assert height < 8 * 900
+    assert height < 6 * 900
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
