@@ -1,8 +1,8 @@
 """All data of a report, read from the metrics and manifests on disk into one checked structure.
 
-The formats are those of docs/internals/design.md. Files are looked up for the languages and tasks of params.yaml, never by
-listing a folder: a file left over from a language that was taken out is not read. sections.py makes the
-tables, html.py the page, markdown.py the Markdown, model_card.py the card.
+The formats are those of docs/internals/design.md. Files are looked up for the languages and tasks of params.yaml, never
+by listing a folder: a file left over from a removed language is not read. sections.py makes the tables, html.py the
+page, markdown.py the Markdown, model_card.py the card.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""The files that earlier stages wrote, as far as a report needs them, checked; their formats are in docs/design.md."""
+"""The files of earlier stages, as far as a report needs them, checked; formats: docs/internals/design.md."""
 
 from typing import Literal
 

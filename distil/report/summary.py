@@ -112,7 +112,7 @@ def kept_text(code: str, found: Retention) -> str:
 
 
 def headline(report: Report) -> dict[str, dict[str, float]]:
-    """The columns of `dvc exp show` and the rows of `dvc metrics diff`: metrics/headline.json, see docs/design.md."""
+    """metrics/headline.json: the columns of `dvc exp show` and the rows of `dvc metrics diff`."""
     heldout = [report.summary.heldout[code].kl for code in report.languages]
     found = {
         "size": {"million_parameters": round(report.summary.student.parameters / 1e6, 3)},
