@@ -27,8 +27,6 @@ from distil.report.disagreement import Disagreement, disagreement
 from distil.report.inputs import (
     Comparison,
     Corpus,
-    Export,
-    Footprint,
     PlainSummary,
     StageCost,
     StageFile,
@@ -37,6 +35,7 @@ from distil.report.inputs import (
     Teacher,
     Tokenizer,
 )
+from distil.report.speed_inputs import Export, Footprint
 from distil.report.task_inputs import TaskData
 
 SPLITS = ("train", "dev", "test")
