@@ -119,7 +119,7 @@ def cost(source: ExportSource, out: Path, task: Task, teacher: Path, config: Exp
     rates = {}
     for threads in thread_counts():
         models: dict[str, Runtime] = {
-            "teacher_fp32": TorchRuntime(teacher, source.kind),
+            "teacher_fp32": TorchRuntime(teacher, source.kind, new_head=True),
             "student_fp32": Predictor(out / "fp32", threads).runtime,
             "student_int8": Predictor(out / "int8", threads).runtime,
         }

@@ -31,13 +31,19 @@ class TorchRuntime:
 
     workers = 1
 
-    def __init__(self, folder: Path, kind: ServedKind, threads: int = 0) -> None:
+    def __init__(self, folder: Path, kind: ServedKind, threads: int = 0, new_head: bool = False) -> None:
         """Open `folder` with `threads` threads, 0 for torch's own choice.
+
+        Args:
+            folder: a model.
+            kind: of its head.
+            threads: for torch.
+            new_head: put a random classifier on a masked language model, which costs what a trained one does.
 
         Raises:
             UserError: it does not load.
         """
-        self.model = load_torch(folder, kind)
+        self.model = load_torch(folder, kind, **({"new": "classifier.", "unused": "lm_head."} if new_head else {}))
         if threads:
             torch.set_num_threads(threads)
 
