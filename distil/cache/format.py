@@ -1,8 +1,7 @@
 """data/teacher: teacher outputs on disk. The format, its writer and its reader; numpy and json, no torch.
 
 A folder for each language with `manifest.json` and one safetensors file for each shard of data/prepared, of the same
-name
-(docs/cache.md specifies both, with an example that reads them with numpy alone). P masked positions of the shard in
+name; docs/internals/cache-format.md specifies both and reads them with numpy alone. P masked positions of the shard in
 the order of its mask arrays, K entries, V variants, N sequences, R attention rows, L cached layers, H cached maps a
 layer, E = L * H:
 

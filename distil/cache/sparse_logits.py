@@ -62,7 +62,7 @@ def _sample(log_probs: Tensor, start: Tensor, entries: int, sampling_temperature
     """`sample_logits` of some positions; `start` (P, 1) in [0, 1) places the systematic draws.
 
     Pieces are searched in two steps, blocks and then those in a block, so that nothing is sorted or summed up piece by
-    piece over all V: on a CPU, of 250,002, that takes half as long again (docs/log.md).
+    piece over all V: on a CPU, of 250,002, that takes half as long again (docs/internals/log.md).
     """
     pieces, device = log_probs.shape[1], log_probs.device
     highest = log_probs.max(dim=-1, keepdim=True).values

@@ -38,7 +38,7 @@ def compare_models(
         resamples: of each language's rows.
 
     Returns:
-        The content of metrics/compare/TASK.json, see docs/design.md.
+        The content of metrics/compare/TASK.json, see docs/reference/output-files.md.
     """
     metric = metric_of(kind, labels)
     scored = {language: _resample(models, labels, metric, resamples, language) for language, models in found.items()}

@@ -55,7 +55,7 @@ def texts_of(files: Mapping[str, Path], words: int, count: int) -> list[str]:
 
 
 def measure(models: Mapping[str, Path], files: Mapping[str, Path], config: FootprintConfig) -> dict[str, Any]:
-    """Size, memory and speed of each model, see docs/design.md.
+    """Size, memory and speed of each model, see docs/reference/output-files.md.
 
     Args:
         models: folders by name.

@@ -39,7 +39,7 @@ PredictionsByLanguage = Mapping[str, Predictions | TagPredictions]
 def score(
     model: str, task: str, kind: str, labels: list[str], mode: str | None, found: PredictionsByLanguage, resamples: int
 ) -> dict[str, Any]:
-    """Scores by language, with bootstrap intervals, and their means; shapes in docs/design.md."""
+    """Scores by language, with bootstrap intervals, and their means; shapes in docs/reference/output-files.md."""
     metric = metric_of(kind, labels)
     languages, draws = {}, []
     for language, predictions in found.items():

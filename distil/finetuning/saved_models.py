@@ -2,7 +2,7 @@
 
 seed-1/            `evaluate.languages: joint`: a Hugging Face folder, for all languages
 seed-1/kin/        `separate`: one a language
-manifest.json      docs/design.md
+manifest.json      docs/reference/output-files.md
 
 Written by distil/finetuning/run.py, read here.
 """

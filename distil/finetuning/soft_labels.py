@@ -3,7 +3,7 @@
 LANG.safetensors   `train` and `unlabelled`, (units, C) float32: log-probabilities of the mean over the teacher's
                    seeds, in the order of the rows; a unit is a text, or a word of a sentence. nan where the
                    teacher could not read the word, because the limit of tokens cut it off.
-manifest.json      docs/design.md
+manifest.json      docs/reference/output-files.md
 """
 
 from pathlib import Path

@@ -183,7 +183,7 @@ def limit_length(folder: Path) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """models/tokenizer/manifest.json, as docs/design.md has it."""
+    """models/tokenizer/manifest.json, as docs/reference/output-files.md has it."""
     verify_checksums(folder, "vocabulary")
     return read_json(folder / "manifest.json", "vocabulary")
 

@@ -1,4 +1,4 @@
-"""What the stage `tasks` wrote of labelled data, as far as a report needs it; see docs/internals/design.md."""
+"""What the stage `tasks` wrote of labelled data, as far as a report needs it (docs: output-files)."""
 
 from distil.report.inputs import StageFile
 

@@ -1,8 +1,8 @@
 """A trained model -> a folder in ONNX, float32, and one with weights of 8 bits, each with its tokenizer.
 
-Layout of models/onnx: docs/design.md. The graph has the inputs `input_ids` and `attention_mask`, int64 (batch,
-tokens), and the output `logits`, float32 (batch, labels) or (batch, tokens, labels or pieces); batch and tokens may be
-any from 1, tokens up to the model's positions.
+Layout of models/onnx: docs/reference/output-files.md. The graph has the inputs `input_ids` and `attention_mask`, int64
+(batch, tokens), and the output `logits`, float32 (batch, labels) or (batch, tokens, labels or pieces); batch and tokens
+may be any from 1, tokens up to the model's positions.
 """
 
 import json

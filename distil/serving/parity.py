@@ -33,7 +33,7 @@ def compare_exported(source: ExportSource, out: Path, task: Task, config: Export
         config: section `export:`.
 
     Returns:
-        An entry of `models` in metrics/export.json (docs/design.md).
+        An entry of `models` in metrics/export.json (docs/reference/output-files.md).
 
     Raises:
         UserError: a folder or the task is damaged.

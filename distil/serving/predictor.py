@@ -24,7 +24,7 @@ from distil.text.normalisation import normalise
 
 BATCH_LOGITS = 2**23  # 32 MiB: a masked language model gives a number for each piece at each token
 TOP_PIECES = 5
-# The fused kernel takes nine times as long as the addition and the normalisation it replaces (docs/log.md).
+# The fused kernel takes nine times as long as the addition and the normalisation it replaces (docs/internals/log.md).
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 
 

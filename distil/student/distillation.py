@@ -82,7 +82,7 @@ def distil_student(
         processes: the processes that train together; the main one alone writes.
 
     Returns:
-        The summary (docs/design.md, metrics/distil/summary.json, without its key) and what the training came to.
+        The summary (docs, output-files: metrics/distil/summary.json, without its key) and what the training came to.
 
     Raises:
         UserError: the tokenizer is not the one that the cache was made with, or see `TrainingState.step`.

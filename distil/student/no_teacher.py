@@ -50,7 +50,7 @@ def train_without_teacher(
         processes: the processes that train together; the main one alone writes.
 
     Returns:
-        The summary (docs/design.md, metrics/no_teacher/summary.json, without its key) and what the training came to.
+        The summary (metrics/no_teacher/summary.json without its key) and the result of the training.
     """
     fast, teacher_config = load_tokenizer(paths.tokenizer), paths.teacher / "config.json"
     positions = read_json(teacher_config, "teacher").get("max_position_embeddings")

@@ -42,7 +42,7 @@ class AdaptConfig(Params):
 def adapt(
     model: XLMRobertaForMaskedLM, tokenizer: Path, languages: list[str], config: AdaptConfig, seed: int, scratch: Path
 ) -> dict[str, Any]:
-    """Train `model` in place; returns its entry for the manifest of models/teacher (docs/design.md).
+    """Train `model` in place; returns its entry for the manifest of models/teacher (docs/reference/output-files.md).
 
     Args:
         model: the teacher.

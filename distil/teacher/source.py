@@ -72,7 +72,7 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
         out: an empty folder.
 
     Returns:
-        The manifest (docs/design.md).
+        The manifest (docs/reference/output-files.md).
 
     Raises:
         UserError: no such folder or hub model, another architecture, no weights, a tokenizer that is not the model's.

@@ -1,4 +1,4 @@
-"""data/prepared: token ids and masks on disk, in shards of whole sequences. Specified in docs/cache.md.
+"""data/prepared: token ids and masks on disk, in shards of whole sequences (docs/internals/cache-format.md).
 
 A folder for each language with `manifest.json` and, for each split (train, heldout), shards SPLIT-00000.safetensors,
 ...: ids (tokens,) uint16 or uint32; offsets (N + 1,) uint32; mask_offsets (V, N + 1) uint32; mask_positions (M,)

@@ -71,7 +71,7 @@ class Sample:
 
 
 def build_vocabulary(texts: Mapping[str, Path], teacher: Path, config: VocabularyConfig, out: Path) -> dict[str, Any]:
-    """Write models/tokenizer and return its manifest (docs/design.md).
+    """Write models/tokenizer and return its manifest (docs/reference/output-files.md).
 
     Args:
         texts: language code -> its file, a text a line.
