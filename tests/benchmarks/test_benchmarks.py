@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import gpu, scale_sim, step, steps
+from benchmarks import first_run, gpu, scale_sim, step, steps
 from benchmarks.cache_speed import LOSS
 from benchmarks.machine import clock, finish, machine, plain_parser
 from benchmarks.memory import repeated
@@ -120,3 +120,16 @@ def test_the_gpu_benchmark_runs_every_part_also_without_a_gpu() -> None:
         rates = figures.get("tokens_per_second") or figures["rows_per_second"]
         assert rates and all(rate > 0 for rate in rates.values()), name
     assert gpu.random_shard(1000, 3).mask_offsets.tolist() == [[0, 19, 38, 57]]
+
+
+def test_the_time_of_a_first_run_is_shared_out_among_the_stages_as_dvc_announces_them(monkeypatch) -> None:
+    lines = ["Reading\n", "Running stage 'tasks@sentiment':\n", "> python\n", "Running stage 'corpus':\n", "Done\n"]
+    clock = iter([100.0, 101.5, 104.0, 110.0])
+    monkeypatch.setattr(first_run.time, "perf_counter", lambda: next(clock))
+    assert first_run.stage_seconds(lines) == {"start": 1.5, "tasks@sentiment": 2.5, "corpus": 6.0}
+
+
+def test_a_stage_that_counts_no_seconds_has_no_work(tmp_path: Path) -> None:
+    (tmp_path / "corpus.json").write_text('{"seconds": 2.5, "lines": 7}', encoding="utf-8")
+    (tmp_path / "other.json").write_text('{"lines": 7}', encoding="utf-8")
+    assert first_run.work_seconds(tmp_path) == {"corpus": 2.5}
