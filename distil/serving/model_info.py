@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from tokenizers import Tokenizer
 
-from distil.core.errors import UserError
+from distil.core.errors import UserError, cut
 from distil.core.files import sha256_file
 from distil.modeling.tokenizer import max_tokens, read_as_text, special_ids
 
@@ -60,6 +60,11 @@ def read_card(folder: Path) -> Card:
         raise UserError(
             f"{folder}/config.json: expected an architecture that ends with {', '.join(KINDS)}, found {architecture}; "
             "choose a classifier, a tagger or a masked language model"
+        )
+    if kind != "masked_lm" and manifest.get("labels", labels) != labels:
+        raise UserError(
+            f"{folder}: manifest.json has the labels {cut(', '.join(map(str, manifest['labels'])))}, config.json "
+            f"{cut(', '.join(labels))}; export the folder again"
         )
     return Card(
         kind=kind,

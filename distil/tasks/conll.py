@@ -7,6 +7,7 @@ Left out are `-DOCSTART-` lines, comments, and CoNLL-U's ranges (`1-2`) and empt
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,6 @@ from distil.core.errors import UserError, cut
 from distil.sources.local_files import file_format
 from distil.sources.text_streams import open_text
 from distil.tasks.tag_schemes import split_tag
-from distil.text.cleaning import clean_line
 
 CONLL_FORMATS = (".txt", ".conll", ".conllu", ".conllup")
 
@@ -26,6 +26,10 @@ _GLOBAL_COLUMNS = re.compile(r"#\s*global\.columns\s*=\s*(.*)")
 _KEY_VALUE = re.compile(r"# [^=\t]+ =( [^\t]*)?")
 _NO_WORD = re.compile(r"[0-9]+[-.][0-9]+")
 _GAP = re.compile(r" +")
+# White space of any script, and the signs of no width that editors and byte order marks leave; no other controls.
+_BLANK = "\t\x0b\x0c\x85\u200b\u2060\ufeff" + "".join(
+    chr(code) for code in range(0x3001) if unicodedata.category(chr(code))[0] == "Z"
+)
 _NUMBER = re.compile(r"-?[1-9][0-9]*")
 _MOSTLY = 0.95  # of a column's cells; the rest may be labels that the task does not list
 
@@ -100,7 +104,7 @@ def _sentences(
 
 def _cells(line: str) -> list[str]:
     """The columns of a line; none if it holds only white space of any kind."""
-    if clean_line(line) == "":
+    if not line.strip(_BLANK):
         return []
     return [cell.strip() for cell in line.rstrip("\t ").split("\t")] if "\t" in line else _GAP.split(line.strip(" "))
 

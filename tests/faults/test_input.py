@@ -204,7 +204,8 @@ def test_any_parquet_row_is_used_or_counted(rows: list, counts: Counter[str]) ->
 
 
 words = texts.map(lambda text: "".join(text.split()) or "a").filter(
-    lambda word: not word.startswith(("-DOCSTART-", "\ufeff"))  # neither is part of a sentence
+    # No part of a sentence: a document's start, a comment, a line that shows nothing.
+    lambda word: not word.startswith(("-DOCSTART-", "\ufeff", "#")) and word.strip("\u200b\u2060\ufeff") != ""
 )
 
 

@@ -1,10 +1,13 @@
 """Served tags are the scored ones: one decoder for evaluation, torch, ONNX and the comparison of an export."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from distil.core.errors import UserError
+from distil.core.files import read_json, write_json
 from distil.finetuning.classifier import decode_labels, load_classifier, predict_scores
 from distil.finetuning.encoding import Encoder
 from distil.serving.predictor import Predictor, Words, word_logits
@@ -93,3 +96,13 @@ def test_a_word_that_no_model_read_is_outside_or_has_the_first_label() -> None:
     nothing, placed = np.full((2, 3), np.nan), np.array([False, False])
     assert Decoder(["B-PER", "I-PER", "O"])(nothing, placed).tolist() == [2, 2]
     assert Decoder(["NOUN", "VERB", "ADP"])(nothing, placed).tolist() == [0, 0]
+
+
+def test_labels_of_config_and_manifest_that_differ_are_refused(exports: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(exports / "models/onnx/names/int8", tmp_path / "names")
+    manifest = read_json(folder / "manifest.json", "export")
+    write_json(folder / "manifest.json", manifest | {"labels": ["O", "B-LOC", "I-LOC"]})
+    with pytest.raises(
+        UserError, match="manifest.json has the labels O, B-LOC, I-LOC, config.json O, B-PER, I-PER; export"
+    ):
+        Predictor(folder, 1)

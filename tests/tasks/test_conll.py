@@ -32,7 +32,7 @@ def test_a_no_break_space_is_part_of_a_token(tmp_path: Path) -> None:
     assert read(tmp_path, "10\u00a0000 O\n") == [(["10\u00a0000"], ["O"])]
 
 
-@pytest.mark.parametrize("blank", ["", " ", "\t", "\u00a0", "\u3000 ", "\u200b", "\ufeff", "\r", "\u2028"])
+@pytest.mark.parametrize("blank", ["", " ", "\t", "\u00a0", "\u3000 ", "\u200b", "\ufeff", "\r", "\u2028", "\f"])
 def test_a_line_of_white_space_of_any_kind_ends_a_sentence(tmp_path: Path, blank: str) -> None:
     assert read(tmp_path, f"Huye B-LOC\n{blank}\nni O\n") == [(["Huye"], ["B-LOC"]), (["ni"], ["O"])]
 
