@@ -11,14 +11,14 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 
-.PHONY: help run env test test-slow test-faults audit lint types check format mlflow publish lock clean-scratch
+.PHONY: help run env test test-slow test-faults audit lint types check format runs report mlflow publish lock clean-scratch
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
-run: env  ## the whole pipeline on params.yaml; then where the report is
-	dvc repro
-	@echo "report: $(CURDIR)/metrics/report.html"
+run: env  ## the whole pipeline on params.yaml; ends with the result
+	DISTIL_RESULT=later dvc repro
+	@python -m distil report
 
 env: $(READY)  ## .venv with every package at its locked version
 
@@ -26,6 +26,7 @@ $(READY): requirements.lock
 	@command -v "$(UV)" >/dev/null || "$(PYTHON)" -m pip install --quiet --disable-pip-version-check --target .tools uv
 	"$(UV)" venv --quiet --clear --python "$(PYTHON)" --no-python-downloads $(VENV)
 	"$(UV)" pip sync --quiet --python $(VENV)/bin/python --require-hashes --compile-bytecode requirements.lock
+	@printf '%s\n' '#!/bin/sh' 'exec "$${0%/*}/python" -m distil "$$@"' > $(VENV)/bin/distil && chmod +x $(VENV)/bin/distil
 	@touch $(READY)
 
 test: env  ## the tests, at most ten minutes on two cores
@@ -59,7 +60,14 @@ format: env  ## put the code into the house style
 	ruff check --fix .
 	ruff format .
 
-mlflow: env  ## the runs in a browser, on http://127.0.0.1:5000
+runs: env  ## the table of experiments, the best first: ARGS=-A for those of all commits
+	@python -m distil runs $(ARGS)
+
+report: env  ## the result of the last run in a few lines: ARGS=--open for the whole report in a browser
+	@python -m distil report $(ARGS)
+
+mlflow: env  ## the runs in a browser; prints the address of the table of runs
+	@python -c 'from distil.report.mlflow_view import find_view_address; print("runs:", find_view_address())'
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db" --artifacts-destination "$(CURDIR)/mlartifacts"
 
@@ -67,7 +75,8 @@ publish: env  ## a folder and its card on the Hugging Face Hub: HUB_ID=me/model 
 	python -m distil.publish "$(HUB_ID)" --model "$(or $(MODEL),models/student)" $(ARGS)
 
 lock: env  ## requirements.lock anew from pyproject.toml
-	"$(UV)" pip compile --quiet --universal --python-version 3.11 --group dev --generate-hashes --no-emit-index-url \
+	"$(UV)" pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --generate-hashes \
+	  --no-emit-index-url \
 	  --no-header --upgrade --output-file requirements.lock pyproject.toml
 
 clean-scratch:  ## forget unfinished work and finished cache shards

@@ -21,7 +21,7 @@ import yaml
 from benchmarks.pages import RECORDED, RESULTS, fill_page
 from distil.core.errors import UserError
 from distil.core.files import write_json, write_text
-from distil.runtime.process import run
+from distil.runtime.process import run_command
 
 SPEC, PAGE = Path("benchmarks/ablations.yaml"), RESULTS / "ablations.md"
 RECORDS, BUNDLE = RECORDED / "results.json", RECORDED / "experiments.bundle"
@@ -220,4 +220,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

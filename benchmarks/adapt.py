@@ -25,7 +25,7 @@ from benchmarks.material import parser
 from distil.core.languages import LANGUAGES
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.modeling.xlm_roberta import load_masked_lm
-from distil.runtime.progress import quieten_transformers
+from distil.runtime.progress import silence_transformers
 from distil.teacher.masked_lm import MaskedLMSchedule, Sequences, encode_lines, train_masked_lm
 
 MAX_LENGTH, RATE, MASKED, LINES = 128, 1e-4, 0.15, 2000
@@ -68,7 +68,7 @@ def main() -> None:
     given = options.parse_args()
     steps, repetitions = (2, 1) if given.quick else (4, 3)
     torch.set_num_threads(given.threads)
-    quieten_transformers()
+    silence_transformers()
     tokenizer = load_tokenizer(given.teacher)
     special = special_ids(tokenizer)
     texts = {}

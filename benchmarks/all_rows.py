@@ -30,7 +30,7 @@ from distil.evaluation.task_predictions import predictions_from_labels, read_tas
 from distil.report.inputs import Comparison, TaskScores
 from distil.report.markdown import markdown_table
 from distil.report.tables_scores import distance_table, score_table
-from distil.runtime.process import run
+from distil.runtime.process import run_command
 from distil.tasks.data import Task, read_task
 
 KEPT = RECORDED / "all-rows"
@@ -134,4 +134,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

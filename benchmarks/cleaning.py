@@ -27,6 +27,7 @@ from distil.core.params import parse_params
 from distil.corpus.block_cleaning import BlockCleaner
 from distil.corpus.build import CleaningAccount, CorpusConfig
 from distil.corpus.workers import cleaned
+from distil.runtime.machine import peak_memory
 from distil.sources.local_files import read_blocks
 from distil.tasks.data import held_out_texts
 from distil.text.cleaning import clean_line, fault
@@ -122,15 +123,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     workers = config.workers or len(os.sched_getaffinity(0))
     return {
         "seconds": seconds, "bytes": path.stat().st_size, "lines": account.lines, "lines_read": account.lines_read,
-        "workers": workers, "worker_mib": round(used[1].ru_maxrss / 1024), "peak_mib": peak_mib(),
+        "workers": workers, "worker_mib": round(used[1].ru_maxrss / 1024), "peak_mib": round(peak_memory() / 2**20),
         "processor_seconds": sum(each.ru_utime + each.ru_stime for each in used),
     }  # fmt: skip
-
-
-def peak_mib() -> int:
-    """Of this process; ru_maxrss would also count the process that started it."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return round(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 
 
 def plain_bytes_per_second(options: argparse.Namespace, path: Path) -> float:

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from benchmarks.pages import RECORDED
 from distil.core.files import write_text
 from distil.core.languages import language
-from distil.runtime.process import run
+from distil.runtime.process import run_command
 
 IMAGES = Path("docs/images")
 TASKS = {"sentiment": "AfriSenti (tweets), weighted F1", "entities": "MasakhaNER (news), entity F1"}
@@ -123,4 +123,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_command(main)

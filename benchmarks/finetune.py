@@ -27,7 +27,7 @@ from benchmarks.machine import finish, machine, plain_parser
 from distil.finetuning.classifier import load_classifier, predict_scores
 from distil.finetuning.encoding import Encoded, Encoder, join
 from distil.finetuning.trainer import FineTuningRecipe, FineTuningRun, TrainingRows
-from distil.runtime.progress import quieten_transformers
+from distil.runtime.progress import silence_transformers
 from distil.tasks.data import Task, read_task
 
 MAX_LENGTH = 96
@@ -86,7 +86,7 @@ def main() -> None:
     given = options.parse_args()
     count, repetitions = (60, 2) if given.quick else (400, 5)  # rows of each language, the first ones
     torch.set_num_threads(given.threads)
-    quieten_transformers()
+    silence_transformers()
     task, encoder = read_task(given.task), Encoder(given.model, MAX_LENGTH, "distil")
     parts = [encoder.split(task, language, number, "train") for number, language in enumerate(task.languages)]
     rows = join([_head(part, count) for part in parts])

@@ -39,7 +39,7 @@ from distil.finetuning.encoding import Encoded
 from distil.finetuning.trainer import FineTuningRecipe, FineTuningRun, TrainingRows
 from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import SpecialTokenIds
-from distil.runtime.progress import quieten_transformers
+from distil.runtime.progress import silence_transformers
 from distil.teacher.masked_lm import MaskedLMSchedule, Sequences, train_masked_lm
 from distil.teacher.outputs import TeacherPass
 from distil.tokenization.shards import Shard
@@ -212,7 +212,7 @@ def main() -> None:
     options.add_argument("--part", action="append", choices=PARTS, help="only this one; may be given again")
     given = options.parse_args()
     torch.set_num_threads(given.threads)
-    quieten_transformers()
+    silence_transformers()
     result = {name: PARTS[name](given.quick) for name in given.part or PARTS}
     finish({**result, "machine": machine(given.threads)})
 

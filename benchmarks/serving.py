@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from transformers import XLMRobertaConfig, XLMRobertaForSequenceClassification
 
+from distil.runtime.machine import machine
 from distil.serving.predictor import Predictor, Runtime
-from distil.serving.speed import batches_of, machine, serving_cost, thread_counts, tokens_per_second
+from distil.serving.speed import batches_of, serving_cost, thread_counts, tokens_per_second
 from distil.text.cleaning import clean_line
 
 SHAPE: dict[str, Any] = {
@@ -71,7 +72,7 @@ def main() -> None:
         "served_lines_per_second": round(served["lines"] / served["seconds"], 1),
         **shape,
         "repetitions": repetitions,
-        "machine": machine(),
+        "machine": machine("torch"),
     }
     text = json.dumps(result)
     if chosen.out:

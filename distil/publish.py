@@ -1,4 +1,4 @@
-"""Put a model's folder with its card on the Hugging Face Hub: `python -m distil.publish ID --model DIR [--dry-run]`.
+"""Put a model's folder with its card on the Hugging Face Hub: `distil publish ID --model DIR [--dry-run]`.
 
 `--dry-run` shows every file that would go, with its size and sha256, and sends nothing. The token is the one that
 `hf auth login` stored or HF_TOKEN holds; huggingface_hub reads it itself: it passes through no line of this file.
@@ -9,11 +9,11 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from distil.core.errors import UserError
 from distil.core.files import sha256_file
-from distil.runtime.process import run
+from distil.runtime.process import program, run_command
 from distil.runtime.standard_streams import write_output
 from distil.serving.model_info import Card, read_card
 
@@ -134,7 +134,9 @@ def upload(hub_id: str, private: bool, files: list[File]) -> str:
 
 def main() -> None:
     """Upload, or with --dry-run show what would go."""
-    parser = argparse.ArgumentParser(prog="distil.publish", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog=program("python -m distil.publish"), description=(__doc__ or "").splitlines()[0]
+    )
     parser.add_argument("hub_id", help="NAME/MODEL on the Hub")
     parser.add_argument(
         "--model", type=Path, default=Path("models/student"), help="the folder; models/student if not given"
@@ -152,5 +154,10 @@ def main() -> None:
         write_output(f"{upload(chosen.hub_id, not chosen.public, files)}\n".encode())
 
 
+def run() -> NoReturn:
+    """The command."""
+    run_command(main)
+
+
 if __name__ == "__main__":
-    run(main)
+    run()

@@ -3,6 +3,6 @@
 import sys
 
 if sys.argv[0] == "-m":  # a stage is about to start; not when one of them is imported, by a test or a notebook
-    from distil.runtime.signals import end_at_once
+    from distil.runtime.signals import exit_on_signal
 
-    end_at_once()
+    exit_on_signal()

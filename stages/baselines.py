@@ -5,13 +5,14 @@ from pathlib import Path
 from distil.core.params import load_languages
 from distil.evaluation.baselines import majority, tfidf
 from distil.evaluation.predictions import predictions_file, write_predictions
-from distil.runtime.process import Cost, arguments, run
+from distil.runtime.cost import StageCost
+from distil.runtime.process import run_stage
 from distil.tasks.data import read_task
 
 
-def main() -> None:
+def main(name: str) -> None:
     """Write metrics/predictions/majority/TASK.csv and metrics/predictions/tfidf/TASK.csv."""
-    cost, (name,) = Cost(), arguments("TASK")
+    cost = StageCost()
     languages, task = load_languages(), read_task(Path("data/tasks") / name)
     for model, method in (("majority", majority), ("tfidf", tfidf)):
         found = {language: method(task, language) for language in languages}
@@ -20,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main, "TASK")

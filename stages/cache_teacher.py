@@ -11,8 +11,8 @@ from distil.core.params import load_languages, load_params, load_seed
 from distil.core.pipeline import code_checksums
 from distil.modeling.tokenizer import teacher_piece_ids
 from distil.modeling.xlm_roberta import load_masked_lm
+from distil.runtime.cost import StageCost
 from distil.runtime.launch import run_ranks
-from distil.runtime.process import Cost
 from distil.runtime.progress import Progress
 from distil.teacher.cache_writer import FinishedShards, compute_shards, write_language_cache
 from distil.teacher.outputs import CacheConfig, TeacherPass
@@ -21,7 +21,7 @@ from distil.tokenization.shards import TokenizedDataset
 
 def main() -> None:
     """Write data/teacher."""
-    cost, processes = Cost(), init_distributed()
+    cost, processes = StageCost(), init_distributed()
     config, languages, seed = load_params("cache_teacher", CacheConfig), load_languages(), load_seed()
     teacher = read_json(Path("models/teacher/manifest.json"), "teacher")
     model = load_masked_lm(Path("models/teacher"), "teacher")

@@ -4,12 +4,13 @@ from pathlib import Path
 
 from distil.core.params import load_languages, load_params
 from distil.corpus.build import CorpusConfig, write_corpus
-from distil.runtime.process import Cost, run
+from distil.runtime.cost import StageCost
+from distil.runtime.process import run_stage
 
 
 def main() -> None:
     """Write data/raw."""
-    cost = Cost()
+    cost = StageCost()
     config, languages = load_params("corpus", CorpusConfig), load_languages()
     manifest = write_corpus(config, languages, Path("data/tasks"), Path("data/raw"))
     totals = {
@@ -19,4 +20,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -10,8 +10,8 @@ from distil.core.files import atomic_folder, read_json, scratch_folder, write_js
 from distil.core.params import load_languages, load_list, load_params, read_params
 from distil.core.pipeline import code_checksums
 from distil.report.mlflow_run import LiveRun
+from distil.runtime.cost import StageCost
 from distil.runtime.launch import run_ranks
-from distil.runtime.process import Cost
 from distil.student.card import short_card
 from distil.student.distillation import DistillationConfig, distil_student, open_caches
 from distil.student.model import StudentConfig
@@ -24,7 +24,7 @@ SECTIONS = ("languages", "student", "loss", "layer_map", "train")
 
 def main() -> None:
     """Write models/student and metrics/distil."""
-    cost, params, processes = Cost(), read_params(), init_distributed()
+    cost, params, processes = StageCost(), read_params(), init_distributed()
     languages = load_languages()
     config = DistillationConfig(
         load_params("student", StudentConfig), load_params("loss", LossConfig), load_list("layer_map", LayerPair),

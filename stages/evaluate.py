@@ -5,15 +5,16 @@ from pathlib import Path
 from distil.core.params import load_languages
 from distil.evaluation.config import load_evaluate
 from distil.evaluation.run import evaluate
-from distil.runtime.process import Cost, run
+from distil.runtime.cost import StageCost
+from distil.runtime.process import run_stage
 
 
 def main() -> None:
     """Write metrics/evaluate and metrics/compare."""
-    cost = Cost()
+    cost = StageCost()
     figures = evaluate(Path(), load_evaluate(), load_languages())
     cost.write(Path("metrics/cost/evaluate.json"), **figures)
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -5,7 +5,8 @@ from pathlib import Path
 from distil.core.files import atomic_folder, verify_checksums, write_json
 from distil.core.params import load_languages, load_params
 from distil.evaluation.config import load_evaluate
-from distil.runtime.process import Cost, run
+from distil.runtime.cost import StageCost
+from distil.runtime.process import run_stage
 from distil.serving.onnx_export import ExportConfig, export, find_sources
 from distil.serving.parity import compare_exported, cost, summary
 from distil.tasks.data import read_task
@@ -13,7 +14,7 @@ from distil.tasks.data import read_task
 
 def main() -> None:
     """Write models/onnx and metrics/export.json."""
-    spent = Cost()
+    spent = StageCost()
     config, languages = load_params("export", ExportConfig), load_languages()
     names = load_evaluate().tasks
     tasks = {name: read_task(Path("data/tasks") / name) for name in names}
@@ -32,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

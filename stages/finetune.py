@@ -13,15 +13,16 @@ from distil.evaluation.predictions import predictions_file
 from distil.finetuning.run import BASE_MODELS, FineTuning, FineTuningPaths, fine_tune_task
 from distil.finetuning.soft_labels import SoftLabels
 from distil.finetuning.trainer import FineTuningConfig
-from distil.runtime.process import Cost, arguments, run
+from distil.runtime.cost import StageCost
+from distil.runtime.process import run_stage
 from distil.tasks.data import read_task
 
 SOFT_LABELS = Path("data/task_targets")
 
 
-def main() -> None:
+def main(model: str, name: str) -> None:
     """Write models/finetuned/MODEL/TASK and the test predictions; for the teacher also data/task_targets/TASK."""
-    cost, (model, name) = Cost(), arguments("MODEL", "TASK")
+    cost = StageCost()
     if model not in BASE_MODELS:
         raise UserError(f"stages.finetune: expected one of {', '.join(BASE_MODELS)} as MODEL, found {model}")
     languages, scoring = load_languages(), load_evaluate()
@@ -37,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main, "MODEL", "TASK")

@@ -5,12 +5,14 @@ from pathlib import Path
 from distil.core.files import verify_checksums, write_json
 from distil.core.params import load_languages, load_params
 from distil.evaluation.footprint import FootprintConfig, measure
-from distil.runtime.process import Cost, machine, run
+from distil.runtime.cost import StageCost
+from distil.runtime.machine import machine
+from distil.runtime.process import run_stage
 
 
 def main() -> None:
     """Measure models/teacher and models/student in turn on text of data/raw."""
-    cost, config = Cost(), load_params("footprint", FootprintConfig)
+    cost, config = StageCost(), load_params("footprint", FootprintConfig)
     verify_checksums(Path("data/raw"), "corpus")
     files = {code: Path(f"data/raw/{code}.txt") for code in load_languages()}
     found = measure({name: Path("models") / name for name in ("teacher", "student")}, files, config)
@@ -19,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -9,8 +9,8 @@ from distil.compute.distributed import init_distributed
 from distil.core.files import atomic_folder, scratch_folder, write_json
 from distil.core.params import load_languages, load_params
 from distil.core.pipeline import code_checksums
+from distil.runtime.cost import StageCost
 from distil.runtime.launch import run_ranks
-from distil.runtime.process import Cost
 from distil.student.model import StudentConfig
 from distil.student.no_teacher import open_texts, train_without_teacher
 from distil.training.config import RunPaths, TrainConfig
@@ -19,7 +19,7 @@ from distil.training.fingerprint import training_key
 
 def main() -> None:
     """Write models/no_teacher and metrics/no_teacher."""
-    cost, processes = Cost(), init_distributed()
+    cost, processes = StageCost(), init_distributed()
     languages = load_languages()
     # What is not used is set to one value, so that it does not change the key of the checkpoint.
     shape = load_params("student", StudentConfig).model_copy(update={"init": "random", "init_layers": ()})

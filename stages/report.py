@@ -9,7 +9,7 @@ from distil.report.html import render_html
 from distil.report.markdown import render_markdown
 from distil.report.model_card import CardConfig, render_card
 from distil.report.summary import headline
-from distil.runtime.process import run
+from distil.runtime.process import run_stage
 
 
 def main() -> None:
@@ -22,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

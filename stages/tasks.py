@@ -1,23 +1,18 @@
 """Stage tasks@NAME: labelled data from the source -> rows of one shape."""
 
-import sys
 from pathlib import Path
 
-from distil.core.errors import UserError
-from distil.core.params import load_languages, load_params, load_seed, read_params
-from distil.runtime.process import Cost, run
+from distil.core.params import load_languages, load_params, load_seed
+from distil.runtime.cost import StageCost
+from distil.runtime.process import run_stage
 from distil.tasks.build import write_task
 from distil.tasks.config import TaskConfig
 from distil.tasks.data import SPLITS
 
 
-def main() -> None:
+def main(name: str) -> None:
     """Write data/tasks/NAME for the block NAME of `tasks:`."""
-    cost = Cost()
-    if len(sys.argv) != 2:
-        names = ", ".join(read_params().get("tasks") or {})
-        raise UserError(f"stages.tasks: expected the name of one task (params.yaml has {names}), found {sys.argv[1:]}")
-    name = sys.argv[1]
+    cost = StageCost()
     config, languages = load_params(f"tasks.{name}", TaskConfig), load_languages()
     manifest = write_task(name, config, languages, load_seed(), Path("data/tasks") / name)
     rows = sum(entry[split]["rows"] for entry in manifest["languages"].values() for split in SPLITS)
@@ -25,4 +20,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main, "TASK")

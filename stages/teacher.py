@@ -4,13 +4,14 @@ from pathlib import Path
 
 from distil.core.files import atomic_folder, read_json, verify_checksums
 from distil.core.params import load_languages, load_params, load_seed
-from distil.runtime.process import Cost, run
+from distil.runtime.cost import StageCost
+from distil.runtime.process import run_stage
 from distil.teacher.source import TeacherConfig, fetch_teacher
 
 
 def main() -> None:
     """Write models/teacher."""
-    cost, config = Cost(), load_params("teacher", TeacherConfig)
+    cost, config = StageCost(), load_params("teacher", TeacherConfig)
     for folder in {config.path, config.adapt.text} & {"data/raw"}:  # the text that it is trained on or adapted to
         verify_checksums(Path(folder), "corpus")
     synthetic = config.source == "train" and read_json(Path("data/raw/manifest.json"), "corpus")["synthetic"]
@@ -20,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -4,13 +4,14 @@ from pathlib import Path
 
 from distil.core.files import atomic_folder, verify_checksums
 from distil.core.params import load_languages, load_params, load_seed
-from distil.runtime.process import Cost, run
+from distil.runtime.cost import StageCost
+from distil.runtime.process import run_stage
 from distil.tokenization.prepare import TokenizeConfig, prepare_language
 
 
 def main() -> None:
     """Write data/prepared."""
-    cost = Cost()
+    cost = StageCost()
     config, languages, seed = load_params("tokenize", TokenizeConfig), load_languages(), load_seed()
     tokens = 0
     verify_checksums(Path("data/raw"), "corpus")
@@ -23,4 +24,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -1,6 +1,8 @@
-"""Complete this student's run in MLflow. Writes nothing to disk; trouble with the store is a warning."""
+"""Stage track: complete this student's run in MLflow. Writes nothing to disk; trouble with the store is a warning."""
 
 import logging
+import os
+from itertools import takewhile
 from pathlib import Path
 
 from distil.core.files import read_json
@@ -10,19 +12,25 @@ from distil.evaluation.model_names import MODELS
 from distil.report.mlflow_names import flatten
 from distil.report.mlflow_results import model_tags, read_curves, result_metrics, result_tags
 from distil.report.mlflow_run import complete_run
-from distil.runtime.process import run
+from distil.report.mlflow_view import find_view_address, headline_metrics
+from distil.report.result import result_lines
+from distil.runtime.process import run_stage
+from distil.runtime.standard_streams import write_output
 
 log = logging.getLogger("distil")
 
 METRICS = Path("metrics")
-# The same student may be scored, timed and exported again with other settings: tags, no part of what its run is.
-AFTERWARDS = ("finetune", "evaluate", "footprint", "card", "export")
+SHOW_RESULT = os.environ.get("DISTIL_RESULT") != "later"  # `make run` prints it behind what DVC says at its end
+# Settings of what comes after the student. With other ones it is another run of MLflow, with the same student's key.
+AFTERWARDS = ("finetune", "evaluate", "export")
+TAGS = ("footprint", "card")  # nothing that students are compared by
 
 
 def main() -> None:
-    """Collect what the other stages measured and hand it to MLflow."""
+    """Collect what the other stages measured, hand it to MLflow, and print the result of the run."""
     params = read_params()
-    rest = {section: params.pop(section, {}) for section in AFTERWARDS}
+    settings = {section: params.pop(section, {}) for section in AFTERWARDS}
+    rest = {section: params.pop(section, {}) for section in TAGS}
     scored = load_evaluate()
     summary = read_json(METRICS / "distil" / "summary.json", "distil")
     evaluations = [
@@ -32,16 +40,27 @@ def main() -> None:
     ]
     comparisons = [read_json(METRICS / "compare" / f"{task}.json", "evaluate") for task in scored.tasks]
     costs = {path.stem: read_json(path, path.stem) for path in sorted((METRICS / "cost").glob("*.json"))}
+    headline, export, footprint = (
+        read_json(METRICS / f"{stage}.json", made_by)
+        for stage, made_by in (("headline", "report"), ("export", "export"), ("footprint", "footprint"))
+    )
+    result = list(takewhile(lambda line: line != "Next:", result_lines(Path())))
     if complete_run(
         summary["key"],
         params,
-        result_metrics(summary, evaluations, comparisons, costs),
+        result_metrics(summary, evaluations, comparisons, costs)
+        | headline_metrics(headline, scored.tasks, export, footprint),
         {**result_tags(summary), **flatten(rest), **model_tags(Path("dvc.lock"))},
         read_curves(METRICS / "distil"),
-        [METRICS / "report.html", METRICS / "report.md", Path("params.yaml")],
+        [*(METRICS / name for name in ("report.html", "report.md", "model_card.md")), Path("params.yaml")],
+        settings,
+        "\n\n".join([*result, "The whole report: artifact report.html."]),
     ):
-        log.info("MLflow: the run of student %s is complete; `make mlflow` shows it", summary["key"][:8])
+        log.info("MLflow: the run of student %s is complete; `make mlflow`, then %s", summary["key"][:8],
+                 find_view_address())  # fmt: skip
+    if SHOW_RESULT:
+        write_output("".join(f"{line}\n" for line in result_lines(Path())).encode())
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

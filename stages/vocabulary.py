@@ -4,13 +4,14 @@ from pathlib import Path
 
 from distil.core.files import verify_checksums
 from distil.core.params import load_languages, load_params
-from distil.runtime.process import Cost, run
+from distil.runtime.cost import StageCost
+from distil.runtime.process import run_stage
 from distil.tokenization.vocabulary import VocabularyConfig, build_vocabulary
 
 
 def main() -> None:
     """Write models/tokenizer."""
-    cost = Cost()
+    cost = StageCost()
     config, languages = load_params("vocabulary", VocabularyConfig), load_languages()
     verify_checksums(Path("data/raw"), "corpus")
     texts = {language: Path("data/raw") / f"{language}.txt" for language in languages}
@@ -19,4 +20,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

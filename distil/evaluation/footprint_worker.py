@@ -1,7 +1,5 @@
 """A model in a process of its own, which loads it, runs it and reports its memory."""
 
-import resource
-import sys
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,7 +12,8 @@ from distil.core.errors import UserError
 from distil.modeling.shape import count_parameters
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.modeling.xlm_roberta import load_masked_lm
-from distil.runtime.progress import quieten_transformers
+from distil.runtime.machine import peak_memory
+from distil.runtime.progress import silence_transformers
 
 STAGES = {"teacher": "teacher", "student": "distil"}  # which makes the folder
 NO_PART = ("README.md", "manifest.json", "checksums.json")  # a model runs without these
@@ -23,8 +22,8 @@ NO_PART = ("README.md", "manifest.json", "checksums.json")  # a model runs witho
 def answer_requests(connection: Connection, folder: Path, name: str, threads: int) -> None:
     """Answer orders until the other end is closed: load, run, memory. A fault of the input is an answer, too."""
     torch.set_num_threads(threads)
-    quieten_transformers()
-    before = peak_mib()
+    silence_transformers()
+    before = peak_memory()
     model: LoadedModel | None = None
     while True:
         try:
@@ -37,7 +36,7 @@ def answer_requests(connection: Connection, folder: Path, name: str, threads: in
                 model = LoadedModel(folder, STAGES.get(name, name))
                 answer = model.description
             elif order == "memory":
-                answer = {"peak_memory_mib": round(peak_mib()), "empty_memory_mib": round(before)}
+                answer = {"peak_memory_mib": round(peak_memory() / 2**20), "empty_memory_mib": round(before / 2**20)}
             elif model is not None:
                 answer = model.run(*content)
         except UserError as error:
@@ -75,13 +74,3 @@ class LoadedModel:
         mask = torch.tensor([encoding.attention_mask for encoding in encodings])
         self._encoder(torch.tensor([encoding.ids for encoding in encodings]), attention_mask=mask)
         return int(mask.sum())
-
-
-def peak_mib() -> float:
-    """The largest resident size of this process; on Linux since its program started, not since its parent forked."""
-    if sys.platform.startswith("linux"):
-        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 2**10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from distil.core.errors import UserError
 from distil.modeling.config import first_line, read_config
 from distil.modeling.weight_files import find_weights
-from distil.runtime.progress import quieten_transformers
+from distil.runtime.progress import silence_transformers
 
 # Without "roberta.": what older versions of transformers stored besides the weights. Position numbers are counted from
 # the input, and none of the models here reads the pooler.
@@ -40,7 +40,7 @@ def load_model(
     Raises:
         UserError: config or weights are missing, damaged, of another shape, or more or fewer than the model has.
     """
-    quieten_transformers()
+    silence_transformers()
     where = shown or folder
     read_config(folder, advice)
     weights = find_weights(folder, advice)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from distil.modeling.tokenizer import SpecialTokenIds
-from distil.runtime.progress import quieten_transformers
+from distil.runtime.progress import silence_transformers
 
 
 class ModelShape(NamedTuple):
@@ -27,7 +27,7 @@ def build_masked_lm(shape: ModelShape, special: SpecialTokenIds, pieces: int, po
         pieces: size of its vocabulary.
         positions: rows of the position table, XLM-R's two unused ones included.
     """
-    quieten_transformers()
+    silence_transformers()
     return XLMRobertaForMaskedLM(
         XLMRobertaConfig(
             vocab_size=pieces,

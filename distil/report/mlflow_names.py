@@ -60,6 +60,25 @@ def param_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def changed_name(before: Mapping[str, Any], after: Mapping[str, Any], most: int = 3) -> str:
+    """What differs, as a run's name: `alpha=0.9, epochs=8`; "" where nothing does.
+
+    Args:
+        before: params as dotted keys with values.
+        after: likewise; only its keys count, so that it may be some of the sections.
+        most: changes that are named; of further ones the number.
+    """
+    changed = {key: value for key, value in after.items()
+               if key in before and not same_param(param_text(before[key]), param_text(value))}  # fmt: skip
+    last = [key.rpartition(".")[2] for key in after]
+    parts = []
+    for key, value in changed.items():
+        short = key.rpartition(".")[2]
+        parts.append(f"{short if last.count(short) == 1 else key}={param_text(value)[:40]}")
+    more = [f"{len(parts) - most} more"] if len(parts) > most else []
+    return ", ".join([*parts[:most], *more])
+
+
 def same_param(left: str, right: str) -> bool:
     """Whether two params are equal as text or as numbers (5e-5 and 0.00005)."""
     try:

@@ -35,9 +35,9 @@ def result_metrics(
     """What a student is and can do, flat: the UI groups names by what stands before the slash.
 
     `heldout/LANG/METRIC`, `eval/MODEL/TASK/LANG/METRIC` (LANG also `mean`), `retention/TASK/LANG` (student's score
-    over teacher's, 1 is all of it; LANG also `mean`, the ratio of the means, and `lowest`), `gain/TASK/BASELINE/LANG`
+    over teacher's in percent; LANG also `mean`, the ratio of the means, and `lowest`), `gain/TASK/BASELINE/LANG`
     (student's score less that of another model or baseline; LANG also `mean`), `student/FIGURE`, `teacher/FIGURE`,
-    `cache/FIGURE`, `distil/FIGURE`, `cost/STAGE/FIGURE`.
+    `cache/FIGURE`, `distil/FIGURE`, `cost/STAGE/FIGURE`. Scores and their differences are in points.
 
     Args:
         summary: metrics/distil/summary.json.
@@ -48,7 +48,7 @@ def result_metrics(
     tree: dict[str, Any] = {"distil": {}, "eval": {}, "retention": {}, "cost": costs}
     tree["gain"] = {
         compared["task"]: {
-            pair["baseline"]: {lang: found["difference"]
+            pair["baseline"]: {lang: percent(found["difference"])
                                for lang, found in {**pair["languages"], "mean": pair["mean"]}.items()}
             for pair in compared["differences"] if pair["model"] == "student"
         }
@@ -64,7 +64,7 @@ def result_metrics(
         scores.setdefault(task, {})[model] = {lang: row[evaluation["metric"]] for lang, row in languages.items()}
     for task, models in scores.items():
         student, teacher = models.get("student", {}), models.get("teacher", {})
-        kept = {lang: student[lang] / teacher[lang] for lang in student if teacher.get(lang)}
+        kept = {lang: percent(student[lang] / teacher[lang]) for lang in student if teacher.get(lang)}
         each = [share for lang, share in kept.items() if lang != "mean"]
         tree["retention"][task] = kept | ({"lowest": min(each)} if each else {})
     figures = flatten(tree, separator="/")
@@ -73,10 +73,16 @@ def result_metrics(
 
 def _scores(figures: Mapping[str, Any]) -> dict[str, Any]:
     """A language's figures with the interval as two numbers and without the tables, which the report shows."""
-    flat = {key: value for key, value in figures.items() if _is_number(value)}
+    flat = {key: percent(value) if isinstance(value, float) else value
+            for key, value in figures.items() if _is_number(value)}  # fmt: skip
     if "interval_95" in figures:
-        flat["interval_95_low"], flat["interval_95_high"] = figures["interval_95"]
+        flat["interval_95_low"], flat["interval_95_high"] = map(percent, figures["interval_95"])
     return flat
+
+
+def percent(share: float) -> float:
+    """A score or share of 0 to 1 in points or percent, as the report and metrics/headline.json have it."""
+    return round(100 * share, 4)
 
 
 def _is_number(value: Any) -> bool:

@@ -2,7 +2,9 @@
 
 Trouble with the store (not installed, locked, damaged, unreachable) is one warning, and the stage goes on; what the
 store then lacks, `complete_run` adds from metrics/. A run is found by its tag `distil.key`, the fingerprint in
-metrics/distil/summary.json: an experiment that leads to the same student again updates the run that is there.
+metrics/distil/summary.json: an experiment that leads to the same student again updates the run that is there. Params
+are immutable in MLflow: where that student is fine-tuned, scored or exported with other settings, which are params too,
+that is another run with the same key.
 
 Names in MLflow: curves see mlflow_names.py, results see mlflow_results.py, params are dotted as in params.yaml.
 """
@@ -18,7 +20,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from distil.report.mlflow_names import Point, curve_points, flatten, param_text, same_param, valid_name
+import yaml
+
+from distil.report.mlflow_names import (
+    Point,
+    changed_name,
+    curve_points,
+    flatten,
+    param_text,
+    same_param,
+    valid_name,
+)
 from distil.report.mlflow_store import (
     EXPERIMENT,
     artifact_folder,
@@ -28,6 +40,7 @@ from distil.report.mlflow_store import (
     masked,
     tracking_uri,
 )
+from distil.report.mlflow_view import experiment_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -64,12 +77,32 @@ def _warn(error: Exception) -> None:
     )
 
 
-def _git_head() -> str:
+def _git(*words: str) -> str:
+    """What git prints; "" where there is no repository, no such revision or no git."""
     try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(["git", *words], capture_output=True, text=True, encoding="utf-8", timeout=10)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _baseline() -> str:
+    """The commit that the experiment, or else the workspace, started from."""
+    return os.environ.get("DVC_EXP_BASELINE_REV") or _git("rev-parse", "HEAD")
+
+
+def _changes(params: Mapping[str, Any]) -> str:
+    """What differs from the params.yaml that the run started from, for its name; "" where nothing does."""
+    try:
+        before = yaml.safe_load(_git("show", f"{_baseline()}:./params.yaml"))
+    except yaml.YAMLError:
+        before = None
+    return changed_name(flatten(before), flatten(params)) if isinstance(before, Mapping) else ""
+
+
+def _settings(params: Mapping[str, Any]) -> dict[str, str]:
+    """Params, nested or dotted, as MLflow keeps them."""
+    return {valid_name(name): param_text(value) for name, value in flatten(params).items()}
 
 
 def _experiment(client: "MlflowClient", uri: str) -> str:
@@ -97,31 +130,50 @@ class _Run:
     """The run of one student in the store."""
 
     def __init__(self, client: "MlflowClient", run: "Run", fresh: bool) -> None:
-        self.client, self.id = client, run.info.run_id
+        self.client, self.id, self._run_name = client, run.info.run_id, run.info.run_name
+        self._experiment = run.info.experiment_id
         self._params, self._tags, self._metrics = dict(run.data.params), dict(run.data.tags), dict(run.data.metrics)
         self._steps: dict[str, set[int]] | None = {} if fresh else None
 
     @classmethod
-    def of(cls, key: str) -> "_Run":
-        """Find the student's run by its key, or create it."""
+    def of(cls, key: str, params: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> "_Run":
+        """Find the student's run by its key, or create it.
+
+        Args:
+            key: the student's fingerprint.
+            params: all that is known, for the name of a new run.
+            settings: those of fine-tuning, scoring and export; a run that has other ones is another run.
+        """
         uri, client_class = tracking_uri(), _import_client()
         with first_touch(uri):
             client = client_class(uri, registry_uri=uri)  # else MLFLOW_TRACKING_URI as it is, perhaps relative
             number = _experiment(client, uri)
-            found = client.search_runs([number], filter_string=f"tags.`distil.key` = '{key}'", max_results=1)
-            if found:
-                run = cls(client, found[0], fresh=False)
+            found = client.search_runs([number], filter_string=f"tags.`distil.key` = '{key}'")
+            match = cls._with_settings(found, _settings(settings or {}))
+            if match:
+                run = cls(client, match, fresh=False)
             else:
-                name = os.environ.get("DVC_EXP_NAME") or f"repro-{key[:8]}"
+                name = _changes(params) or os.environ.get("DVC_EXP_NAME") or f"repro-{key[:8]}"
                 created = client.create_run(number, tags={"distil.key": key}, run_name=name)
                 run = cls(client, created, fresh=True)
         run.describe_origin()
         return run
 
+    @staticmethod
+    def _with_settings(runs: "Iterable[Run]", settings: Mapping[str, str]) -> "Run | None":
+        """The run with these settings, else one that has none yet, which is not complete; else None."""
+        unset = None
+        for run in runs:
+            known = {name: run.data.params[name] for name in settings if name in run.data.params}
+            if all(same_param(value, settings[name]) for name, value in known.items()):
+                if len(known) == len(settings):
+                    return run
+                unset = run
+        return unset
+
     def describe_origin(self) -> None:
         """Experiments that led to this student, and the commits they started from."""
-        head = _git_head()
-        tags = {"dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV") or head, "mlflow.source.git.commit": head}
+        tags = {"dvc.baseline_rev": _baseline(), "mlflow.source.git.commit": _git("rev-parse", "HEAD")}
         name = os.environ.get("DVC_EXP_NAME")
         known = [each for each in self._tags.get("dvc.exp_name", "").split(", ") if each]
         if name:
@@ -141,7 +193,7 @@ class _Run:
         """Log params once. MLflow keeps the first value for good, so another one becomes the tag `latest.NAME`."""
         from mlflow.entities import Param
 
-        texts = {valid_name(key): param_text(value) for key, value in flatten(params).items()}
+        texts = _settings(params)
         new = [Param(key, text) for key, text in texts.items() if key not in self._params]
         for start in range(0, len(new), PAIRS_A_BATCH):
             self.client.log_batch(self.id, params=new[start : start + PAIRS_A_BATCH])
@@ -174,6 +226,17 @@ class _Run:
         metrics = [Metric(point.name, point.value, point.milliseconds, point.step) for point in points]
         for start in range(0, len(metrics), POINTS_A_BATCH):
             self.client.log_batch(self.id, metrics=metrics[start : start + POINTS_A_BATCH])
+
+    def describe(self, name: str, description: str) -> None:
+        """Name the run, unless `name` is empty, describe it, and save the view in which the experiment opens."""
+        if name and name != self._run_name:
+            self.client.update_run(self.id, name=name)
+        if description:
+            self.tags({"mlflow.note.content": description})
+        known = self.client.get_experiment(self._experiment).tags
+        for key, value in experiment_tags().items():
+            if known.get(key) != value:
+                self.client.set_experiment_tag(self._experiment, key, value)
 
     def status(self, status: str) -> None:
         """RUNNING, or an end: FINISHED, FAILED, KILLED."""
@@ -214,7 +277,7 @@ class LiveRun:
 
     def __enter__(self) -> Self:
         try:
-            run = _Run.of(self._key)
+            run = _Run.of(self._key, self._params)
             run.status("RUNNING")
             run.params(self._params)
             run.tags(self._tags)
@@ -260,6 +323,8 @@ def complete_run(
     tags: Mapping[str, Any],
     curves: Iterable[Point],
     artifacts: Iterable[Path],
+    settings: Mapping[str, Any] | None = None,
+    description: str = "",
 ) -> bool:
     """Add to the student's run what is known once everything is measured, and mark it `distil.complete`.
 
@@ -270,13 +335,17 @@ def complete_run(
         tags: everything else that is worth finding a run by.
         curves: of `results.read_curves`; only points that the store lacks are sent.
         artifacts: files to keep with the run.
+        settings: params of what comes after the student: fine-tuning, scoring, export.
+        description: Markdown, shown on top of the run's page.
 
     Returns:
         Whether the store took it all; otherwise one warning was logged.
     """
     try:
-        run = _Run.of(key)
-        run.params(params)
+        everything = {**params, **(settings or {})}
+        run = _Run.of(key, everything, settings)
+        run.params(everything)
+        run.describe(_changes(everything), description)
         run.curves(curves)
         run.results(metrics)
         for path in artifacts:

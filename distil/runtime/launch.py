@@ -16,7 +16,7 @@ from pydantic import Field
 from distil.core.errors import UserError
 from distil.core.params import Params, load_params
 from distil.core.pipeline import MEETING_FILE, MESSAGE_FILE
-from distil.runtime.process import run
+from distil.runtime.process import log_stage_end, positional_arguments, run_command
 
 LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 MONITOR_SECONDS = 0.5
@@ -28,16 +28,23 @@ class LaunchConfig(Params):
     processes: int = Field(ge=1, le=256)
 
 
-def run_ranks(main: Callable[[], None], module: str) -> NoReturn:
-    """As `runner.run`, by `launch.processes` processes.
+def run_ranks(main: Callable[..., None], module: str, *names: str) -> NoReturn:
+    """As `process.run_stage`, by `launch.processes` processes.
 
     Args:
         main: the stage's work, in each process.
         module: what `python -m` starts, such as stages.distil.
+        names: the stage's arguments, as of `process.run_stage`.
     """
     if "RANK" in os.environ:  # a launcher's child
-        run(lambda: _take_part(main))
-    run(lambda: _start(main, module))
+        run_command(lambda: _take_part(lambda: main(*positional_arguments(main, names))))
+
+    def work() -> None:
+        given = positional_arguments(main, names)
+        _start(lambda: main(*given), module)
+        log_stage_end()
+
+    run_command(work)
 
 
 def _take_part(main: Callable[[], None]) -> None:

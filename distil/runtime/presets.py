@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,8 +24,11 @@ from distil.core.files import write_text
 
 log = logging.getLogger("distil")
 
-PRESETS = Path("stages/presets")
+_HERE = Path("stages/presets")
+# Of the folder worked in, else those that were installed with the package.
+PRESETS = _HERE if _HERE.is_dir() else Path(__file__).parents[2] / _HERE
 DEFAULT = "sample"
+ORDER = (DEFAULT, "small", "medium", "comet", "comet-trim")  # by what they need; others follow by name
 # What a path names that nothing reads: a folder that is always there.
 UNREAD = "distil/lexicons"
 
@@ -39,10 +43,24 @@ class Leaf(NamedTuple):
     column: int  # spaces before the key
 
 
-def describe(folder: Path = PRESETS) -> dict[str, str]:
-    """Every preset with the first comment line of its file, the default first."""
-    paths = sorted(folder.glob("*.yaml"), key=lambda path: (path.stem != DEFAULT, path.stem))
-    return {path.stem: path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for path in paths}
+class Description(NamedTuple):
+    """What the first lines of a preset's file say: `# what it is`, `# Time: how long it takes`."""
+
+    text: str
+    time: str  # "" where the file does not say
+
+
+def describe(folder: Path = PRESETS) -> dict[str, Description]:
+    """Every preset, from the one that needs least."""
+    places = {name: place for place, name in enumerate(ORDER)}
+    paths = sorted(folder.glob("*.yaml"), key=lambda path: (places.get(path.stem, len(ORDER)), path.stem))
+    return {path.stem: _description(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def _description(text: str) -> Description:
+    comment = [line.lstrip("# ") for line in takewhile(lambda line: line.startswith("# "), text.splitlines())]
+    time = next((line.removeprefix("Time:").strip() for line in comment if line.startswith("Time:")), "")
+    return Description(" ".join(line for line in comment if not line.startswith("Time:")), time)
 
 
 def preset_values(name: str, settings: Iterable[str] = (), folder: Path = PRESETS) -> dict[str, Leaf]:
@@ -173,11 +191,11 @@ def _end(node: yaml.Node) -> int:
 
 
 def _value_text(leaf: Leaf, column: int) -> str:
-    """What stands behind the colon of a key `column` spaces in; lists in block style."""
+    """What follows the colon of a key `column` spaces in; lists in block style without indentation, as DVC writes."""
     if not isinstance(leaf.value, list) or not leaf.value:
         return f" {leaf.text}"
     lines = yaml.safe_dump(leaf.value, sort_keys=False, allow_unicode=True, width=1000).splitlines()
-    return "".join(f"\n{' ' * (column + 2)}{line}" for line in lines)
+    return "".join(f"\n{' ' * column}{line}" for line in lines)
 
 
 def _followers(given: Mapping[str, Leaf]) -> dict[str, Leaf]:
@@ -212,7 +230,9 @@ def _scalar(value: Any, text: str) -> str:
         plain = yaml.safe_load(f"key: {text}") == {"key": value}
     except yaml.YAMLError:
         plain = False
-    return text if plain else json.dumps(value, ensure_ascii=False)
+    if plain:
+        return text
+    return f"""'{value.replace("'", "''")}'""" if value.isprintable() else json.dumps(value, ensure_ascii=False)
 
 
 def _absolute(key: str, leaf: Leaf) -> Leaf:

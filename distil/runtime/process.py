@@ -1,11 +1,10 @@
-"""What every stage's process does around its work: logging, clean ends, and what the work cost."""
+"""A command's process around its work: arguments, logging, exit status."""
 
+import argparse
 import errno
 import json
 import logging
 import os
-import platform
-import resource
 import signal
 import sys
 import time
@@ -15,18 +14,32 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from distil.core.errors import UserError
-from distil.core.files import write_json, write_text
+from distil.core.files import write_text
 from distil.core.pipeline import MESSAGE_FILE
-from distil.runtime.signals import INTERRUPTED, again, farewell
+from distil.runtime.signals import INTERRUPTED, STARTED, interrupted_message, resume_command
+from distil.runtime.stage_number import stage_number
 from distil.runtime.standard_streams import say
 
 log = logging.getLogger("distil")
 
-UNITS = ("tokens", "rows", "lines")
+
+def run_stage(main: Callable[..., None], *names: str) -> NoReturn:
+    """Run the `main` of a stage with its arguments from the command line, then exit as `run_command` does.
+
+    Args:
+        main: the stage's work; called with one text for each of `names`.
+        names: the arguments of `python -m stages.STAGE`, as its help shows them. Anything else there is refused.
+    """
+
+    def work() -> None:
+        main(*positional_arguments(main, names))
+        log_stage_end()
+
+    run_command(work)
 
 
-def run(main: Callable[[], None]) -> NoReturn:
-    """Run a stage's `main` and exit: 0 done, 1 a fault of the input in one sentence, 130 interrupted.
+def run_command(main: Callable[[], None]) -> NoReturn:
+    """Run a command and exit: 0 done, 1 a fault of the input in one sentence, 130 interrupted.
 
     Anything else is our own mistake and keeps its traceback.
     """
@@ -43,27 +56,57 @@ def run(main: Callable[[], None]) -> NoReturn:
     except UserError as error:
         _end(f"error: {error}", 1)
     except KeyboardInterrupt:
-        _end(farewell(), INTERRUPTED)
+        _end(interrupted_message(), INTERRUPTED)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             raise
-        _end(f"error: {error.filename or Path.cwd()}: {error.strerror}; free space or allow writing, then {again()}", 1)
+        where = error.filename or Path.cwd()
+        _end(f"error: {where}: {error.strerror}; free space or allow writing, then {resume_command()}", 1)
     sys.exit(0)
 
 
-def arguments(*names: str) -> list[str]:
-    """What stands behind `python -m stages.NAME` on the command line, one for each of `names`.
+class _Parser(argparse.ArgumentParser):
+    """A parser whose faults are a UserError: one sentence and exit status 1, as of all bad input."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line."""
+        usage = " ".join(self.format_usage().removeprefix("usage: ").split())
+        raise UserError(f"{self.prog.removeprefix('python -m ')}: {message}; expected `{usage}`")
+
+
+def positional_arguments(main: Callable[..., None], names: tuple[str, ...]) -> list[str]:
+    """The arguments of a stage from the command line, one for each of `names`; `--help` prints help and exits with 0.
 
     Raises:
-        UserError: there are more or fewer.
+        UserError: there are more or fewer, or an option.
     """
-    found = sys.argv[1:]
-    if len(found) != len(names):
-        stage = f"stages.{Path(sys.argv[0]).stem}"
-        raise UserError(
-            f"{stage}: expected `python -m {stage} {' '.join(names)}`, found {' '.join(found) or 'nothing'} there"
-        )
-    return found
+    parser = _Parser(
+        prog=f"python -m {_module(main)}", description=main.__globals__["__doc__"],
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+        epilog="All settings are in params.yaml; `dvc repro` runs the stages whose inputs changed.",
+    )  # fmt: skip
+    for name in names:
+        parser.add_argument(name)
+    return [getattr(options, name) for options in [parser.parse_args()] for name in names]
+
+
+def _module(main: Callable[..., None]) -> str:
+    """What `python -m` was given; under an importer (a test) the module of `main`."""
+    spec: Any = getattr(sys.modules["__main__"], "__spec__", None) if main.__module__ == "__main__" else None
+    return spec.name if spec else main.__module__
+
+
+def log_stage_end() -> None:
+    """Log `7/19 distil 9 s`: which of the stages of dvc.yaml this was, and its seconds since the process started."""
+    stage = os.environ.get("DVC_STAGE")
+    if stage:  # started by DVC
+        number = stage_number(stage)
+        log.info("%s%s %.0f s", f"{number.at}/{number.of} " if number else "", stage, time.monotonic() - STARTED)
+
+
+def program(module: str) -> str:
+    """The name in a command's help: `distil NAME` where cli.py started it, else `module`, what `python -m` runs."""
+    return sys.argv[0] if sys.argv[0].startswith("distil ") else module
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
@@ -78,42 +121,3 @@ def _end(message: str, status: int) -> NoReturn:
         # All processes may fail alike: the one that started them says it, once.
         write_text(Path(file), json.dumps(message.removeprefix("error: ")))
     sys.exit(status)
-
-
-def machine() -> str:
-    """What the figures of cost were measured on."""
-    return f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}"
-
-
-class Cost:
-    """What a stage cost: written apart from its results, which must be the same bytes on every run."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-
-    def write(self, path: Path, **figures: Any) -> None:
-        """Write seconds, peak memory and machine beside the stage's own figures; a count gets its rate beside it."""
-        seconds = time.monotonic() - self._start
-        rates = {f"{unit}_per_second": round(figures[unit] / max(seconds, 1e-9)) for unit in UNITS if unit in figures}
-        write_json(
-            path,
-            {
-                "seconds": round(seconds, 1),
-                "peak_memory_mib": round(peak_mib()),
-                "machine": machine(),
-                **rates,
-                **figures,
-            },
-        )
-
-
-def peak_mib() -> float:
-    """The largest resident set of this process, in MiB.
-
-    getrusage would give that of the process which started it (dvc, a benchmark) where that was larger.
-    """
-    if sys.platform.startswith("linux"):
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-        return int(status.split("VmHWM:")[1].split()[0]) / 2**10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, KiB elsewhere
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

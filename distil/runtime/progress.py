@@ -13,7 +13,7 @@ log = logging.getLogger("distil")
 LOG_EVERY_SECONDS = 30.0
 
 
-def quieten_transformers() -> None:
+def silence_transformers() -> None:
     """Keep transformers' own bars off everything but a terminal, and its notes on new and unused heads to itself."""
     from transformers.utils import logging as transformers_logging
 
@@ -22,7 +22,7 @@ def quieten_transformers() -> None:
         transformers_logging.disable_progress_bar()
 
 
-def pace(rate: float) -> str:
+def format_rate(rate: float) -> str:
     """Units a second, or seconds a unit where that is the plainer figure."""
     if rate >= 10 or rate <= 0:
         return f"{rate:,.0f}/s"
@@ -59,7 +59,7 @@ class Progress:
             remaining = (self.total - self.done) / rate if rate else float("inf")
             log.info(
                 "%s: %s of %s %s, %s, %.0f s left%s",
-                self.title, f"{self.done:,}", f"{self.total:,}", self.unit, pace(rate), remaining,
+                self.title, f"{self.done:,}", f"{self.total:,}", self.unit, format_rate(rate), remaining,
                 f", {note}" if note else "",
             )  # fmt: skip
 
@@ -77,4 +77,5 @@ class Progress:
         self._bar.close()
         if kind is None:
             seconds, done = max(self.seconds, 1e-9), self.done - self._before
-            log.info("%s: %s %s in %.1f s (%s)", self.title, f"{done:,}", self.unit, seconds, pace(done / seconds))
+            rate = format_rate(done / seconds)
+            log.info("%s: %s %s in %.1f s (%s)", self.title, f"{done:,}", self.unit, seconds, rate)

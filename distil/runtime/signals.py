@@ -1,26 +1,28 @@
-"""What a stage that is told to end says, from its very first moment on. Imports little: it comes before all else."""
+"""Exit cleanly on SIGINT or SIGTERM while Python still imports. Imports little: it comes before all else."""
 
 import os
 import signal
 import sys
+import time
 from types import FrameType
 from typing import NoReturn
 
 INTERRUPTED = 130
+STARTED = time.monotonic()  # close to the start of a stage's process: stages/__init__.py imports this first
 
 
-def again() -> str:
-    """The command that goes on with this stage."""
+def resume_command() -> str:
+    """The command that continues this stage."""
     return f"`dvc repro {os.environ.get('DVC_STAGE', '')}".rstrip() + "`"
 
 
-def farewell() -> str:
-    """The last line of a stage that was told to end."""
-    return f"interrupted; {again()} continues from the last finished piece"
+def interrupted_message() -> str:
+    """The last line of a stage that was interrupted."""
+    return f"interrupted; {resume_command()} continues from the last finished piece"
 
 
-def end_at_once() -> None:
-    """Until runtime.process.run takes over, SIGINT and SIGTERM end this process at once: it holds nothing yet.
+def exit_on_signal() -> None:
+    """Until runtime.process.run_command takes over, SIGINT and SIGTERM end this process at once: it holds nothing yet.
 
     A KeyboardInterrupt would come out of whatever module is being imported, as its traceback.
     """
@@ -31,6 +33,6 @@ def end_at_once() -> None:
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     if "RANK" not in os.environ:  # of several processes the one that started them says it
-        sys.stderr.write(farewell() + "\n")
+        sys.stderr.write(interrupted_message() + "\n")
         sys.stderr.flush()
     os._exit(INTERRUPTED)

@@ -1,4 +1,4 @@
-"""Lines of text -> JSON lines with label and scores: `python -m distil.predict --model DIR < texts`.
+"""Lines of text -> JSON lines with label and scores: `distil predict --model DIR < texts`.
 
     {"line": 1, "label": "positive", "scores": {"positive": 0.91, "neutral": 0.06, "negative": 0.03}}
     {"line": 2, "error": "not UTF-8: byte 0xff at place 17; convert the file"}
@@ -9,7 +9,6 @@ output is line N of the input; memory does not grow with it. See docs/guides/ser
 
 import argparse
 import json
-import resource
 import signal
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import NoReturn
 
 from distil.core.errors import UserError
 from distil.core.files import write_json
+from distil.runtime.machine import current_memory, peak_memory
 from distil.runtime.standard_streams import check_output, input_descriptor, say, write_output
 from distil.serving.line_stream import read_windows
 from distil.serving.predictor import Predictor
@@ -42,17 +42,6 @@ def find_model(folder: Path, task: str | None) -> Path:
     )
 
 
-def memory_mb() -> tuple[float, float]:
-    """(now, peak) resident memory of this process in MB (10⁶ bytes)."""
-    try:
-        # Not getrusage: its peak is at least what the parent held when it started this process.
-        fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        now, peak = (int(fields[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
-    except OSError:  # macOS: no /proc, and bytes
-        now = peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return now / 1e6, peak / 1e6
-
-
 def predict(predictor: Predictor, descriptor: int) -> tuple[int, int]:
     """Write a JSON line for each line of a stream to standard output; returns (lines, lines with an error)."""
     count = faults = 0
@@ -74,8 +63,8 @@ def predict(predictor: Predictor, descriptor: int) -> tuple[int, int]:
 
 def main() -> None:
     """Read standard input, write standard output; what could not be predicted is counted on standard error."""
-    baseline, start = memory_mb()[0], time.monotonic()
-    parser = argparse.ArgumentParser(prog="distil.predict", description=(__doc__ or "").splitlines()[0])
+    baseline, start = current_memory(), time.monotonic()
+    parser = argparse.ArgumentParser(prog="distil predict", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, required=True, help="a folder with model.onnx or model.safetensors")
     parser.add_argument("--task", help="the model's folder below --model, such as sentiment below models/onnx")
     parser.add_argument("--threads", type=int, default=0, help="0, the default, is one for each core")
@@ -96,10 +85,11 @@ def main() -> None:
     if faults:
         say(f"{faults:,} of {count:,} lines could not be predicted; each has its `error` in its place")
     if chosen.cost:
-        peak = memory_mb()[1]
+        peak = peak_memory()
         figures = {
             "lines": count, "tokens": predictor.tokens, "seconds": round(time.monotonic() - start, 3),
-            "imports_mb": round(baseline, 1), "peak_mb": round(peak, 1), "serving_mb": round(peak - baseline, 1),
+            "imports_mb": round(baseline / 1e6, 1), "peak_mb": round(peak / 1e6, 1),
+            "serving_mb": round((peak - baseline) / 1e6, 1),
         }  # fmt: skip
         try:
             write_json(chosen.cost, figures)

@@ -4,6 +4,7 @@ Compared with torch on the task's test rows, all of them; a masked language mode
 """
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy as np
 
 from distil.core.errors import UserError
 from distil.evaluation.metrics import confusion_matrix, weighted_f1
+from distil.runtime.machine import machine
 from distil.serving.onnx_export import ExportConfig, ExportSource
 from distil.serving.predictor import Predictor, Runtime, Words, each_row, word_logits
-from distil.serving.speed import batches_of, machine, serving_cost, thread_counts, tokens_per_second
+from distil.serving.speed import batches_of, serving_cost, thread_counts, tokens_per_second
 from distil.serving.torch_runtime import TorchRuntime
 from distil.tasks.data import Task
 from distil.tasks.tag_decoding import Decoder
@@ -43,7 +45,7 @@ def compare_exported(source: ExportSource, out: Path, task: Task, config: Export
     languages = {code: _compare_language(source, code, task, config, (torch_runtime, whole, small))
                  for code in source.languages}  # fmt: skip
     for code, found in languages.items():
-        log.info("export: %s: %s: %s", source.name, code, found)
+        log.info("export: %s: %s: %s", source.name, code, _in_words(found))
     sizes = {f"{precision}_bytes": (out / precision / "model.onnx").stat().st_size for precision in ("fp32", "int8")}
     return {
         **sizes,
@@ -89,6 +91,14 @@ def _compare_language(
             "weighted_f1_drop_int8": round(trained_f1 - quantised_f1, 6)}  # fmt: skip
 
 
+def _in_words(found: Mapping[str, Any]) -> str:
+    """The figures of a language for the log."""
+    text = f"{found['rows']} rows, int8 gives the same answer for {100 * found['same_answer_int8']:.1f} %"
+    if "weighted_f1_int8" in found:
+        text += f", F1 {100 * found['weighted_f1']:.1f} in fp32 and {100 * found['weighted_f1_int8']:.1f} in int8"
+    return text
+
+
 def _flat(rows: list[np.ndarray], sentences: list[Words] | None, labels: list[str]) -> np.ndarray:
     """One model's answers of all rows as one array: those in `rows`, or the tags decided from the logits in it."""
     if sentences is None:
@@ -124,7 +134,8 @@ def cost(source: ExportSource, out: Path, task: Task, teacher: Path, config: Exp
             "student_int8": Predictor(out / "int8", threads).runtime,
         }
         rates[str(threads)] = tokens_per_second(models, batches, threads, config.repetitions)
-        log.info("export: tokens/s, %d threads: %s", threads, rates[str(threads)])
+        log.info("export: %d thread%s: %s", threads, "s" if threads > 1 else "",
+                 ", ".join(f"{name} {rate:,.0f} tokens/s" for name, rate in rates[str(threads)].items()))  # fmt: skip
     ratios = [round(found["student_int8"] / found["teacher_fp32"], 2) for found in rates.values()]
     served = serving_cost(out / "int8", (texts * -(-SERVED_LINES // len(texts)))[:SERVED_LINES])
     return {
@@ -136,7 +147,7 @@ def cost(source: ExportSource, out: Path, task: Task, teacher: Path, config: Exp
         "serving_seconds": served["seconds"],
         "serving_lines": served["lines"],
         "threads": [int(count) for count in rates],
-        "machine": machine(),
+        "machine": machine("torch"),
     }
 
 

@@ -18,6 +18,7 @@ from tokenizers import Encoding
 from distil.compute.batching import BATCH_TOKENS, by_length
 from distil.core.errors import UserError
 from distil.modeling.tokenizer import SpecialTokenIds, special_ids
+from distil.serving.line_stream import read_line
 from distil.serving.model_info import Card, check_sha256, open_tokenizer, read_card
 from distil.tasks.tag_decoding import Decoder
 from distil.text.normalisation import normalise
@@ -224,6 +225,19 @@ class Predictor:
         for number, result in zip(usable, kinds[self.card.kind]([texts[n] for n in usable]), strict=True):
             found[number] = result
         return found
+
+    def predict(self, texts: Iterable[str]) -> list[dict[str, Any]]:
+        """For each text what `distil predict` prints, without the number of the line.
+
+        A text classifier gives `label` and `scores`, a tagger `tokens`, `tags` and `scores`, a masked language model
+        `masks`; a text that cannot be predicted gives `error`.
+        """
+        if isinstance(texts, str):
+            raise TypeError("predict: expected a list of texts, found one text; give [text]")
+        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+        lines = [read_line(raw, len(raw)) for raw in encoded]
+        results = iter(self([line.text for line in lines if line.error is None]))
+        return [next(results) if line.error is None else {"error": line.error} for line in lines]
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Ids with <s> and </s>, cut at max_length."""

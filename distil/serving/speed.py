@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -21,13 +20,6 @@ from distil.serving.predictor import PaddedBatch, Runtime, each_batch, pad_rows,
 def thread_counts() -> list[int]:
     """1, and the number of cores where there are more."""
     return sorted({1, os.cpu_count() or 1})
-
-
-def machine() -> str:
-    """The processor and what runs on it, for beside the figures."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    return f"{name}, {os.cpu_count()} CPU cores, Python {platform.python_version()}, torch {torch.__version__}"
 
 
 def batches_of(rows: Sequence[Sequence[int]], pad_id: int) -> list[PaddedBatch]:

@@ -19,7 +19,7 @@ from distil.compute.optimizer import Precision, autocast
 from distil.core.errors import UserError
 from distil.core.params import Params
 from distil.modeling.xlm_roberta import AttentionTap, MaskedHead, resolve_layer
-from distil.runtime.memory import give_back_freed_memory
+from distil.runtime.machine import release_memory
 from distil.tokenization.shards import Shard, masked_input
 
 HEAD_ELEMENTS = 2**22  # positions * pieces of which distributions exist at a time on a CPU: 16 MiB
@@ -144,7 +144,7 @@ class TeacherPass:
                         kept, form, attention, rows, batch.lengths,
                     )  # fmt: skip
                     done(int(batch.lengths.sum()))
-                    give_back_freed_memory()
+                    release_memory()
             if waiting:
                 waiting.result()
         if self.layers:

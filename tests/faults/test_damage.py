@@ -23,7 +23,7 @@ import pytest
 from distil.core.errors import UserError
 from distil.report import mlflow_run as tracking
 from distil.report.data import load_report
-from distil.runtime.process import run
+from distil.runtime.process import run_command
 from distil.serving.predictor import Predictor
 from tests.faults.pipeline import BY_NAME, ROOT, STEPS, contents, copy_of, make_repository
 from tests.support.report_fixture import write_footprint
@@ -148,11 +148,11 @@ def test_a_damaged_file_is_refused_by_name_and_nothing_is_made_of_it(
     damaged(file, how)
     counts["damaged"] += 1
     before = state(whole, step.outs)
-    monkeypatch.setattr(sys, "argv", [f"{step.stage}.py", *step.arguments])
+    main = importlib.import_module(f"stages.{step.stage}").main
     handler = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit) as end:
-            run(importlib.import_module(f"stages.{step.stage}").main)
+            run_command(lambda: main(*step.arguments))
     finally:
         signal.signal(signal.SIGTERM, handler)
     lines = capsys.readouterr().err.splitlines()

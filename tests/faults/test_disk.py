@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from distil.runtime.process import run
+from distil.runtime.process import run_command
 from tests.faults.pipeline import BY_NAME, Zygote, contents, copy_of
 
 FILLED = ["tasks@sentiment", "corpus", "vocabulary", "tokenize", "cache_teacher", "distil",
@@ -95,7 +95,7 @@ def test_what_the_file_system_refuses_is_one_sentence_with_the_file(
     monkeypatch.setenv("DVC_STAGE", "corpus")
     try:
         with pytest.raises(SystemExit) as end:
-            run(main)
+            run_command(main)
     finally:
         signal.signal(signal.SIGTERM, handler)
     (line,) = capsys.readouterr().err.splitlines()

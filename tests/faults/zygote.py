@@ -32,16 +32,15 @@ def work(order: dict[str, Any]) -> NoReturn:
             os.dup2(file, number)
         os.chdir(order["cwd"])
         os.environ.update(order.get("env", {}), DVC_STAGE=order["name"])
-        sys.argv = [f"{order['stage']}.py", *order["arguments"]]
-        from distil.runtime.process import run
+        from distil.runtime.process import run_command
 
         stage = importlib.import_module(f"stages.{order['stage']}").main
 
         def begin() -> None:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, ends)
-            stage()
+            stage(*order["arguments"])
 
-        run(begin)
+        run_command(begin)
     except SystemExit as end:
         status = end.code
     except BaseException:

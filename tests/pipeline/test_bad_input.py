@@ -27,7 +27,7 @@ from distil.report import mlflow_run as tracking
 from distil.report.data import read_curve
 from distil.report.model_card import CardConfig
 from distil.runtime.launch import LaunchConfig
-from distil.runtime.process import run
+from distil.runtime.process import run_command
 from distil.serving.onnx_export import ExportConfig
 from distil.student.model import StudentConfig
 from distil.tasks.config import TaskConfig
@@ -363,10 +363,10 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
             shutil.rmtree(out)
         before = files(root)
         monkeypatch.chdir(root)
-        monkeypatch.setattr(sys, "argv", [f"{stage}.py", *(arguments or ARGUMENTS.get(stage, []))])
+        main, given = importlib.import_module(f"stages.{stage}").main, arguments or ARGUMENTS.get(stage, [])
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
-            run(importlib.import_module(f"stages.{stage}").main)
+            run_command(lambda: main(*given))
         lines = capsys.readouterr().err.splitlines()
         assert end.value.code == 1
         assert [line for line in lines if line.startswith("error: ")] == lines[-1:]

@@ -39,7 +39,8 @@ SURPLUS = {
     "export": "text/overlap text/words",
     "report": "evaluation/baselines evaluation/bootstrap evaluation/comparison evaluation/footprint "
     "evaluation/footprint_worker evaluation/run evaluation/scores report/mlflow_names "
-    "report/mlflow_results report/mlflow_run report/mlflow_store",
+    "report/mlflow_results report/mlflow_run report/mlflow_store report/mlflow_view report/result "
+    "report/result_command",
 }
 
 # What must never be able to run a stage again.

@@ -8,9 +8,10 @@ import pytest
 
 from distil.evaluation.model_names import MODELS
 from distil.report import mlflow_run as tracking
-from distil.report.mlflow_names import curve_points
+from distil.report.mlflow_names import changed_name, curve_points
 from distil.report.mlflow_results import model_tags, read_curves, result_metrics, result_tags
 from distil.report.mlflow_run import LiveRun, complete_run
+from distil.report.mlflow_view import HEADLINE, find_view_address, view_address
 from tests.support import ROOT
 
 KEY = "0123456789abcdef" * 4
@@ -57,8 +58,8 @@ def history(uri, name):
     return sorted((point.step, point.value) for point in points)
 
 
-def complete(key=KEY, params=None, metrics=None, tags=None, curves=(), artifacts=()):
-    return complete_run(key, params or {}, metrics or {}, tags or {}, curves, artifacts)
+def complete(key=KEY, params=None, metrics=None, tags=None, curves=(), artifacts=(), settings=None, description=""):
+    return complete_run(key, params or {}, metrics or {}, tags or {}, curves, artifacts, settings, description)
 
 
 def train(key=KEY, params=None, steps=(1, 2, 3)):
@@ -108,13 +109,14 @@ def test_results_are_flat_names_that_mlflow_accepts():
         summary, [evaluation("teacher", 0.8, 0.5), evaluation("student", 0.6, 0.5)], [COMPARED], costs
     )  # fmt: skip
     assert metrics["distil/steps"] == 40 and metrics["student/parameters"] == 7 and metrics["heldout/kin/kl"] == 0.5
-    assert metrics["eval/student/mood/kin/weighted_f1"] == 0.6
-    assert metrics["eval/student/mood/swa/interval_95_low"] == pytest.approx(0.4)
+    # points and percent, as in the report and in metrics/headline.json; counts stay counts
+    assert metrics["eval/student/mood/kin/weighted_f1"] == 60.0 and metrics["eval/student/mood/kin/n"] == 10
+    assert metrics["eval/student/mood/swa/interval_95_low"] == pytest.approx(40.0)
     # 0.6 / 0.8 = 0.75; 0.5 / 0.5 = 1; means 0.55 / 0.65
-    assert metrics["retention/mood/kin"] == pytest.approx(0.75)
-    assert metrics["retention/mood/lowest"] == pytest.approx(0.75)
-    assert metrics["retention/mood/mean"] == pytest.approx(0.55 / 0.65)
-    assert metrics["gain/mood/tfidf/kin"] == 0.2 and metrics["gain/mood/tfidf/mean"] == 0.1
+    assert metrics["retention/mood/kin"] == pytest.approx(75.0)
+    assert metrics["retention/mood/lowest"] == pytest.approx(75.0)
+    assert metrics["retention/mood/mean"] == pytest.approx(100 * 0.55 / 0.65, abs=1e-4)
+    assert metrics["gain/mood/tfidf/kin"] == 20.0 and metrics["gain/mood/tfidf/mean"] == 10.0
     assert metrics["cost/baselines_mood/seconds"] == 3.5
     assert not [name for name in metrics if "confusion" in name or "machine" in name or "accuracy" in name]
     assert result_tags(summary) == {"distil.stopped_early": True, "teacher.id": "a/b", "teacher.synthetic": False}
@@ -122,7 +124,7 @@ def test_results_are_flat_names_that_mlflow_accepts():
 
 def test_a_teacher_that_scores_nothing_has_no_retention():
     names = result_metrics({}, [evaluation("teacher", 0.0, 0.5), evaluation("student", 0.6, 0.5)], [], {})
-    assert "retention/mood/kin" not in names and names["retention/mood/lowest"] == 1.0
+    assert "retention/mood/kin" not in names and names["retention/mood/lowest"] == 100.0
 
 
 def test_the_models_md5_comes_from_dvc_lock(tmp_path):
@@ -269,6 +271,60 @@ def test_two_processes_that_first_touch_a_store_together_both_succeed_and_share_
     assert len(runs(f"sqlite:///{place / 'mlflow.db'}")) == 1
 
 
+def test_fine_tuning_the_same_student_otherwise_is_another_run_and_going_back_finds_the_first(store):
+    train()
+    settings = {"finetune": {"student": {"epochs": 6}}, "evaluate": {"seeds": [1]}}
+    other = {"finetune": {"student": {"epochs": 8}}, "evaluate": {"seeds": [1]}}
+    assert complete(params={"loss": {"alpha": 0.5}}, settings=settings, metrics={"f1": 60.0})
+    (first,) = runs(store)  # the run of the training
+    assert first.data.params == {"loss.alpha": "0.5", "finetune.student.epochs": "6", "evaluate.seeds": "[1]"}
+    assert complete(params={"loss": {"alpha": 0.5}}, settings=other, metrics={"f1": 61.0})
+    assert complete(params={"loss": {"alpha": 0.5}}, settings=settings, metrics={"f1": 62.0})
+    found = {run.data.params["finetune.student.epochs"]: run for run in runs(store)}
+    assert found["6"].info.run_id == first.info.run_id and len(runs(store)) == 2
+    assert (found["6"].data.metrics["f1"], found["8"].data.metrics["f1"]) == (62.0, 61.0)
+    assert {run.data.tags["distil.key"] for run in found.values()} == {KEY}
+
+
+def test_a_run_is_named_for_what_differs_from_the_commit_that_it_started_from(place, store):
+    (place / "params.yaml").write_text("loss:\n  alpha: 0.5\ntrain:\n  epochs: 4\n")
+    author = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "params.yaml"], [*author, "commit", "-qm", "first"]):
+        subprocess.run(["git", *words], check=True)
+    train(params={"loss": {"alpha": 0.9}})
+    assert runs(store)[0].info.run_name == "alpha=0.9"
+    assert complete(params={"loss": {"alpha": 0.9}, "train": {"epochs": 8}}, description="**good**")
+    assert runs(store)[0].info.run_name == "alpha=0.9, epochs=8"
+    assert runs(store)[0].data.tags["mlflow.note.content"] == "**good**"
+    assert complete(key="f" * 64, params={"loss": {"alpha": 0.5}})
+    assert sorted(run.info.run_name for run in runs(store)) == ["alpha=0.9, epochs=8", "repro-ffffffff"]
+
+
+def test_a_name_says_the_whole_key_where_the_last_part_is_not_enough():
+    before = {"a.epochs": 1, "b.epochs": 1, "b.rate": 0.1, "c.x": 1, "c.y": 1}
+    assert changed_name(before, {"a.epochs": 2, "b.epochs": 1}) == "a.epochs=2"
+    assert changed_name(before, {"b.rate": 0.10, "new": 3}) == ""
+    assert changed_name(before, {"b.epochs": 2, "b.rate": 1, "c.x": 2, "c.y": [1]}, most=3) == (
+        "epochs=2, rate=1, x=2, 1 more"
+    )
+
+
+def test_the_experiment_opens_on_the_saved_view(store):
+    from mlflow import MlflowClient
+
+    assert find_view_address() == "http://127.0.0.1:5000/#/experiments"  # nothing was logged yet
+    assert complete()
+    tags = MlflowClient(store).get_experiment_by_name("distil").tags
+    state = json.loads(tags["mlflow.sharedViewState.distil"])
+    assert state["orderByKey"] == "metrics.`f1`" and state["selectedColumns"][:2] == [
+        "metrics.`f1`",
+        "metrics.`of_teacher`",
+    ]
+    assert tags["mlflow.experiment.primaryMetric.name"] == "f1"
+    number = MlflowClient(store).get_experiment_by_name("distil").experiment_id
+    assert find_view_address() == view_address(number)
+
+
 # ---- the stage
 
 
@@ -282,6 +338,12 @@ def test_the_track_stage_completes_the_run_from_the_files_of_the_other_stages(pl
         "loss:\n  alpha: 0.5\nfinetune:\n  batch_size: 9\nfootprint:\n  threads: 1\n"
         "evaluate:\n  tasks:\n    - mood\n  seeds:\n    - 4\n  languages: joint\n  bootstrap_resamples: 100\n",
     )
+    headline = {"heldout": {"kl": 0.04}, "size": {"million_parameters": 10.5},
+                "mood": {"student": 65.0, "of_teacher": 100.0, "over_no_teacher": 1.5, "over_tfidf": -2.0}}  # fmt: skip
+    write("metrics/headline.json", json.dumps(headline))
+    write("metrics/export.json", json.dumps({"int8_bytes": 13_400_000, "speedup_vs_teacher_fp32": 9.87}))
+    write("metrics/footprint.json", json.dumps({"models": {"student": {"short": {"milliseconds": 0.944}}}}))
+    write("metrics/model_card.md", "card")
     write("metrics/distil/summary.json", json.dumps({"key": KEY, "steps": 20, "teacher": {"id": "a/b"}}))
     write("metrics/distil/train.csv", "step,loss\n20,1.5\n")
     for model in MODELS:
@@ -295,7 +357,16 @@ def test_the_track_stage_completes_the_run_from_the_files_of_the_other_stages(pl
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (run,) = runs(store)
-    assert run.data.params == {"loss.alpha": "0.5"} and run.data.tags["finetune.batch_size"] == "9"
+    settings = {"finetune.batch_size": "9", "evaluate.tasks": '["mood"]', "evaluate.seeds": "[4]",
+                "evaluate.languages": "joint", "evaluate.bootstrap_resamples": "100"}  # fmt: skip
+    assert run.data.params == {"loss.alpha": "0.5"} | settings and run.data.tags["footprint.threads"] == "1"
+    assert {name: run.data.metrics[name] for name in HEADLINE} == {
+        "f1": 65.0, "of_teacher": 100.0, "vs_no_teacher": 1.5, "vs_tfidf": -2.0, "kl": 0.04, "params_m": 10.5,
+        "int8_mb": 13.4, "ms": 0.944,
+    }  # fmt: skip
+    result = "On mood the student keeps 100.0 % of its teacher."
+    assert run.data.tags["mlflow.note.content"].startswith(result) and done.stdout.startswith(result)
+    assert "experiments/1/runs?workflowType=machine_learning&viewStateShareKey=distil" in done.stdout
     assert run.data.metrics["cost/distil/seconds"] == 9.5
     assert run.data.tags["distil.complete"] == "true" and run.data.tags["teacher.id"] == "a/b"
     assert history(store, "train/loss") == [(20, 1.5)]

@@ -22,13 +22,12 @@ from distil.core.errors import UserError
 from distil.runtime.launch import run_ranks
 from distil.compute.distributed import init_distributed
 
-def main():
+def main(what):
     ranks = init_distributed()
     share, other = torch.full((2,), float(ranks.rank + 1)), torch.tensor(float(ranks.rank))
     ranks.all_reduce_([share, other])
     sys.stdout.write(f"sums {share.tolist()} {float(other)}\n")
     sys.stdout.flush()
-    what = sys.argv[1]
     if what == "fault":
         raise UserError("toy: expected a, found b")
     if what == "kill" and ranks.rank == 1:
@@ -37,7 +36,7 @@ def main():
         time.sleep(120)
 
 if __name__ == "__main__":
-    run_ranks(main, "stages.toy")
+    run_ranks(main, "stages.toy", "WHAT")
 """
 
 

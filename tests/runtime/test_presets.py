@@ -36,9 +36,18 @@ def write(folder, **files):
     return folder
 
 
-def test_there_are_four_presets_each_with_a_line_about_it_and_sample_first():
-    assert NAMES[0] == "sample" and sorted(NAMES) == ["comet", "comet-trim", "medium", "sample", "small"]
-    assert all(len(line) > 20 for line in describe(FOLDER).values())
+def test_presets_are_listed_from_the_one_that_needs_least_each_with_a_line_and_a_time():
+    assert [*NAMES][:3] == ["sample", "small", "medium"] and {"comet", "comet-trim"} < set(NAMES)
+    for name, about in describe(FOLDER).items():
+        assert 20 < len(about.text) <= 130 and about.text.endswith("."), name
+        assert about.time.endswith("."), name
+
+
+def test_a_preset_of_ones_own_comes_last_and_needs_no_time(tmp_path):
+    write(
+        tmp_path, sample="# The default.\n# Time: short.\n#\n# More.\na: 1\n", mine="# Mine,\n# in two lines.\na: 2\n"
+    )
+    assert describe(tmp_path) == {"sample": ("The default.", "short."), "mine": ("Mine, in two lines.", "")}
 
 
 def test_sample_lists_every_key_that_a_preset_touches_with_the_value_of_params_yaml():
@@ -113,9 +122,9 @@ def test_the_diff_is_one_line_a_value_and_comments_stay(params):
 def test_lists_of_another_length_keep_the_comment_behind_them(params):
     choose("comet", params)
     text = params.read_text()
-    assert "  seeds:\n    - 1\n    - 2\n    - 3\n  # joint: one model for all languages." in text
+    assert "  seeds:\n  - 1\n  - 2\n  - 3\n  languages: " in text
     choose("sample", params, "cache_teacher.attention_layers=[]", "evaluate.seeds=[7, 8]")
-    assert "  attention_layers: []\n  # mean: over the heads" in params.read_text()
+    assert "  attention_layers: []\n  attention: mean\n" in params.read_text()
     assert tree(params)["evaluate"]["seeds"] == [7, 8]
     choose("sample", params)
     assert params.read_bytes() == (ROOT / "params.yaml").read_bytes()
@@ -182,7 +191,7 @@ def test_white_space_in_a_path_is_refused_as_an_option(params):
 
 def test_an_unknown_preset_key_or_setting_is_refused_by_name(params, tmp_path):
     before = params.read_bytes()
-    with pytest.raises(UserError, match="preset 'smal'.* sample, comet, comet-trim, medium, small"):
+    with pytest.raises(UserError, match="preset 'smal'.* sample, small, medium, comet, comet-trim"):
         choose("smal", params)
     with pytest.raises(UserError, match=r"sets `loss.alhpa`.*did you mean `loss.alpha`"):
         choose("small", params, "loss.alhpa=0.5")
@@ -214,14 +223,44 @@ def test_the_command_lists_prints_options_and_writes(params, tmp_path):
         return subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True)
 
     before = params.read_bytes()
-    assert command("--list").stdout.splitlines()[0].startswith("sample      Offline")
+    listed = command("--list").stdout.splitlines()
+    assert listed[0].startswith("sample      Offline") and " Time: 7 minutes on two CPU cores." in listed[0]
     options = command("comet", "--args").stdout
     assert "-S teacher.source=hub" in options and options.count("\n") == 1
     assert params.read_bytes() == before
-    said = command("small", "--set", "tasks.entities.source=none", "--set", "corpus.path=/nowhere").stderr
-    assert "corpus.path: there is no /nowhere" in said and "give --set corpus.path=PATH" in said
-    assert "tasks.entities.path: distil/lexicons, as it was not set" in said and "no distil/lexicons" not in said
+    wrong = ("small", "--set", "tasks.entities.source=none", "--set", "corpus.path=/nowhere")
+    refused = command(*wrong)
+    assert refused.returncode == 1 and params.read_bytes() == before
+    assert "corpus.path: there is no /nowhere; give --set corpus.path=PATH" in refused.stderr
+    assert "tasks.entities.path: distil/lexicons, as it was not set" in refused.stderr
+    assert "no distil/lexicons" not in refused.stderr
+    assert refused.stderr.splitlines()[-1].startswith("error: preset small: ")
+    assert command(*wrong, "--args").stdout.startswith("-S ")  # else `dvc exp run $(...)` would run something else
+    assert params.read_bytes() == before
+    assert command(*wrong, "--force").returncode == 0 and tree(params)["corpus"]["path"] == "/nowhere"
+    assert command("sample").returncode == 0 and params.read_bytes() == before
     said = command("comet").stderr  # data/raw is not there yet either: the pipeline makes it
     assert "values changed" in said and "there is no" not in said and params.read_bytes() != before
     refused = command("nonsense")
     assert refused.returncode == 1 and refused.stderr.startswith("error: preset 'nonsense'")
+
+
+@pytest.mark.parametrize("override", ["loss.alpha=0.9", "evaluate.seeds=[1,2,3]", "train.learning_rate=0.0005"])
+def test_an_override_of_dvc_changes_its_lines_of_params_yaml_and_keeps_every_comment(override, params):
+    from dvc.utils.hydra import apply_overrides
+
+    before = params.read_text().splitlines()
+    apply_overrides(params, [override])
+    diff = [line for line in difflib.ndiff(before, params.read_text().splitlines()) if line[0] in "+-"]
+    assert 1 <= len(diff) <= 3
+    assert not [line for line in diff if "#" in line]
+
+
+def test_dvc_keeps_the_comments_of_a_preset_too(params):
+    from dvc.utils.hydra import apply_overrides
+
+    choose("comet", params)
+    before = params.read_text().splitlines()
+    apply_overrides(params, ["loss.alpha=0.25"])
+    diff = [line for line in difflib.ndiff(before, params.read_text().splitlines()) if line[0] in "+-"]
+    assert len(diff) <= 4 and not [line for line in diff if "#" in line]

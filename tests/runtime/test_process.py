@@ -1,30 +1,104 @@
-"""What a stage cost is written beside its results."""
+"""The command line of every stage: help runs nothing, and what a stage does not know is refused."""
 
+import logging
+import re
+import runpy
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from distil.core.files import read_json
-from distil.runtime.process import Cost, peak_mib
+from distil.runtime.process import log_stage_end
+from distil.runtime.stage_number import StageNumber, stage_number
+from tests.support import ROOT
+
+STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem not in ("__init__", "preset"))
+NAMES = {"tasks": ["TASK"], "baselines": ["TASK"], "finetune": ["MODEL", "TASK"]}
 
 
-def test_a_count_gets_its_rate_beside_it(tmp_path: Path) -> None:
-    cost = Cost()
-    cost._start -= 2.0
-    cost.write(tmp_path / "cost.json", rows=1000, bytes=7)
-    found = read_json(tmp_path / "cost.json", "")
-    assert found["rows"] == 1000 and 450 <= found["rows_per_second"] <= 500 and "bytes_per_second" not in found
-    assert found["peak_memory_mib"] >= 1 and found["seconds"] >= 2.0
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    """Runs `python -m stages.NAME WORDS` in this process and gives its exit status; the folder must stay as it was."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RANK", raising=False)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(name: str, *words: str) -> int:
+        (tmp_path / "params.yaml").write_text("seed: 1\n")
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *words])
+        monkeypatch.delitem(sys.modules, f"stages.{name}", raising=False)
+        with pytest.raises(SystemExit) as end:
+            runpy.run_module(f"stages.{name}", run_name="__main__", alter_sys=True)
+        assert [path.name for path in tmp_path.rglob("*")] == ["params.yaml"]
+        return int(end.value.code or 0)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_the_peak_is_of_this_process_and_not_of_the_one_that_started_it() -> None:
+@pytest.mark.parametrize("name", STAGES)
+def test_help_says_what_a_stage_does_and_runs_nothing(
+    start: Callable[..., int], capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert start(name, "--help") == 0
+    out = capsys.readouterr().out
+    arguments = " ".join(["[-h]", *NAMES.get(name, [])])
+    assert out.startswith(f"usage: python -m stages.{name} {arguments}\n\nStage")
+    assert "params.yaml" in out
 
-    ballast = bytearray(200 * 2**20)
-    ballast[:: 2**12] = b"x" * (len(ballast) // 2**12)
-    code = "from distil.runtime.process import peak_mib; print(peak_mib())"
-    root = Path(__file__).parents[2]
-    child = subprocess.run([sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True)
-    assert 5 < float(child.stdout) < 150 < peak_mib()
+
+@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("extra", ["--nope", "surplus"])
+def test_what_a_stage_does_not_know_is_refused_in_one_sentence(
+    start: Callable[..., int], capsys: pytest.CaptureFixture[str], name: str, extra: str
+) -> None:
+    given = [word.lower() for word in NAMES.get(name, [])]
+    assert start(name, *given, extra) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and said[0].startswith(f"error: stages.{name}: unrecognized arguments: {extra}; expected `")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_argument_that_is_missing_is_named(
+    start: Callable[..., int], capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert start(name) == 1
+    wanted = ", ".join(NAMES[name])
+    assert f"error: stages.{name}: the following arguments are required: {wanted}; " in capsys.readouterr().err
+
+
+def test_the_module_that_python_runs_behaves_alike() -> None:
+    line = [sys.executable, "-m", "stages.report", "--help"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: python -m stages.report [-h]\n\nStage report: ")
+
+
+def test_stages_are_numbered_in_the_order_of_dvc_yaml() -> None:
+    line = [sys.executable, "-m", "dvc", "stage", "list", "--name-only"]
+    listed = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
+    names = listed.stdout.split()
+    assert len(names) > 15
+    for at, name in enumerate(names, 1):
+        assert stage_number(name, ROOT / "dvc.yaml", ROOT / "params.yaml") == StageNumber(at, of=len(names))
+
+
+def test_a_stage_that_dvc_started_ends_with_its_number_and_seconds(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("DVC_STAGE", "corpus")
+    with caplog.at_level(logging.INFO, "distil"):
+        log_stage_end()
+    assert re.fullmatch(r"\d+/\d+ corpus \d+ s", caplog.messages[-1])
+    monkeypatch.chdir(tmp_path)  # no dvc.yaml: the line says less, and nothing fails
+    with caplog.at_level(logging.INFO, "distil"):
+        log_stage_end()
+    assert re.fullmatch(r"corpus \d+ s", caplog.messages[-1])
+    monkeypatch.delenv("DVC_STAGE")
+    caplog.clear()
+    log_stage_end()
+    assert not caplog.messages

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from distil.runtime import progress
-from distil.runtime.progress import Progress, pace
+from distil.runtime.progress import Progress, format_rate
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from distil.runtime.progress import Progress, pace
     [(0.0, "0/s"), (0.05, "20.0 s each"), (0.8, "1.2 s each"), (3.26, "3.3/s"), (2104.4, "2,104/s")],
 )
 def test_a_slow_pace_is_told_in_seconds_for_each(rate: float, words: str) -> None:
-    assert pace(rate) == words
+    assert format_rate(rate) == words
 
 
 def test_what_an_earlier_run_did_counts_as_done_and_not_in_the_rate(

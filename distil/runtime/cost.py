@@ -1,0 +1,32 @@
+"""Seconds, memory and rates of a stage, for metrics/cost."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from distil.core.files import write_json
+from distil.runtime.machine import machine, peak_memory
+
+UNITS = ("tokens", "rows", "lines")
+
+
+class StageCost:
+    """The cost of a stage: written apart from its results, which must be the same bytes on every run."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def write(self, path: Path, **figures: Any) -> None:
+        """Write seconds, peak memory and machine beside the stage's own figures; a count gets its rate beside it."""
+        seconds = time.monotonic() - self._start
+        rates = {f"{unit}_per_second": round(figures[unit] / max(seconds, 1e-9)) for unit in UNITS if unit in figures}
+        write_json(
+            path,
+            {
+                "seconds": round(seconds, 1),
+                "peak_memory_mib": round(peak_memory() / 2**20),
+                "machine": machine(),
+                **rates,
+                **figures,
+            },
+        )
