@@ -1,5 +1,5 @@
 # One command each; `make help` lists them. The environment is made on the first use and again when the lock changes.
-# The interpreter behind `python3`, also where that is an environment's own: .venv is made anew from it and has no pip.
+# The interpreter behind `python3`, also where that is an environment's own: .venv is made from it and has no pip.
 PYTHON ?= $(shell python3 -c 'import sys; print(sys._base_executable)')
 VENV := .venv
 READY := $(VENV)/.ready
@@ -11,7 +11,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 
-.PHONY: help run env test test-slow test-faults audit lint types check format runs report mlflow publish lock clean-scratch
+.PHONY: help run env test test-slow test-faults audit lint types docs check format runs report mlflow publish lock clean-scratch
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,7 +54,10 @@ lint: env  ## style
 types: env  ## types
 	mypy
 
-check: lint types test  ## what a commit must pass
+docs: env  ## the docs as a site in .site, links checked; `mkdocs serve` shows it while you write
+	mkdocs build --strict --quiet --site-dir .site
+
+check: lint types test docs  ## what a commit must pass
 
 format: env  ## put the code into the house style
 	ruff check --fix .
@@ -74,7 +77,7 @@ mlflow: env  ## the runs in a browser; prints the address of the table of runs
 publish: env  ## a folder and its card on the Hugging Face Hub: HUB_ID=me/model [MODEL=models/student] [ARGS=--dry-run]
 	python -m distil.publish "$(HUB_ID)" --model "$(or $(MODEL),models/student)" $(ARGS)
 
-lock: env  ## requirements.lock anew from pyproject.toml
+lock: env  ## requirements.lock from pyproject.toml, every package at its newest
 	"$(UV)" pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --generate-hashes \
 	  --no-emit-index-url \
 	  --no-header --upgrade --output-file requirements.lock pyproject.toml
