@@ -150,6 +150,13 @@ def test_a_fine_tuned_classifier_needs_its_own_head(folder: Path, kind: str) -> 
                 load()
 
 
+@pytest.mark.parametrize("kind", LABELS)
+def test_a_masked_lm_is_served_as_a_classifier_only_where_its_speed_is_measured(folder: Path, kind: str) -> None:
+    with pytest.raises(UserError, match=r"expected every weight .* found none for classifier\."):
+        load_torch(folder, kind)
+    assert TorchRuntime(folder, kind, new_head=True).model.roberta.config.hidden_size == 32
+
+
 def test_two_loads_give_the_same_model(folder: Path) -> None:
     one, other = (load_masked_lm(folder, None).state_dict() for _ in range(2))
     assert list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
