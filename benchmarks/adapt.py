@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, DataCollatorForLanguageModeling, Trainer, TrainingArguments
 
-from benchmarks.machine import finish, machine
+from benchmarks.machine import by_size, finish, machine
 from benchmarks.material import parser
 from distil.core.languages import LANGUAGES
 from distil.modeling.tokenizer import load_tokenizer, special_ids
@@ -66,7 +66,7 @@ def main() -> None:
     options = parser(__doc__.splitlines()[0])
     options.add_argument("--batch-tokens", type=int, default=2048, help="tokens in a step, about")
     given = options.parse_args()
-    steps, repetitions = (2, 1) if given.quick else (4, 3)
+    steps, repetitions = by_size(given, (1, 1), (2, 1), (4, 3))
     torch.set_num_threads(given.threads)
     silence_transformers()
     tokenizer = load_tokenizer(given.teacher)

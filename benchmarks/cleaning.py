@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.machine import finish, machine
+from benchmarks.machine import add_sizes, by_size, finish, machine
 from distil.core.languages import LANGUAGES
 from distil.core.params import parse_params
 from distil.corpus.block_cleaning import BlockCleaner
@@ -46,14 +46,14 @@ def main() -> None:
     options.add_argument("--megabytes", type=int, default=200, help="of raw text of each language")
     options.add_argument("--memory-megabytes", type=int, default=2000, help="of the file by which memory is measured")
     options.add_argument("--workers", type=int, default=0, help="processes; 0 is one for each core")
-    options.add_argument("--quick", action="store_true", help="50 and 200 megabytes")
+    add_sizes(options)
     options.add_argument("--measure", type=Path, help="(internal) clean this file and print what it took")
     chosen = options.parse_args()
     if chosen.measure:
         print(json.dumps(measure(chosen)))
         return
-    if chosen.quick:
-        chosen.megabytes, chosen.memory_megabytes = 50, 200
+    given = (chosen.megabytes, chosen.memory_megabytes)
+    chosen.megabytes, chosen.memory_megabytes = by_size(chosen, (1, 2), (50, 200), given)
     speeds: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         for language in LANGUAGES:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.machine import finish, machine
+from benchmarks.machine import by_size, finish, machine
 from benchmarks.material import load_student, load_text, parser, shards
 from distil.cache.bit_packing import bits_for, row_bytes
 from distil.cache.format import PROB_BITS, decode_log_probs, encode_log_probs, quantise_rows, quantise_states
@@ -295,9 +295,9 @@ def main() -> None:
     arguments.add_argument("--positions", type=int, default=6000, help="masked places; --quick takes 500")
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
-    positions = 500 if options.quick else options.positions
+    positions = by_size(options, 60, 500, options.positions)
     budgets = [threshold(12), threshold(19), threshold(40), draws(25), with_bucket(19), renormalised(50)]
-    if not options.quick:
+    if not (options.quick or options.smallest):
         budgets = [threshold(6), *budgets, threshold(30), draws(10), draws(50), with_bucket(8), renormalised(20)]
     with tempfile.TemporaryDirectory() as scratch:
         material = Material(options, positions, Path(scratch))

@@ -23,7 +23,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from benchmarks.machine import finish, machine, plain_parser
+from benchmarks.machine import by_size, finish, machine, plain_parser
 from distil.finetuning.classifier import load_classifier, predict_scores
 from distil.finetuning.encoding import Encoded, Encoder, join
 from distil.finetuning.trainer import FineTuningRecipe, FineTuningRun, TrainingRows
@@ -84,7 +84,7 @@ def main() -> None:
     options.add_argument("--task", type=Path, default=Path("data/tasks/sentiment"))
     options.add_argument("--batch-size", type=int, default=32)
     given = options.parse_args()
-    count, repetitions = (60, 2) if given.quick else (400, 5)  # rows of each language, the first ones
+    count, repetitions = by_size(given, (8, 1), (60, 2), (400, 5))  # rows of each language, the first ones
     torch.set_num_threads(given.threads)
     silence_transformers()
     task, encoder = read_task(given.task), Encoder(given.model, MAX_LENGTH, "distil")

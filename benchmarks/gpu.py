@@ -213,7 +213,7 @@ def main() -> None:
     given = options.parse_args()
     torch.set_num_threads(given.threads)
     silence_transformers()
-    result = {name: PARTS[name](given.quick) for name in given.part or PARTS}
+    result = {name: PARTS[name](given.quick or given.smallest) for name in given.part or PARTS}
     finish({**result, "machine": machine(given.threads)})
 
 

@@ -8,19 +8,32 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 def plain_parser(description: str) -> argparse.ArgumentParser:
     """Options that every benchmark has."""
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of torch")
-    options.add_argument("--quick", action="store_true", help="at most three minutes on two CPU cores")
+    add_sizes(options)
     options.add_argument(
         "--cpu-seconds", action="store_true",
         help="count the process's CPU seconds, not wall time: for a machine with other work, with --threads 1",
     )  # fmt: skip
     return options
+
+
+def add_sizes(options: argparse.ArgumentParser) -> None:
+    """The two options that make a benchmark smaller."""
+    options.add_argument("--quick", action="store_true", help="at most three minutes on two CPU cores")
+    options.add_argument("--smallest", action="store_true", help="only whether it runs; the figures mean nothing")
+
+
+def by_size(options: argparse.Namespace, smallest: T, quick: T, full: T) -> T:
+    """What is meant for the size that is asked for."""
+    return smallest if options.smallest else quick if options.quick else full
 
 
 def clock(options: argparse.Namespace) -> Callable[[], float]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.machine import finish, machine, plain_parser
+from benchmarks.machine import by_size, finish, machine, plain_parser
 
 ROOT = Path(__file__).parent.parent
 LANGUAGE = "swa"
@@ -37,7 +37,7 @@ def main() -> None:
     options.add_argument("--tokens", type=int, default=20_000, help="of the smaller corpus; --quick takes 5,000")
     options.add_argument("--until", help="the last stage that is run")
     chosen = options.parse_args()
-    tokens, rows = (5_000, 100) if chosen.quick else (chosen.tokens, 300)
+    tokens, rows = by_size(chosen, (1_000, 30), (5_000, 100), (chosen.tokens, 300))
     peaks: dict[str, list[int]] = {}
     sizes = []
     for times in (1, 10):
@@ -60,7 +60,10 @@ def main() -> None:
 
 
 def stages() -> list[tuple[str, list[str]]]:
-    """What is run, in order; no_teacher is distil without a cache, the other models are fine-tuned as this one."""
+    """What is run, in order; no_teacher is distil without a cache, and the other models are fine-tuned as this one.
+
+    `evaluate` needs the predictions of every model and reads nothing else of them.
+    """
     return [
         ("tasks", ["sentiment"]), ("corpus", []), ("teacher", []), ("vocabulary", []), ("tokenize", []),
         ("cache_teacher", []), ("distil", []), ("baselines", ["sentiment"]),
@@ -95,17 +98,23 @@ def make_project(project: Path, options: Any, tokens: int, rows: int, shard_toke
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     changed = {
         "languages": [LANGUAGE],
-        "corpus": {"source": "files", "path": "text", "pattern": "{lang}.txt"},
-        "teacher": {"source": "folder", "path": str(options.teacher.resolve())},
-        "tokenize": {"max_tokens": tokens, "shard_tokens": shard_tokens, "mask_variants": 1},
-        "train": {"epochs": 1},
-        "finetune": {"student": {"epochs": 1, "learning_rate": 0.0005}},
-    }
-    for section, values in changed.items():
-        params[section] = params[section] | values if isinstance(values, dict) else values
-    params["tasks"]["sentiment"] |= {"source": "files", "path": "task", "pattern": "{lang}/{split}.jsonl",
-                                     "text_column": "text", "label_column": "label", "normalise": False,
-                                     "unlabelled": ""}  # fmt: skip
+        "corpus.source": "files", "corpus.path": "text", "corpus.pattern": "{lang}.txt",
+        "teacher.source": "folder", "teacher.path": str(options.teacher.resolve()),
+        "tokenize.max_tokens": tokens, "tokenize.shard_tokens": shard_tokens, "tokenize.mask_variants": 1,
+        "train.epochs": 1,
+        "finetune.student.epochs": 1, "finetune.student.learning_rate": 0.0005,
+        "tasks.sentiment.source": "files", "tasks.sentiment.path": "task",
+        "tasks.sentiment.pattern": "{lang}/{split}.jsonl", "tasks.sentiment.text_column": "text",
+        "tasks.sentiment.label_column": "label", "tasks.sentiment.normalise": False, "tasks.sentiment.unlabelled": "",
+    }  # fmt: skip
+    for key, value in changed.items():
+        *sections, last = key.split(".")
+        block = params
+        for section in sections:
+            block = block[section]
+        if last not in block:
+            sys.exit(f"error: benchmarks.memory: params.yaml has no {key}")
+        block[last] = value
     (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     return {"bytes_of_text": size, "tokens": tokens, "rows": rows}
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks.machine import finish, machine
+from benchmarks.machine import by_size, finish, machine
 from benchmarks.material import parser
 from benchmarks.scaling import SHAPE, STAGES, measure
 from distil.cache.bit_packing import bits_for, row_bytes
@@ -146,12 +146,13 @@ def main() -> None:
     """Print one JSON object."""
     options = parser(__doc__.splitlines()[0]).parse_args()
     torch.set_num_threads(options.threads)
-    run(options, 20_000)  # warms up
-    small, large = (run(options, size) for size in (50_000, 200_000))
+    warm, *two = by_size(options, (1_000, 1_000, 4_000), *[(20_000, 50_000, 200_000)] * 2)
+    run(options, warm)
+    small, large = (run(options, size) for size in two)
     rates = {stage: fit((small[0], small[1][stage]), (large[0], large[1][stage])) for stage in STAGES}
     bytes_per_token = large[2] / large[0]
     checks = []
-    for size in (100_000, 400_000) if options.quick else (100_000, 1_000_000, 10_000_000):
+    for size in by_size(options, (2_000,), (100_000, 400_000), (100_000, 1_000_000, 10_000_000)):
         checks.append(compare(rates, bytes_per_token, *run(options, size)))
         print(show(checks[-1]), flush=True)
     finish({

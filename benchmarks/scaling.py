@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.cache_speed import CONFIG, LOSS
-from benchmarks.machine import clock, finish, machine
+from benchmarks.machine import by_size, clock, finish, machine
 from benchmarks.material import parser
 from benchmarks.memory import BYTES_A_TOKEN, repeated
 from benchmarks.steps import from_cache
@@ -44,10 +44,11 @@ def main() -> None:
     """Print one JSON object."""
     options = parser(__doc__.splitlines()[0]).parse_args()
     torch.set_num_threads(options.threads)
-    sizes = [100_000, 200_000, 400_000] if options.quick else [100_000, 300_000, 1_000_000, 3_000_000, 10_000_000]
+    large = [100_000, 300_000, 1_000_000, 3_000_000, 10_000_000]
+    warm, *sizes = by_size(options, [1_000, 2_000, 4_000], [20_000, 100_000, 200_000, 400_000], [20_000, *large])
     seconds: dict[str, list[float]] = {}
     tokens = []
-    for number, size in enumerate([20_000, *sizes]):  # the first one warms up
+    for number, size in enumerate([warm, *sizes]):  # the first one warms up
         with tempfile.TemporaryDirectory() as name:
             count, found, _ = measure(options, size, Path(name))
         if number:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from transformers import XLMRobertaConfig, XLMRobertaForSequenceClassification
 
+from benchmarks.machine import add_sizes, by_size
 from distil.runtime.machine import machine
 from distil.serving.predictor import Predictor, Runtime
 from distil.serving.speed import batches_of, serving_cost, thread_counts, tokens_per_second
@@ -34,8 +35,8 @@ class Teacher:
 
     workers = 1
 
-    def __init__(self) -> None:
-        self.model = XLMRobertaForSequenceClassification(XLMRobertaConfig(**SHAPE)).eval()
+    def __init__(self, shape: dict[str, Any]) -> None:
+        self.model = XLMRobertaForSequenceClassification(XLMRobertaConfig(**shape)).eval()
 
     @torch.inference_mode()
     def logits(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
@@ -48,12 +49,13 @@ def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--model", type=Path, default=Path("models/onnx/sentiment/int8"))
     options.add_argument("--text", type=Path, required=True, help="a text a line, such as tweets")
-    options.add_argument("--quick", action="store_true", help="fewer texts, one repetition")
+    add_sizes(options)
     options.add_argument("--out", type=Path, help="also write the JSON object here")
     chosen = options.parse_args()
-    rows, repetitions, served_lines = (32, 1, 1_000) if chosen.quick else (128, 3, 10_000)
+    rows, repetitions, served_lines = by_size(chosen, (4, 1, 20), (32, 1, 1_000), (128, 3, 10_000))
     texts = [text for line in chosen.text.read_text(encoding="utf-8").splitlines() if (text := clean_line(line))]
-    teacher, rates, shape = Teacher(), {}, {}
+    teacher = Teacher(SHAPE | by_size(chosen, {"hidden_size": 64, "num_hidden_layers": 1}, {}, {}))
+    rates, shape = {}, {}
     for threads in thread_counts():
         student = Predictor(chosen.model, threads)
         batches = batches_of(student.encode(texts[:rows]), student.special.pad)

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from benchmarks.machine import finish, machine, plain_parser
+from benchmarks.machine import by_size, finish, machine, plain_parser
 
 HEAVY = ("torch", "transformers", "sklearn", "mlflow")
 
@@ -26,7 +26,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {stage: [] for stage in stages}
     current = up_to_date()
     whole: dict[str, list[float]] = {"report": [], "repro": []}
-    for _ in range(3 if options.quick else 5):
+    for _ in range(by_size(options, 1, 3, 5)):
         for stage in stages:
             seconds[stage].append(timed([sys.executable, "-c", f"import stages.{stage}"]))
         if current:

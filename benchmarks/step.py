@@ -23,7 +23,7 @@ import torch
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from benchmarks.cache_speed import CONFIG, LOSS
-from benchmarks.machine import clock, finish, machine
+from benchmarks.machine import by_size, clock, finish, machine
 from benchmarks.material import PAPER, load_student, load_text, parser
 from benchmarks.scale_sim import LARGE, Shape
 from benchmarks.steps import Work, from_cache, lean_online, online, plain_masked_lm
@@ -47,25 +47,27 @@ def main() -> None:
     """Print one JSON object."""
     options = parser(__doc__.splitlines()[0]).parse_args()
     torch.set_num_threads(options.threads)
-    repetitions, now = 5, clock(options)
+    repetitions, now = by_size(options, 1, 5, 5), clock(options)
+    online_repetitions = by_size(options, 1, 1, repetitions)
+    large = by_size(options, Shape(layers=1, hidden=64, intermediate=128, pieces=1_000), LARGE, LARGE)
     pieces = teacher_piece_ids(options.tokenizer)
     special = special_ids(load_tokenizer(options.tokenizer))
     with tempfile.TemporaryDirectory() as name:
-        against_mlm = real_text(options, Path(name), repetitions, 1 if options.quick else 6)
-    sequences = 1 if options.quick else 4
+        against_mlm = real_text(options, Path(name), repetitions, by_size(options, 1, 1, 6))
+    sequences = by_size(options, 1, 1, 4)
     found: dict[str, Any] = {}
-    for label, count in (("full", LARGE.pieces), ("trimmed", len(pieces))):
-        teacher = untrained(LARGE._replace(pieces=count))
+    for label, count in (("full", large.pieces), ("trimmed", len(pieces))):
+        teacher = untrained(large._replace(pieces=count))
         batch = random_batch(count, sequences)
         works: dict[str, Work] = {}
         student = build_masked_lm(PAPER.shape, special, count, 514)
         works["cache"] = from_cache(student, Objective(student, bare_cache(count), LOSS, LAYERS))
         works["lean"] = lean_online(build_masked_lm(PAPER.shape, special, count, 514), teacher, None)
-        lean = timed(works, batch, 1 if options.quick else repetitions, now)
+        lean = timed(works, batch, online_repetitions, now)
         # Eager attention is switched on in the teacher for good, so this comes last.
         works["online"] = online(build_masked_lm(PAPER.shape, special, count, 514), teacher, None)
         del works["lean"]
-        usual = timed(works, batch, 1 if options.quick else repetitions, now)
+        usual = timed(works, batch, online_repetitions, now)
         found |= {
             f"ratio_to_online_{label}": ratio(usual, "online"), f"ratio_to_online_{label}_lean": ratio(lean, "lean"),
             f"seconds_{label}": {"cache": round(median(usual["cache"]), 3), "online": round(median(usual["online"]), 3),
@@ -73,7 +75,7 @@ def main() -> None:
         }  # fmt: skip
         del teacher, works, student
     finish({
-        **against_mlm, **found, "repetitions": repetitions, "online_repetitions": 1 if options.quick else repetitions,
+        **against_mlm, **found, "repetitions": repetitions, "online_repetitions": online_repetitions,
         "clock": "cpu" if options.cpu_seconds else "wall", "online_batch": [sequences, LENGTH], "pieces": len(pieces),
         "machine": machine(options.threads),
     })  # fmt: skip

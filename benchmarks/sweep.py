@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.cache_speed import CONFIG, LOSS
-from benchmarks.machine import finish, machine
+from benchmarks.machine import by_size, finish, machine
 from benchmarks.material import load_student, load_text, parser
 from benchmarks.steps import Work, from_cache, lean_online, online
 from distil.cache.format import TeacherCache
@@ -43,7 +43,7 @@ def main() -> None:
     kept = torch.tensor(pieces, dtype=torch.int64)
     with tempfile.TemporaryDirectory() as name, Progress("cache", 1, "tokens") as progress:
         folder = Path(name)
-        text = load_text(options, folder / "text", 2_000 if options.quick else 10_000, EPOCHS)[0]
+        text = load_text(options, folder / "text", by_size(options, 1_000, 2_000, 10_000), EPOCHS)[0]
         (folder / "scratch").mkdir()
         shape = {"num_hidden_layers": teacher.config.num_hidden_layers, "max_position_embeddings": 514}
         start = time.perf_counter()
@@ -59,7 +59,7 @@ def main() -> None:
             loss = LOSS.model_copy(update={"alpha": alpha})
             objective = Objective(student, cache, loss, [LayerPair(student=-1, teacher=-1)])
             seconds["from_cache"].append(training(from_cache(student, objective), index))
-            if number == 0 or not options.quick:
+            if number == 0 or not (options.quick or options.smallest):
                 seconds["online"].append(training(online(load_student(options, teacher), eager, kept), index))
                 lean = lean_online(load_student(options, teacher), teacher, kept)
                 seconds["lean_online"].append(training(lean, index))

@@ -1,0 +1,64 @@
+"""Every benchmark runs at its smallest size after a run of the pipeline, so that none is left behind by a change.
+
+What it measures is no matter here: only that it ends well and prints the figures that benchmarks/README.md names.
+"""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.support import ROOT
+from tests.support.repository import Repository
+
+pytestmark = pytest.mark.slow
+
+SECONDS = 900
+# A benchmark and the options that it needs beside --smallest.
+MEASURING = {
+    "adapt": [], "cache_speed": [], "cleaning": ["--workers", "1"], "fidelity": [], "finetune": [], "gpu": [],
+    "memory": [], "scale_sim": [], "scaling": [], "serving": ["--text", "data/raw/swa.txt"], "startup": [], "step": [],
+    "sweep": [],
+}  # fmt: skip
+TABLES = {"ablations": ["table"], "all_rows": ["table"]}  # fill a page from what is recorded
+
+
+def keys_to_look_at() -> dict[str, list[str]]:
+    """Benchmark -> the keys of its JSON in the last column of the table in benchmarks/README.md."""
+    text = (ROOT / "benchmarks/README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `python -m benchmarks\.(\w+)[^|]*\|[^|]*\|([^|]*)\|", text, re.MULTILINE)
+    return {name: re.findall(r"`(\w+)`", cell) for name, cell in rows}
+
+
+def run(made: Repository, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=made.root, env=made.env, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_every_benchmark_is_run_here_and_told_in_the_readme() -> None:
+    programs = {
+        path.stem for path in (ROOT / "benchmarks").glob("*.py")
+        if any(isinstance(node, ast.FunctionDef) and node.name == "main"
+               for node in ast.parse(path.read_text(encoding="utf-8")).body)
+    }  # fmt: skip
+    assert programs == {*MEASURING, *TABLES} == set(keys_to_look_at())
+
+
+@pytest.mark.parametrize("name", MEASURING)
+def test_a_benchmark_runs_at_its_smallest_size_and_prints_its_figures(made: Repository, name: str) -> None:
+    text = run(made, f"benchmarks.{name}", "--smallest", *MEASURING[name]).splitlines()[-1]
+    assert isinstance(json.loads(text), dict)
+    assert [key for key in keys_to_look_at()[name] if f'"{key}":' not in text] == []
+    assert made.run("git", "status", "--short") == ""
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_recorded_table_is_the_one_in_the_docs(made: Repository, name: str) -> None:
+    run(made, f"benchmarks.{name}", *TABLES[name])
+    assert made.run("git", "status", "--short") == ""
