@@ -30,7 +30,7 @@ $(READY): requirements.lock
 	@touch $(READY)
 
 test: env  ## the tests, at most ten minutes on two cores
-	python -m pytest -q
+	OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadfile
 
 test-slow: env  ## the long tests: whole pipelines, experiments, queues
 	python -m pytest -q -m "slow and not faults"
