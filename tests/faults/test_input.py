@@ -29,8 +29,9 @@ from distil.tasks import text_classification, token_classification
 from distil.tasks.account import RowAccount
 from distil.tasks.config import TaskConfig
 from distil.tasks.data import Row, TextRow
-from tests.pipeline.test_bad_input import LEAVES, PARAMS, READERS, parent
+from tests.pipeline.test_bad_params import LEAVES, PARAMS, READERS
 from tests.support import lab
+from tests.support.bad_input import parent
 
 NASTY = [
     "", " ", "\t", "\x00", "a\x00b", "\x01\x02\x1f\x7f", "\u200b\u200c\u200d\ufeff", "\u202e\u2066evil\u2069\u202c",

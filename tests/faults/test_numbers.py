@@ -1,6 +1,6 @@
 """Numbers that break stop a training with step, batch and languages, before they reach weights or checkpoint.
 
-A loss that is no number: tests/test_train.py, of a fine-tuning and of a teacher: tests/test_bad_input.py.
+A loss that is no number: training/test_trainer.py, of a fine-tuning and of a teacher: pipeline/test_bad_stage_input.py.
 """
 
 from pathlib import Path
