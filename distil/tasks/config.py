@@ -49,6 +49,8 @@ class TaskConfig(Params):
     @field_validator("text_column", "label_column", mode="before")
     @classmethod
     def _number_as_text(cls, column: Any) -> Any:
+        if column == 0 and not isinstance(column, bool):
+            raise ValueError("expected a column's name, its number from 1, or -1 for the last one")
         return str(column) if isinstance(column, int) and not isinstance(column, bool) else column
 
     @field_validator("label_column")

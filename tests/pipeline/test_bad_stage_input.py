@@ -238,7 +238,7 @@ CASES = [
     ("tasks", task_table_without_the_columns,
      ["tables/swa/train.tsv: expected columns tweet, label, found text, class", "params.yaml"]),
     ("tasks", task_table_with_other_labels,
-     ["task sentiment: swa: train: nothing is left of 1 rows", "unknown_label 1", "`labels:` lacks", "'good'"]),
+     ["task sentiment: swa: train: nothing is left of 1 rows", "unknown_label 1", "`labels:` has not", "'good'"]),
     ("tasks", one_task_file_missing,
      ["params.yaml: tasks.sentiment.pattern: no file matches yor/dev.tsv below tables", "mend either"]),
     ("teacher", too_little_text_for_a_teacher, ["params.yaml: teacher.train.vocabulary_size: 2000 pieces cannot be"]),
@@ -288,7 +288,7 @@ CASES = [
     ("baselines", nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"]),
     *((stage, nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"])
       for stage in ("finetune", "evaluate", "export")),
-    ("finetune", make_task, ["models/student/tokenizer.json: no such file", "run `dvc repro distil`"]),
+    ("finetune", make_task, ["models/student/model.safetensors: no such file", "run `dvc repro --force distil`"]),
     ("finetune", longer_than_the_model, ["params.yaml: finetune.max_length: expected at most 64", "found 100"]),
     ("finetune", no_finite_weights,
      ["fine-tune student_plain on sentiment, swa yor, seed 1: step 1: the loss is nan", "on 6 rows of swa, yor",

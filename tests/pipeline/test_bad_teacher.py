@@ -155,12 +155,6 @@ def test_a_model_of_another_name_is_refused(root: Path, refused: Callable[..., s
     assert says(message, "expected one of teacher, student, student_plain, no_teacher as MODEL, found pupil")
 
 
-@pytest.mark.parametrize(("stage", "usage"), [("tasks", "the name of one task"), ("baselines", "TASK"),
-                                              ("finetune", "MODEL TASK")])  # fmt: skip
-def test_a_stage_says_which_arguments_it_takes(root: Path, refused: Callable[..., str], stage: str, usage: str) -> None:
-    assert says(refused(root, stage, "one", "two", "three"), f"stages.{stage}: expected", usage, "found", "three")
-
-
 def test_a_task_that_params_yaml_does_not_have_is_said(root: Path, refused: Callable[..., str]) -> None:
     assert says(refused(root, "tasks", "mood"), "params.yaml: section `tasks.mood:` is missing")
 

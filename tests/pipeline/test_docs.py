@@ -101,7 +101,7 @@ def test_a_command_that_chooses_a_preset_sets_what_it_names(command: str, tmp_pa
     shutil.copytree(ROOT / "stages/presets", tmp_path / "stages/presets")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        command, shell=True, cwd=tmp_path, capture_output=True, text=True,
+        f"{command} --force", shell=True, cwd=tmp_path, capture_output=True, text=True,
         env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -46,8 +46,10 @@ def test_every_target_works_in_a_path_with_a_space(folder: Path) -> None:
         f"uv [venv] [--quiet] [--clear] [--python] [{python}] [--no-python-downloads] [.venv]",
         f"uv [pip] [sync] [--quiet] [--python] {venv} [--require-hashes] [--compile-bytecode] [requirements.lock]",
         "dvc [repro]",
+        "python [-m] [distil] [report]",
     ]
-    (call,) = make(folder, "mlflow")
+    address, call = make(folder, "mlflow")
+    assert address.startswith("python [-c]") and "find_view_address" in address
     assert call.startswith("mlflow [server]") and call.endswith(
         f"[--backend-store-uri] [sqlite:///{folder}/mlflow.db] [--artifacts-destination] [{folder}/mlartifacts]"
     )
