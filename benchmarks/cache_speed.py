@@ -50,7 +50,7 @@ def main() -> None:
     """Print a few lines, then one JSON object."""
     options = parser(__doc__.splitlines()[0]).parse_args()
     torch.set_num_threads(options.threads)
-    repetitions, tokens = by_size(options, (1, 1_000), (2, 6_000), (5, 20_000))
+    repetitions, tokens = by_size(options, (1, 6_000), (2, 6_000), (5, 20_000))
     now = clock(options)
     teacher = load_masked_lm(options.teacher, "teacher")
     student = load_student(options, teacher)
