@@ -23,11 +23,11 @@ def result_lines(root: Path) -> list[str]:
     lines: list[str] = []
     for task in [name for name, figures in headline.items() if "student" in figures]:
         compared = read_json(metrics / "compare" / f"{task}.json", "evaluate")
-        lines += [verdict(task, headline[task], compared), _scores(metrics / "evaluate", task)]
+        lines += [task_sentence(task, headline[task], compared), _scores(metrics / "evaluate", task)]
     return [*lines, *_size(metrics, headline), "Next:", *_next(root)]
 
 
-def verdict(task: str, headline: Mapping[str, float], compared: Mapping[str, Any]) -> str:
+def task_sentence(task: str, headline: Mapping[str, float], compared: Mapping[str, Any]) -> str:
     """One sentence: the share of the teacher, and the distance to training without one and to TF-IDF."""
     clauses = []
     if "of_teacher" in headline:

@@ -7,7 +7,7 @@ import pytest
 
 from distil.core.errors import UserError
 from distil.core.files import write_json
-from distil.report.result import result_lines, verdict
+from distil.report.result import result_lines, task_sentence
 
 
 def pair(baseline: str, difference: float, low: float, high: float) -> dict[str, Any]:
@@ -47,13 +47,13 @@ def test_a_run_ends_with_verdict_scores_size_and_the_next_commands(root: Path) -
 
 def test_a_loss_is_said_as_plainly_as_a_gain() -> None:
     compared = {"differences": [pair("tfidf", -0.088, -0.1, -0.07)]}
-    assert verdict("tone", {}, compared) == "On tone the student is 8.8 points below TF-IDF."
-    assert verdict("tone", {}, {"differences": []}) == "On tone the student was scored alone."
+    assert task_sentence("tone", {}, compared) == "On tone the student is 8.8 points below TF-IDF."
+    assert task_sentence("tone", {}, {"differences": []}) == "On tone the student was scored alone."
 
 
 def test_no_change_is_not_minus_zero() -> None:
     compared = {"differences": [pair("tfidf", -0.0001, -0.1, 0.07)]}
-    assert verdict("tone", {}, compared) == "On tone the student cannot be told from TF-IDF (0.0 points)."
+    assert task_sentence("tone", {}, compared) == "On tone the student cannot be told from TF-IDF (0.0 points)."
 
 
 def test_without_labels_there_is_size_and_what_to_do_next(root: Path) -> None:
