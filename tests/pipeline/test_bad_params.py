@@ -103,7 +103,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "teacher.train.steps": [0],
     "teacher.train.batch_tokens": [0],
     "teacher.train.learning_rate": [0, 1, float("nan")],
-    "teacher.adapt.steps": [-1, 10],
+    "teacher.adapt.steps": [-1],
     "teacher.adapt.text": [""],
     "teacher.adapt.batch_tokens": [0],
     "teacher.adapt.max_length": [7, 513],

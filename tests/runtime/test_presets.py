@@ -245,7 +245,7 @@ def test_the_command_lists_prints_options_and_writes(params, tmp_path):
     assert refused.returncode == 1 and refused.stderr.startswith("error: preset 'nonsense'")
 
 
-@pytest.mark.parametrize("override", ["loss.alpha=0.9", "evaluate.seeds=[1,2,3]", "train.learning_rate=0.0005"])
+@pytest.mark.parametrize("override", ["loss.alpha=0.5", "evaluate.seeds=[1,2,3]", "train.learning_rate=0.0005"])
 def test_an_override_of_dvc_changes_its_lines_of_params_yaml_and_keeps_every_comment(override, params):
     from dvc.utils.hydra import apply_overrides
 

@@ -1,4 +1,5 @@
 import hashlib
+import re
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -7,7 +8,17 @@ import pytest
 import yaml
 
 from distil.core.errors import UserError
-from distil.sources.synthetic import CORPUS_SENTENCES, LISTS, Lexicon, corpus_sentences, labelled_rows, read_lexicon
+from distil.sources.synthetic import (
+    CORPUS_SENTENCES,
+    LISTS,
+    OPINIONS,
+    UNLABELLED_TEXTS,
+    Lexicon,
+    corpus_sentences,
+    labelled_rows,
+    read_lexicon,
+    unlabelled_texts,
+)
 
 LEXICONS = Path(__file__).parents[2] / "distil" / "lexicons"
 LANGUAGES = ("kin", "swa", "hau", "ibo", "yor")
@@ -101,7 +112,7 @@ def test_words_recur_so_that_a_small_model_can_learn_them(corpus):
 
 
 def test_splits_have_the_promised_sizes_and_every_label_a_fifth_of_train(rows):
-    assert {split: len(rows[split]) for split in rows} == {"train": 600, "dev": 150, "test": 300}
+    assert {split: len(rows[split]) for split in rows} == {"train": 100, "dev": 100, "test": 300}
     labels = [label for _, label in rows["train"]]
     assert set(labels) == {"positive", "neutral", "negative"}
     assert min(labels.count(label) for label in set(labels)) >= 0.2 * len(labels)
@@ -136,12 +147,14 @@ def test_two_calls_give_the_same_sentences(lexicon, corpus, rows):
 def test_a_change_of_the_swahili_sample_is_noticed():
     # Pinned: a new Python, or an edit of the generator or the lexicon, changes every number of the sample's report.
     lexicon = read_lexicon(LEXICONS, "swa")
-    lines = corpus_sentences(lexicon) + [
-        f"{text}\t{label}" for rows in labelled_rows(lexicon).values() for text, label in rows
-    ]
+    lines = (
+        corpus_sentences(lexicon)
+        + [f"{text}\t{label}" for rows in labelled_rows(lexicon).values() for text, label in rows]
+        + unlabelled_texts(lexicon)
+    )
     assert (
         hashlib.sha256("\n".join(lines).encode()).hexdigest()
-        == "169189f98d8d1c91b356f8e573a54ad4aba6c78ddbc14ac44d86c9beacb1c44c"
+        == "90f8d80b83e0fb85af1881a0e77d2ebba2a2e615e41c0926f47c98ee204becb5"
     )
 
 
@@ -160,16 +173,48 @@ def test_counting_words_scores_above_the_majority_and_below_the_ceiling():
     assert majority + 0.2 < score < 0.97
 
 
-def test_the_label_follows_from_the_list_and_half_of_each_is_turned():
+def made_up(patterns, slots):
+    """A lexicon with the opinions that each one must have."""
+    return Lexicon("xx", Path("xx.yaml"), patterns, {**{name: ("a", "b") for name in OPINIONS}, **slots}, ("tag",))
+
+
+def test_the_label_follows_from_the_list_and_few_rows_are_turned():
     patterns = {name: (f"{name} {{number}}.",) for name in LISTS}
-    lexicon = Lexicon("xx", Path("xx.yaml"), patterns, {"number": tuple(map(str, range(3000)))}, ("tag",))
+    lexicon = made_up(patterns, {"number": tuple(map(str, range(3000)))})
     rows = [(text.removeprefix("@user ").split()[0], label) for text, label in labelled_rows(lexicon)["train"]]
-    # 216 positive: 2 % mixed is 4, half turned is 108, the rest 104; 180 negative: 4, 90, 86; 204 neutral: 0, 102, 102.
+    # A tenth of 36 positive and of 30 negative rows is turned; 0.4 of 34 neutral rows asks.
     assert Counter(rows) == {
-        ("Praise", "positive"): 104, ("Praise_turned", "positive"): 108, ("Mixed", "positive"): 4,
-        ("Facts", "neutral"): 102, ("Asked", "neutral"): 102,
-        ("Complaint", "negative"): 86, ("Complaint_turned", "negative"): 90, ("Mixed", "negative"): 4,
+        ("Praise", "positive"): 32, ("Praise_turned", "positive"): 4,
+        ("Facts", "neutral"): 20, ("Asked", "neutral"): 14,
+        ("Complaint", "negative"): 27, ("Complaint_turned", "negative"): 3,
     }  # fmt: skip
+
+
+def opinions_in(lexicon, texts):
+    """The opinions of the slot `good` that the texts hold, by their number there; names in them are left out."""
+    found = set()
+    for number, opinion in enumerate(lexicon.slots["good"]):
+        longest = max(re.split(r"\{[a-z_]+\}", opinion), key=len).strip().casefold()
+        if any(longest in text.casefold() for text in texts):
+            found.add(number)
+    return found
+
+
+def test_half_of_the_opinions_are_in_dev_test_and_text_but_never_in_train(lexicon, corpus, rows):
+    opinions = lexicon.slots["good"]
+    labelled = [text for text, label in rows["train"] if label == "positive"]
+    for texts in (texts_of(rows, "test"), corpus, unlabelled_texts(lexicon)):
+        found = opinions_in(lexicon, texts)
+        assert len(found) >= 0.9 * len(opinions)
+        assert len(found - opinions_in(lexicon, labelled)) >= 0.35 * len(opinions)
+
+
+def test_unlabelled_texts_are_like_rows_and_show_no_mood(lexicon, corpus):
+    texts = unlabelled_texts(lexicon)
+    assert len({folded(text) for text in texts}) == len(texts) == UNLABELLED_TEXTS
+    assert unlabelled_texts(lexicon) == texts
+    assert not any(mood in text for text in texts for mood in "😍😡")
+    assert sum(mood in text for text in corpus for mood in "😍😡") > 0.2 * len(corpus)
 
 
 def test_a_slot_mentioned_twice_gives_two_entries_also_inside_another_slot():
@@ -179,13 +224,13 @@ def test_a_slot_mentioned_twice_gives_two_entries_also_inside_another_slot():
         "town": ("Huye", "Musanze", "Nyanza"),
         "number": tuple(map(str, range(9000))),
     }
-    for sentence in corpus_sentences(Lexicon("xx", Path("xx.yaml"), patterns, slots, ("tag",)))[:200]:
+    for sentence in corpus_sentences(made_up(patterns, slots))[:200]:
         assert sorted(word for word in sentence.split() if word in slots["town"]) == ["Huye", "Musanze", "Nyanza"]
 
 
 def test_too_few_distinct_sentences_are_refused_with_file_and_list():
-    lexicon = Lexicon("xx", Path("xx.yaml"), {name: (f"{name}.",) for name in LISTS}, {}, ("tag",))
-    with pytest.raises(UserError, match="xx.yaml: mixed: too few distinct sentences"):
+    lexicon = made_up({name: (f"{name}.",) for name in LISTS}, {})
+    with pytest.raises(UserError, match="xx.yaml: praise_turned: too few distinct sentences"):
         labelled_rows(lexicon)
 
 
@@ -204,6 +249,7 @@ def test_too_few_distinct_sentences_are_refused_with_file_and_list():
         (lambda v: v["slots"].update(kesho=["leo"]), r"slots.kesho: no pattern names this slot"),
         (lambda v: v["slots"]["dish"].append("{dish}"), r"slots.dish: the slot names itself"),
         (lambda v: v.update(slots=["x"]), "slots: expected a list for each name"),
+        (lambda v: v["slots"].pop("not_hated"), r"(names the slot 'not_hated'|not_hated is missing)"),
     ],
 )
 def test_a_broken_lexicon_is_refused_with_file_and_key(tmp_path, change, message):
