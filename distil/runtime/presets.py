@@ -4,10 +4,11 @@
 `sample` with its own values on top, so choosing one after another leaves nothing of the first behind, and choosing
 `sample` gives params.yaml back byte for byte. Keys that no preset touches keep what was written by hand.
 
-Values are replaced in the text of params.yaml, so comments, order and quotes stay and `git diff` shows one line a key.
+params.yaml is read and written by ruamel.yaml, as `dvc exp run -S` does, so comments and order stay and `git diff`
+shows one line a key. A file that is indented or quoted in another way is written in DVC's style.
 """
 
-import json
+import io
 import logging
 import os
 import re
@@ -18,6 +19,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from distil.core.errors import UserError
 from distil.core.files import write_text
@@ -31,16 +36,6 @@ DEFAULT = "sample"
 ORDER = (DEFAULT, "small", "medium", "comet", "comet-trim")  # by what they need; others follow by name
 # What a path names that nothing reads: a folder that is always there.
 UNREAD = "distil/lexicons"
-
-
-class Leaf(NamedTuple):
-    """A value at a dotted key: a scalar or a whole list."""
-
-    value: Any
-    text: str  # as written, without what stands around it
-    start: int  # characters from the start of the file: behind the key's colon
-    end: int  # behind the last character of the value
-    column: int  # spaces before the key
 
 
 class Description(NamedTuple):
@@ -63,8 +58,8 @@ def _description(text: str) -> Description:
     return Description(" ".join(line for line in comment if not line.startswith("Time:")), time)
 
 
-def preset_values(name: str, settings: Iterable[str] = (), folder: Path = PRESETS) -> dict[str, Leaf]:
-    """The values of a preset by dotted key, with KEY=VALUE `settings` on top.
+def preset_values(name: str, settings: Iterable[str] = (), folder: Path = PRESETS) -> dict[str, Any]:
+    """The values of a preset by dotted key, with KEY=VALUE `settings` on top: scalars and whole lists.
 
     A path that starts with ../ is made absolute: a queued experiment runs in another folder. Paths of a task that hang
     on what was set follow it, unless they are set too (`_followers`).
@@ -75,141 +70,184 @@ def preset_values(name: str, settings: Iterable[str] = (), folder: Path = PRESET
     known = describe(folder)
     if name not in known:
         raise UserError(f"preset {name!r}: there is none of that name; expected one of {', '.join(known)}")
-    values: dict[str, Leaf] = {}
+    values: dict[str, Any] = {}
     for each in (DEFAULT, name):
-        path = folder / f"{each}.yaml"
-        values |= read_leaves(path.read_text(encoding="utf-8"), path)
-    given: dict[str, Leaf] = {}
+        values |= read_values(folder / f"{each}.yaml")
+    given: dict[str, Any] = {}
     for setting in settings:
         key, _, text = setting.partition("=")
         value = _typed(key, text)
         if not (key and text) or isinstance(value, Mapping):
             raise UserError(f"--set {setting}: expected KEY=VALUE such as corpus.path=/data/corpus")
-        given[key] = Leaf(value, _scalar(value, text), 0, 0, 0)
+        given[key] = value
     followers = _followers(given)
-    for key, leaf in followers.items():
-        log.info("%s: %s, as it was not set", key, leaf.text)
+    for key, value in followers.items():
+        log.info("%s: %s, as it was not set", key, value or "''")
     values |= given | followers
-    return {key: _absolute(key, leaf) for key, leaf in values.items()}
+    return {key: _absolute(key, value) for key, value in values.items()}
 
 
-def missing_paths(values: Mapping[str, Leaf], folder: Path = PRESETS) -> dict[str, str]:
+def missing_paths(values: Mapping[str, Any], folder: Path = PRESETS) -> dict[str, str]:
     """The paths that are not there, by key: DVC would refuse to begin. Those of `sample` are, or a stage makes them."""
-    usual = {key: leaf.value for key, leaf in preset_values(DEFAULT, folder=folder).items()}
+    usual = preset_values(DEFAULT, folder=folder)
     return {
-        key: str(leaf.value)
-        for key, leaf in values.items()
-        if _is_path(key) and leaf.value != usual.get(key) and not Path(leaf.value).exists()
+        key: str(value)
+        for key, value in values.items()
+        if _is_path(key) and value != usual.get(key) and not Path(value).exists()
     }
 
 
-def apply_values(values: Mapping[str, Leaf], params: Path) -> list[str]:
+def apply_values(values: Mapping[str, Any], params: Path) -> list[str]:
     """Write the values into params.yaml; returns the keys that changed.
 
     Raises:
         UserError: a key is unknown there.
     """
-    text = params.read_text(encoding="utf-8")
-    changes = changed_values(values, params)
-    old = read_leaves(text, params)
-    for key in sorted(changes, key=lambda key: old[key].start, reverse=True):  # from the end: positions before stay
-        text = text[: old[key].start] + _value_text(changes[key], old[key].column) + text[old[key].end :]
-    new = read_leaves(text, params)
-    expected = {key: leaf.value for key, leaf in old.items()} | {key: leaf.value for key, leaf in changes.items()}
-    if {key: leaf.value for key, leaf in new.items()} != expected:
-        raise UserError(f"{params}: cannot write the preset into this file; `git checkout {params}`, then again")
-    write_text(params, text)
+    document = _read(params)
+    changes = _changes(values, document, params)
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        parent = document
+        for section in sections:
+            parent = parent[section]
+        _replace(parent, last, value)
+    stream = io.StringIO()
+    _yaml().dump(document, stream)
+    write_text(params, stream.getvalue())
     return list(changes)
 
 
-def changed_values(values: Mapping[str, Leaf], params: Path) -> dict[str, Leaf]:
+def changed_values(values: Mapping[str, Any], params: Path) -> dict[str, Any]:
     """Those of `values` that params.yaml does not have, in its order.
 
     Raises:
         UserError: a key is unknown there.
     """
-    current = read_leaves(params.read_text(encoding="utf-8"), params)
+    return _changes(values, _read(params), params)
+
+
+def _changes(values: Mapping[str, Any], document: CommentedMap, params: Path) -> dict[str, Any]:
+    current = dict(_leaves(document, ""))
     for key in values:
         if key not in current:
             close = get_close_matches(key, current, n=1)
             hint = f"did you mean `{close[0]}`?" if close else f"its sections: {', '.join(_sections(current))}"
             raise UserError(f"{params}: the preset sets `{key}`, which is no value there; {hint}")
+    # 2 and 2.0, 1 and true are equal to Python and other values in the file
     return {
         key: values[key]
-        for key, leaf in current.items()
-        if key in values and (values[key].value != leaf.value or type(values[key].value) is not type(leaf.value))
+        for key, value in current.items()
+        if key in values and (values[key] != value or _type(values[key]) is not _type(value))
     }
 
 
-def experiment_args(values: Mapping[str, Leaf]) -> str:
+def experiment_args(values: Mapping[str, Any]) -> str:
     """The values as options of `dvc exp run`, for use as $(...) without quotes.
 
     Raises:
         UserError: a value holds white space, at which the shell would cut it.
     """
     options = []
-    for key, leaf in values.items():
-        option = f"{key}={_hydra(leaf.value, leaf.text)}"
+    for key, value in values.items():
+        option = f"{key}={_hydra(value)}"
         if re.search(r"\s", option):
             raise UserError(f"{option}: white space does not survive $(...); choose the preset without --args")
         options.append(f"-S {option}")
     return " ".join(options)
 
 
-def read_leaves(text: str, path: Path) -> dict[str, Leaf]:
+def read_values(path: Path) -> dict[str, Any]:
     """Every scalar and list of a YAML file by dotted key.
 
     Raises:
         UserError: not YAML with sections; names `path`.
     """
+    return dict(_leaves(_read(path), ""))
+
+
+def _yaml() -> YAML:
+    """Reads and writes as DVC does (dvc.utils.serialize), but does not fold long lines."""
+    parser = YAML()
+    parser.default_flow_style = False
+    parser.width = 4096
+    return parser
+
+
+def _read(path: Path) -> CommentedMap:
     try:
-        node, tree = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        tree = _yaml().load(path.read_text(encoding="utf-8"))
+    except YAMLError as error:
         raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(node, yaml.MappingNode):
+    if not isinstance(tree, CommentedMap):
         raise UserError(f"{path}: expected sections such as `loss:`, found {tree!r}")
-    return dict(_leaves(text, node, tree, ""))
+    return tree
 
 
-def _leaves(text: str, node: yaml.MappingNode, tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Leaf]]:
-    for key, value in node.value:
-        name = prefix + key.value
-        if isinstance(value, yaml.MappingNode) and value.value:
-            yield from _leaves(text, value, tree[key.value], name + ".")
+def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
         else:
-            start, end = key.end_mark.index + 1, _end(value)
-            written = text[value.start_mark.index : end]
-            yield name, Leaf(tree[key.value], written, start, end, key.start_mark.column)
+            yield f"{prefix}{key}", value
 
 
-def _end(node: yaml.Node) -> int:
-    """Behind a node's last character; a block list's own mark lies behind the comments that follow it."""
-    if isinstance(node, yaml.ScalarNode) or node.flow_style:
-        return node.end_mark.index
-    last = node.value[-1]
-    return _end(last[1] if isinstance(last, tuple) else last)
+def _type(value: Any) -> type:
+    """The plain type of a value that ruamel.yaml has read."""
+    return next(plain for plain in (bool, int, float, str, list, object) if isinstance(value, plain))
 
 
-def _value_text(leaf: Leaf, column: int) -> str:
-    """What follows the colon of a key `column` spaces in; lists in block style without indentation, as DVC writes."""
-    if not isinstance(leaf.value, list) or not leaf.value:
-        return f" {leaf.text}"
-    lines = yaml.safe_dump(leaf.value, sort_keys=False, allow_unicode=True, width=1000).splitlines()
-    return "".join(f"\n{' ' * column}{line}" for line in lines)
+def _replace(parent: CommentedMap, key: str, value: Any) -> None:
+    """Put a value at a key. The comment behind the old value, which hangs on its last item, goes behind the new one."""
+    holder, last, slot = _end(parent, key)
+    slots = holder.ca.items.get(last)
+    comment = slots[slot] if slots else None
+    if slots:
+        slots[slot] = None
+    parent[key] = _node(value)
+    if comment:
+        holder, last, slot = _end(parent, key)
+        holder.ca.items.setdefault(last, [None] * 4)[slot] = comment
 
 
-def _followers(given: Mapping[str, Leaf]) -> dict[str, Leaf]:
+def _end(parent: CommentedMap | CommentedSeq, key: Any) -> tuple[CommentedMap | CommentedSeq, Any, int]:
+    """Where ruamel.yaml keeps the comment behind the value at a key: the container, the key and the slot there."""
+    child = parent[key]
+    if isinstance(child, CommentedMap | CommentedSeq) and child and not child.fa.flow_style():
+        return _end(child, len(child) - 1 if isinstance(child, CommentedSeq) else next(reversed(child)))
+    return parent, key, 0 if isinstance(parent, CommentedSeq) else 2
+
+
+def _node(value: Any) -> Any:
+    """A value without the comments of the file that it comes from; text that YAML 1.1 reads as no text is quoted."""
+    if isinstance(value, Mapping):
+        return CommentedMap((key, _node(each)) for key, each in value.items())
+    if isinstance(value, list):
+        return CommentedSeq(_node(each) for each in value)
+    if isinstance(value, str) and not _plain(value):
+        return SingleQuotedScalarString(value)
+    return value
+
+
+def _plain(text: str) -> bool:
+    """Whether text without quotes is text to PyYAML, which reads YAML 1.1 (`no` is false)."""
+    try:
+        return bool(yaml.safe_load(text) == text)
+    except yaml.YAMLError:
+        return True  # ruamel.yaml quotes it
+
+
+def _followers(given: Mapping[str, Any]) -> dict[str, str]:
     """Paths of tasks that would otherwise stay the preset's: of labels elsewhere, and of a task that is left out.
 
     DVC wants every path to be there, also that of a task without labels (`source: none`).
     """
     found: dict[str, str] = {}
     for section in dict.fromkeys(key.rpartition(".")[0] for key in given if key.startswith("tasks.")):
-        left_out = f"{section}.source" in given and given[f"{section}.source"].value == "none"
+        left_out = given.get(f"{section}.source") == "none"
         if left_out or f"{section}.path" in given:
-            path = UNREAD if left_out else str(given[f"{section}.path"].value)
+            path = UNREAD if left_out else str(given[f"{section}.path"])
             found |= {f"{section}.path": path, f"{section}.unlabelled_path": path, f"{section}.unlabelled": ""}
-    return {key: Leaf(value, _scalar(value, value), 0, 0, 0) for key, value in found.items() if key not in given}
+    return {key: value for key, value in found.items() if key not in given}
 
 
 def _is_path(key: str) -> bool:
@@ -217,43 +255,32 @@ def _is_path(key: str) -> bool:
 
 
 def _typed(key: str, text: str) -> Any:
-    """The value that `text` stands for in YAML; a path, and what is no YAML, is text."""
+    """The value that `text` stands for in YAML; a path, a date and what is no YAML is text."""
     try:
-        return text if _is_path(key) else yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = text if _is_path(key) else _yaml().load(text)
+    except YAMLError:
         return text
+    return value if value is None or isinstance(value, bool | int | float | str | list | Mapping) else text
 
 
-def _scalar(value: Any, text: str) -> str:
-    """`text` if it stands for `value` behind a key as well, else quoted."""
-    try:
-        plain = yaml.safe_load(f"key: {text}") == {"key": value}
-    except yaml.YAMLError:
-        plain = False
-    if plain:
-        return text
-    return f"""'{value.replace("'", "''")}'""" if value.isprintable() else json.dumps(value, ensure_ascii=False)
+def _absolute(key: str, value: Any) -> Any:
+    return os.path.abspath(value) if _is_path(key) and str(value).startswith("../") else value
 
 
-def _absolute(key: str, leaf: Leaf) -> Leaf:
-    if not _is_path(key) or not str(leaf.value).startswith("../"):
-        return leaf
-    path = os.path.abspath(leaf.value)
-    return leaf._replace(value=path, text=_scalar(path, path))
-
-
-def _hydra(value: Any, text: str) -> str:
+def _hydra(value: Any) -> str:
     """A value in the grammar of `dvc exp run -S`: what is no plain word is quoted."""
     if isinstance(value, list):
-        return "[" + ",".join(_hydra(each, str(each)) for each in value) + "]"
+        return "[" + ",".join(map(_hydra, value)) + "]"
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_hydra(each, str(each))}" for key, each in value.items()) + "}"
+        return "{" + ",".join(f"{key}:{_hydra(each)}" for key, each in value.items()) + "}"
+    if value is None:
+        return "null"
     if not isinstance(value, str):
-        return text
-    if re.fullmatch(r"[A-Za-z/][\w/.-]*", value) and yaml.safe_load(value) == value:
+        return str(value).lower()  # true, false
+    if re.fullmatch(r"[A-Za-z/][\w/.-]*", value) and _plain(value):
         return value
     return "'" + value.replace("'", "\\'") + "'"
 
 
-def _sections(leaves: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(key.partition(".")[0] for key in leaves))
+def _sections(keys: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(key.partition(".")[0] for key in keys))

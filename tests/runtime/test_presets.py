@@ -10,7 +10,7 @@ import yaml
 from ruamel.yaml import YAML
 
 from distil.core.errors import UserError
-from distil.runtime.presets import apply_values, changed_values, describe, experiment_args, preset_values, read_leaves
+from distil.runtime.presets import apply_values, changed_values, describe, experiment_args, preset_values, read_values
 from tests.support import ROOT
 
 FOLDER = ROOT / "stages" / "presets"
@@ -51,11 +51,11 @@ def test_a_preset_of_ones_own_comes_last_and_needs_no_time(tmp_path):
 
 
 def test_sample_lists_every_key_that_a_preset_touches_with_the_value_of_params_yaml():
-    committed = read_leaves((ROOT / "params.yaml").read_text(), ROOT)
-    sample = read_leaves((FOLDER / "sample.yaml").read_text(), FOLDER)
+    committed = read_values(ROOT / "params.yaml")
+    sample = read_values(FOLDER / "sample.yaml")
     for name in NAMES:
-        assert read_leaves((FOLDER / f"{name}.yaml").read_text(), FOLDER).keys() <= sample.keys(), name
-    assert {key: leaf.text for key, leaf in sample.items()} == {key: committed[key].text for key in sample}
+        assert read_values(FOLDER / f"{name}.yaml").keys() <= sample.keys(), name
+    assert sample == {key: committed[key] for key in sample}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,11 +67,14 @@ def test_a_preset_and_then_sample_gives_params_yaml_back_byte_for_byte(name, par
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_preset_has_the_types_of_params_yaml(name):
+def test_a_preset_has_the_types_of_params_yaml(name, params):
+    def types(value):
+        return {key: types(each) for key, each in value.items()} if isinstance(value, dict) else type(value)
+
     # 5e-5 without a dot is text to YAML 1.1, and 2 is no 2.0 in git diff
-    committed = read_leaves((ROOT / "params.yaml").read_text(), ROOT)
-    for key, leaf in preset_values(name, (), FOLDER).items():
-        assert type(leaf.value) is type(committed[key].value), key
+    before = types(tree(params))
+    choose(name, params)
+    assert types(tree(params)) == before
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -128,6 +131,26 @@ def test_lists_of_another_length_keep_the_comment_behind_them(params):
     assert tree(params)["evaluate"]["seeds"] == [7, 8]
     choose("sample", params)
     assert params.read_bytes() == (ROOT / "params.yaml").read_bytes()
+
+
+@pytest.mark.parametrize("old", ["b:\n- 1\n- 2", "b:\n- x: 1\n  y: 2", "b: []", "b: [1, 2]", "b: 1"])
+@pytest.mark.parametrize("new", ["[3, 4, 5]", "[{x: 1, y: 2}, {x: 3, y: 4}]", "[]", "[7]", "2"])
+@pytest.mark.parametrize("behind", ["", "# behind\n", "\n", "\n# behind\n\n"])
+def test_a_comment_behind_a_value_stays_behind_it(old, new, behind, tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(f"# before\na: 1\n{old}\n{behind}c: 3\n")
+    folder = write(tmp_path, sample="# The default.\na: 1\n")
+    apply_values(preset_values("sample", [f"b={new}"], folder), path)
+    assert path.read_text().startswith("# before\na: 1\nb:") and path.read_text().endswith(f"\n{behind}c: 3\n")
+    assert tree(path) == {"a": 1, "b": yaml.safe_load(new), "c": 3}
+
+
+@pytest.mark.parametrize("word", ["no", "on", "1:30", "0777", "1_000", "2024-01-01", "null x", "~", "y"])
+def test_text_stays_text_to_both_readers_of_params_yaml(word, tmp_path):
+    folder = write(tmp_path, sample="# The default.\ncorpus:\n  path: here\n")
+    path = Path(shutil.copy(folder / "sample.yaml", tmp_path / "params.yaml"))
+    apply_values(preset_values("sample", [f"corpus.path={word}"], folder), path)
+    assert tree(path)["corpus"]["path"] == word == YAML(typ="safe").load(path)["corpus"]["path"]
 
 
 def test_values_written_by_hand_stay_where_no_preset_touches_them(params):
