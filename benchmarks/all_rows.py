@@ -6,7 +6,8 @@
 
 That run took a GPU and hours of a CPU, so its tables cannot be made again by running it on a desktop machine; from the
 predictions they can. The gold labels are not kept here, since they come with the texts: `score` reads both from
-data/tasks, where `python -m stages.preset medium && python -m stages.tasks TASK` puts them.
+data/tasks, where `python -m stages.preset medium && python -m stages.tasks TASK` puts them. Languages and models are
+those of the predictions, whatever params.yaml says today.
 """
 
 import argparse
@@ -21,10 +22,9 @@ import pandas as pd
 from benchmarks.pages import RECORDED, RESULTS, fill_page
 from distil.core.errors import UserError
 from distil.core.files import write_json
-from distil.core.params import load_languages
 from distil.evaluation.comparison import compare_models
-from distil.evaluation.model_names import BASELINES, MODELS
-from distil.evaluation.predictions import GoldAndPredicted, join_tags
+from distil.evaluation.model_names import BASELINES, MODELS, predictions_stage
+from distil.evaluation.predictions import GoldAndPredicted, join_tags, predictions_file, read_predictions
 from distil.evaluation.scores import score, seen_rows
 from distil.evaluation.task_predictions import predictions_from_labels, read_task_predictions
 from distil.report.inputs import Comparison, TaskScores
@@ -48,8 +48,10 @@ class Kept:
     comparisons: Mapping[str, Comparison]
 
 
-def keep(clone: Path, task: str, languages: list[str], out: Path) -> None:
+def keep(clone: Path, task: str, out: Path) -> None:
     """Write what all models said of a task's test rows: language, row, and a column for each MODEL/SEED."""
+    first = MODELS[0]
+    languages = list(read_predictions(predictions_file(clone, first, task), predictions_stage(first, task)))
     read = read_task_predictions(clone, task, MODELS, languages)
     columns = {
         f"{model}/{seed}": [said for code in languages for said in read[model][code][seed].predicted]
@@ -66,13 +68,19 @@ def keep(clone: Path, task: str, languages: list[str], out: Path) -> None:
     pd.DataFrame(places | columns).to_csv(out / f"{task}.csv.gz", index=False, compression=packed)
 
 
-def rescore(kept: Path, task: Task, languages: list[str], resamples: int = RESAMPLES) -> dict[str, Any]:
+def kept_languages(kept: Path) -> list[str]:
+    """The languages of the kept predictions, in the order of tables."""
+    return list(pd.read_csv(kept, usecols=["language"], keep_default_na=False)["language"].unique())
+
+
+def rescore(kept: Path, task: Task, resamples: int = RESAMPLES) -> dict[str, Any]:
     """The scores of every model and their comparison, as the stages evaluate, baselines and compare find them.
 
     Raises:
         UserError: the predictions are of another number of rows than the task's test files have.
     """
     said = pd.read_csv(kept, keep_default_na=False)
+    languages, models = kept_languages(kept), list(dict.fromkeys(name.partition("/")[0] for name in said.columns[2:]))
     found: dict[str, dict[str, Any]] = {code: {} for code in languages}
     for code in languages:
         gold, rows = _gold(task, code), said[said["language"] == code]
@@ -83,7 +91,7 @@ def rescore(kept: Path, task: Task, languages: list[str], resamples: int = RESAM
             )
         train = task.texts(code, "train")
         seen = seen_rows(train, task.texts(code, "test"))
-        for model in MODELS:
+        for model in models:
             columns = [name for name in rows.columns if name.startswith(f"{model}/")]
             answers = {int(name.partition("/")[2]): GoldAndPredicted(gold, rows[name].tolist()) for name in columns}
             scored = predictions_from_labels(answers, task.labels, task.kind)
@@ -93,7 +101,7 @@ def rescore(kept: Path, task: Task, languages: list[str], resamples: int = RESAM
             model, task.name, task.kind, task.labels, None if model in BASELINES else "joint",
             {code: found[code][model] for code in languages}, resamples,
         )
-        for model in MODELS
+        for model in models
     }  # fmt: skip
     return {"evaluate": evaluated, "compare": compare_models(task.name, task.kind, task.labels, found, resamples)}
 
@@ -107,9 +115,10 @@ def _gold(task: Task, language: str) -> list[str]:
 
 def tables(scores: dict[str, Any], task: str, languages: list[str]) -> str:
     """The distances and the scores of a task in Markdown."""
-    evaluated = {model: TaskScores.model_validate(scores[task]["evaluate"][model]) for model in MODELS}
+    models = scores[task]["compare"]["models"]
+    evaluated = {model: TaskScores.model_validate(scores[task]["evaluate"][model]) for model in models}
     compared = Comparison.model_validate(scores[task]["compare"])
-    kept = Kept(languages, MODELS, {task: evaluated}, {task: compared})
+    kept = Kept(languages, models, {task: evaluated}, {task: compared})
     return "\n".join([*markdown_table(distance_table(kept, task)), "", *markdown_table(score_table(kept, task))])
 
 
@@ -118,19 +127,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.all_rows", description="The scores on all rows.")
     parser.add_argument("action", choices=("keep", "score", "table"))
     parser.add_argument("--run", type=Path, default=Path(), help="the clone in which the run was made")
-    options, languages, file = parser.parse_args(), load_languages(), KEPT / "scores.json"
+    options, file = parser.parse_args(), KEPT / "scores.json"
     if options.action == "keep":
         for task in TASKS:
-            keep(options.run, task, languages, KEPT)
+            keep(options.run, task, KEPT)
     elif options.action == "score":
         tasks = {name: read_task(options.run / "data/tasks" / name) for name in TASKS}
-        write_json(file, {name: rescore(KEPT / f"{name}.csv.gz", task, languages) for name, task in tasks.items()})
+        write_json(file, {name: rescore(KEPT / f"{name}.csv.gz", task) for name, task in tasks.items()})
     else:
         scores = json.loads(file.read_text(encoding="utf-8"))
         for task, page in TASKS.items():
-            fill_page(
-                f"all rows of {task}", "python -m benchmarks.all_rows table", tables(scores, task, languages), page
-            )
+            body = tables(scores, task, kept_languages(KEPT / f"{task}.csv.gz"))
+            fill_page(f"all rows of {task}", "python -m benchmarks.all_rows table", body, page)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ from distil.runtime.process import run_command
 
 IMAGES = Path("docs/images")
 TASKS = {"sentiment": "AfriSenti (tweets), weighted F1", "entities": "MasakhaNER (news), entity F1"}
-MEAN = "Mean of 5"
 # Ink, muted text, grid lines, student, TF-IDF, background.
 COLOURS = {
     "light": ("#1f2328", "#59636e", "#d1d9e0", "#0067a5", "#c24e00", "#ffffff"),
@@ -39,7 +38,7 @@ def shares(scores: dict[str, Any], task: str, model: str) -> dict[str, tuple[flo
     found = {language(code).name: ratio for code, ratio in retention["languages"].items()}
     return {
         name: (100 * ratio["ratio"], *(100 * end for end in ratio["interval_95"]))
-        for name, ratio in {**found, MEAN: retention["mean"]}.items()
+        for name, ratio in {**found, f"Mean of {len(found)}": retention["mean"]}.items()
     }  # fmt: skip
 
 

@@ -54,12 +54,13 @@ def test_scores_from_kept_predictions_are_those_of_the_stages(clone: Path, name:
     by_language = {code: {model: found[model][code] for model in MODELS} for code in toy.LANGUAGES}
     compared = compare_models(name, task.kind, task.labels, by_language, 100)
 
-    all_rows.keep(Path(), name, toy.LANGUAGES, Path("kept"))
+    all_rows.keep(Path(), name, Path("kept"))
     first = Path(f"kept/{name}.csv.gz").read_bytes()
-    scores = all_rows.rescore(Path(f"kept/{name}.csv.gz"), task, toy.LANGUAGES, 100)
+    scores = all_rows.rescore(Path(f"kept/{name}.csv.gz"), task, 100)
     assert json.loads(json.dumps(scores)) == {"evaluate": written, "compare": json.loads(json.dumps(compared))}
-    all_rows.keep(Path(), name, toy.LANGUAGES, Path("kept"))
+    all_rows.keep(Path(), name, Path("kept"))
     assert Path(f"kept/{name}.csv.gz").read_bytes() == first
+    assert all_rows.kept_languages(Path(f"kept/{name}.csv.gz")) == toy.LANGUAGES
 
     shown = all_rows.tables({name: scores}, name, toy.LANGUAGES)
     mean = 100 * scores["evaluate"]["student"]["mean"][scores["evaluate"]["student"]["metric"]]
@@ -71,7 +72,7 @@ def test_scores_from_kept_predictions_are_those_of_the_stages(clone: Path, name:
     test.write_text("".join(test.read_text().splitlines(keepends=True)[:-1]))
     other = task._replace(manifest=kept)
     with pytest.raises(UserError, match=f"{toy.LANGUAGES[0]}: expected 29 rows, .* found 30"):
-        all_rows.rescore(Path(f"kept/{name}.csv.gz"), other, toy.LANGUAGES, 100)
+        all_rows.rescore(Path(f"kept/{name}.csv.gz"), other, 100)
 
 
 def test_a_page_is_filled_between_its_marks_and_refused_without_them(tmp_path: Path) -> None:
@@ -84,12 +85,16 @@ def test_a_page_is_filled_between_its_marks_and_refused_without_them(tmp_path: P
         fill_page("table", "make it", "new", page)
 
 
-def test_the_tables_of_the_results_are_those_of_their_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tables_of_the_results_are_those_of_their_records_whatever_params_yaml_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pages = [RESULTS / f"{name}.md" for name in ("afrisenti", "masakhaner", "ablations")]
-    for name in (*pages, RECORDED / "results.json", RECORDED / "all-rows/scores.json", Path("params.yaml")):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / RECORDED, tmp_path / RECORDED)
+    (tmp_path / RESULTS).mkdir(parents=True)
+    for page in pages:
+        shutil.copy(ROOT / page, tmp_path / page)
     monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("languages: [swa, zul]\n", encoding="utf-8")
     for module, action in ((ablations, "table"), (all_rows, "table")):
         monkeypatch.setattr("sys.argv", ["benchmarks", action])
         module.main()
