@@ -7,6 +7,7 @@ dvc exp run $(distil preset comet --args)
 
 import argparse
 import logging
+from collections.abc import Mapping
 from typing import NoReturn
 
 from distil.core.errors import UserError
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--force", action="store_true", help="write the values although a path does not exist yet")
     options = parser.parse_args()
     if options.list:
-        write_output("".join(f"{name:<12}{about.text}{_time(about)}\n" for name, about in describe().items()).encode())
+        write_output(preset_table(describe()).encode())
         return
     if options.name is None:
         parser.error("name a preset, or --list")
@@ -58,6 +59,12 @@ def main() -> None:
         return
     apply_values(values, PARAMS_FILE)
     log.info("%s: preset %s, %d values changed; `git diff %s`", PARAMS_FILE, options.name, len(changed), PARAMS_FILE)
+
+
+def preset_table(presets: Mapping[str, Description]) -> str:
+    """A line a preset; the descriptions begin in one column, behind the longest name."""
+    width = max(map(len, presets))
+    return "".join(f"{name:<{width}}  {about.text}{_time(about)}\n" for name, about in presets.items())
 
 
 def _time(about: Description) -> str:

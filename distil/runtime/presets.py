@@ -33,7 +33,8 @@ _HERE = Path("stages/presets")
 # Of the folder worked in, else those that were installed with the package.
 PRESETS = _HERE if _HERE.is_dir() else Path(__file__).parents[2] / _HERE
 DEFAULT = "sample"
-ORDER = (DEFAULT, "small", "medium", "comet", "comet-trim")  # by what they need; others follow by name
+# By what they need; others follow by name.
+ORDER = (DEFAULT, "sample-from-zero", "small", "medium", "comet", "comet-trim")
 # What a path names that nothing reads: a folder that is always there.
 UNREAD = "distil/lexicons"
 

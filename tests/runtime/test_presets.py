@@ -10,7 +10,16 @@ import yaml
 from ruamel.yaml import YAML
 
 from distil.core.errors import UserError
-from distil.runtime.presets import apply_values, changed_values, describe, experiment_args, preset_values, read_values
+from distil.runtime.preset_command import preset_table
+from distil.runtime.presets import (
+    Description,
+    apply_values,
+    changed_values,
+    describe,
+    experiment_args,
+    preset_values,
+    read_values,
+)
 from tests.support import ROOT
 
 FOLDER = ROOT / "stages" / "presets"
@@ -37,10 +46,21 @@ def write(folder, **files):
 
 
 def test_presets_are_listed_from_the_one_that_needs_least_each_with_a_line_and_a_time():
-    assert [*NAMES][:3] == ["sample", "small", "medium"] and {"comet", "comet-trim"} < set(NAMES)
+    assert NAMES == ["sample", "sample-from-zero", "small", "medium", "comet", "comet-trim"]
     for name, about in describe(FOLDER).items():
         assert 20 < len(about.text) <= 130 and about.text.endswith("."), name
         assert about.time.endswith("."), name
+
+
+def test_the_list_begins_every_description_in_one_column_however_long_a_name_is():
+    short, long = Description("Short.", "a minute."), Description("Long.", "")
+    assert preset_table({"a": short, "a-much-longer-name": long}).splitlines() == [
+        "a                   Short. Time: a minute.",
+        "a-much-longer-name  Long.",
+    ]
+    about = describe(FOLDER)
+    lines = preset_table(about).splitlines()
+    assert len({line.index(each.text) for line, each in zip(lines, about.values(), strict=True)}) == 1
 
 
 def test_a_preset_of_ones_own_comes_last_and_needs_no_time(tmp_path):
@@ -214,7 +234,7 @@ def test_white_space_in_a_path_is_refused_as_an_option(params):
 
 def test_an_unknown_preset_key_or_setting_is_refused_by_name(params, tmp_path):
     before = params.read_bytes()
-    with pytest.raises(UserError, match="preset 'smal'.* sample, small, medium, comet, comet-trim"):
+    with pytest.raises(UserError, match="preset 'smal'.* sample, sample-from-zero, small, medium, comet, comet-trim"):
         choose("smal", params)
     with pytest.raises(UserError, match=r"sets `loss.alhpa`.*did you mean `loss.alpha`"):
         choose("small", params, "loss.alhpa=0.5")
@@ -247,7 +267,7 @@ def test_the_command_lists_prints_options_and_writes(params, tmp_path):
 
     before = params.read_bytes()
     listed = command("--list").stdout.splitlines()
-    assert listed[0].startswith("sample      Offline") and " Time: 7 minutes on two CPU cores." in listed[0]
+    assert listed[0].startswith("sample            Offline: ") and " Time: 7 minutes on two CPU cores." in listed[0]
     options = command("comet", "--args").stdout
     assert "-S teacher.source=hub" in options and options.count("\n") == 1
     assert params.read_bytes() == before
