@@ -44,7 +44,7 @@ def _head(rows: Encoded, count: int) -> Encoded:
 def ours(model: Path, task: Task, rows: Encoded, pad_id: int, batch_size: int) -> tuple[float, float]:
     """CPU seconds of one epoch without scoring, and of predicting the rows."""
     classifier = load_classifier(model, task.kind, task.labels, MAX_LENGTH, "distil")
-    recipe = FineTuningRecipe(1, RATE, "plain", batch_size, "float32", 0.1, 0.1, 0.01, 1.0, 0.0)
+    recipe = FineTuningRecipe(1, RATE, "plain", batch_size, "float32", 0.1, 0.1, 0.01, 1.0, 0.0, None)
     training = TrainingRows(task.kind, task.labels, task.languages, rows, {}, pad_id)
     run = FineTuningRun(classifier, training, recipe, 1, "benchmark")
     classifier.train()

@@ -190,7 +190,7 @@ def finetune(quick: bool) -> dict[str, Any]:
             with tempfile.TemporaryDirectory() as folder:
                 model_of(small).cpu().save_pretrained(folder)
                 model = load_classifier(Path(folder), "text_classification", labels, ROW_TOKENS, "distil")
-            recipe = FineTuningRecipe(1, 1e-4, "plain", BATCH_ROWS, precision, 0.1, 0.1, 0.01, 1.0, 0.0)
+            recipe = FineTuningRecipe(1, 1e-4, "plain", BATCH_ROWS, precision, 0.1, 0.1, 0.01, 1.0, 0.0, None)
             rows_of = TrainingRows("text_classification", labels, ["x"], encoded, {}, SPECIAL.pad)
             run = FineTuningRun(model, rows_of, recipe, 1, "benchmark")
             model.train()

@@ -2,23 +2,24 @@
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import XLMRobertaForSequenceClassification, XLMRobertaForTokenClassification
 
 from distil.compute.batching import BATCH_TOKENS, by_length
 from distil.core.errors import UserError
 from distil.evaluation.counts import Predictions, TagPredictions
 from distil.finetuning.encoding import Encoded, pad
+from distil.finetuning.ngrams import NgramTable, load_table, save_table
 from distil.modeling.config import read_config
 from distil.modeling.loading import load_model
 from distil.modeling.tokenizer import max_tokens
 from distil.tasks.tag_decoding import Decoder
 
-Classifier = XLMRobertaForSequenceClassification | XLMRobertaForTokenClassification
+Transformer = XLMRobertaForSequenceClassification | XLMRobertaForTokenClassification
 
 _CLASSES = {
     "text_classification": XLMRobertaForSequenceClassification,
@@ -26,10 +27,39 @@ _CLASSES = {
 }
 
 
+class Classifier(nn.Module):
+    """A transformer with its head and, where a text classifier has one, the n-gram table beside it."""
+
+    def __init__(self, transformer: Transformer, ngrams: NgramTable | None = None) -> None:
+        super().__init__()
+        self.transformer, self.ngrams = transformer, ngrams
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return next(self.parameters()).device
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write config.json, model.safetensors and, of a model with n-grams, ngrams.safetensors."""
+        self.transformer.save_pretrained(folder)
+        if self.ngrams is not None:
+            save_table(self.ngrams, folder)
+
+
+class UnitLogits(NamedTuple):
+    """Unnormalised scores of B units."""
+
+    logits: Tensor  # (B, C) float32, of the whole model
+    alone: Tensor  # (B, C) float32, of its transformer; the same where there is no n-gram table
+    units: np.ndarray  # (B,) numbers of the units
+
+
 def load_classifier(
     folder: Path, kind: str, labels: list[str], max_length: int, made_by: str, **more: Any
 ) -> Classifier:
     """The model of a Hugging Face folder with a head for `labels`: its own, or a new one on a masked language model.
+
+    A classifier's n-gram table comes with it.
 
     Args:
         folder: config.json and model.safetensors.
@@ -40,7 +70,7 @@ def load_classifier(
         more: changes of the config, such as dropout.
 
     Raises:
-        UserError: it does not load, or has fewer positions than max_length.
+        UserError: it or its n-gram table does not load, or it has fewer positions than max_length.
     """
     model_class, advice = _CLASSES[kind], f"run `dvc repro --force {made_by}`"
     config = read_config(folder, advice)
@@ -56,29 +86,29 @@ def load_classifier(
         model_class, folder, advice, new=new, unused=unused, id2label=dict(enumerate(labels)),
         label2id={label: number for number, label in enumerate(labels)}, **more,
     )  # fmt: skip
-    model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))  # type: ignore[arg-type]
-    return model
+    ngrams = load_table(folder, labels, int(config["vocab_size"]), advice) if own_head else None
+    return Classifier(model, ngrams).to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def unit_logits(model: Classifier, rows: Encoded, batch: np.ndarray, pad_id: int) -> tuple[Tensor, np.ndarray]:
-    """Unnormalised scores (B, C) float32 of the B units with a place in some rows, and the units' numbers (B,)."""
-    device = next(model.parameters()).device
-    input_ids, mask = pad([rows.ids[row] for row in batch], pad_id, device)
-    logits = model(input_ids, attention_mask=mask).logits.float()
+def unit_logits(model: Classifier, rows: Encoded, batch: np.ndarray, pad_id: int) -> UnitLogits:
+    """Scores of the units with a place in some rows."""
+    input_ids, mask = pad([rows.ids[row] for row in batch], pad_id, model.device)
+    alone = model.transformer(input_ids, attention_mask=mask).logits.float()
     units, owner = rows.units(batch)
-    if logits.dim() == 2:
-        return logits, units
-    return logits[torch.from_numpy(owner).to(device), torch.from_numpy(rows.places[units]).to(device)], units
+    if alone.dim() == 2:
+        return UnitLogits(alone if model.ngrams is None else alone + model.ngrams(input_ids, mask), alone, units)
+    owners, places = (torch.from_numpy(each).to(model.device) for each in (owner, rows.places[units]))
+    return UnitLogits(alone[owners, places], alone[owners, places], units)
 
 
 @torch.inference_mode()
 def predict_scores(model: Classifier, rows: Encoded, pad_id: int) -> np.ndarray:
     """(U, C) float32 unnormalised scores, in the order of the units; nan for one without a place."""
     model.eval()
-    found = np.full((len(rows.gold), int(model.config.num_labels or 0)), np.nan, np.float32)
-    for batch in by_length(rows.lengths(), BATCH_TOKENS[next(model.parameters()).device.type]):
-        logits, units = unit_logits(model, rows, batch, pad_id)
-        found[units] = logits.cpu().numpy()
+    found = np.full((len(rows.gold), int(model.transformer.config.num_labels or 0)), np.nan, np.float32)
+    for batch in by_length(rows.lengths(), BATCH_TOKENS[model.device.type]):
+        scored = unit_logits(model, rows, batch, pad_id)
+        found[scored.units] = scored.logits.cpu().numpy()
     return found
 
 

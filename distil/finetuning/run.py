@@ -1,5 +1,6 @@
 """Fine-tune one model on one task, once for every seed (and language), and predict the test rows."""
 
+import logging
 import os
 import shutil
 import time
@@ -30,6 +31,8 @@ from distil.finetuning.test_predictions import predict_test
 from distil.finetuning.trainer import FineTuningConfig, FineTuningRecipe, FineTuningStart, TrainingRows, fine_tune
 from distil.modeling.tokenizer import copy_tokenizer
 from distil.tasks.data import Task
+
+log = logging.getLogger("distil")
 
 # Model -> the masked language model that it starts from, and the stage that writes that.
 BASE_MODELS = {
@@ -94,6 +97,9 @@ def _fine_tune_all(job: FineTuning, key: dict[str, Any], unfinished: Path, out: 
     """Write models/finetuned/MODEL/TASK; returns the figures of cost."""
     (base, made_by), task, languages = BASE_MODELS[job.model], job.task, job.languages
     recipe, encoder = job.config.recipe(job.model, task.kind), Encoder(base, job.config.max_length, made_by)
+    if job.config.ngrams.max_n and recipe.ngrams is None:
+        log.warning("fine-tune %s on %s: finetune.ngrams is of text classification; this tagger has no n-gram table",
+                    job.model, task.name)  # fmt: skip
     train = {code: _train_rows(encoder, task, code, number, job.soft_labels) for number, code in enumerate(languages)}
     dev = {code: encoder.split(task, code, number, "dev") for number, code in enumerate(languages)}
     runs, seconds, trained = {}, 0.0, 0
@@ -115,7 +121,8 @@ def _fine_tune_all(job: FineTuning, key: dict[str, Any], unfinished: Path, out: 
             "normalised": task.manifest.get("normalised", False), "max_length": job.config.max_length,
             "languages_mode": job.mode, "seeds": job.seeds, "languages": languages,
             "start": {"folder": base.as_posix(), "weights_sha256": key["weights"]},
-            "task_distillation": job.soft_labels is not None, "recipe": recipe._asdict(),
+            "task_distillation": job.soft_labels is not None, "ngrams": recipe.ngrams is not None,
+            "recipe": recipe.as_json(),
             "rows": {code: _row_counts(train[code]) for code in languages},
             **{name: {run: entry[name] for run, entry in runs.items()} for name in ("best_epoch", "dev", "history")},
         })  # fmt: skip
@@ -164,7 +171,7 @@ def _key(job: FineTuning) -> dict[str, Any]:
     return {
         "weights": sha256_file(weights), "config": read_json(base / "config.json", made_by),
         "tokenizer": sha256_file(base / "tokenizer.json"), "languages": job.languages, "mode": job.mode,
-        "max_length": job.config.max_length, "recipe": job.config.recipe(job.model, task.kind)._asdict(),
+        "max_length": job.config.max_length, "recipe": job.config.recipe(job.model, task.kind).as_json(),
         "kind": task.kind, "labels": task.labels,
         "rows": {f"{language}/{split}": sha256_file(task.folder / language / f"{split}.jsonl")
                  for language in job.languages for split in ("train", "dev")},

@@ -33,6 +33,8 @@ from distil.finetuning.classifier import (
 from distil.finetuning.encoding import Encoded
 from distil.finetuning.losses import task_distillation
 from distil.finetuning.mean_pooling import init_mean_pooling
+from distil.finetuning.ngrams import NgramOptimizer, NgramsConfig, new_table
+from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.runtime.progress import Progress
 
 log = logging.getLogger("distil")
@@ -65,15 +67,18 @@ class FineTuningConfig(Params):
     task_distillation: bool
     task_temperature: float = Field(gt=0)
     task_weight: float = Field(ge=0, le=1)
+    ngrams: NgramsConfig
 
     def recipe(self, model: str, kind: str) -> "FineTuningRecipe":
         """What one model takes for a kind of task: the teacher's pace is its own, and only `student` learns from it."""
         pace = self.teacher if model == "teacher" else self.student
         taught = model == "student" and self.task_distillation
-        rate = pace.learning_rate if kind == "text_classification" else pace.tagger_learning_rate
+        texts = kind == "text_classification"
+        rate = pace.learning_rate if texts else pace.tagger_learning_rate
         return FineTuningRecipe(
             pace.epochs, rate, self.start, self.batch_size, self.precision, self.dropout, self.warmup_fraction,
             self.weight_decay, self.task_temperature if taught else 1.0, self.task_weight if taught else 0.0,
+            self.ngrams if texts and self.ngrams.max_n else None,
         )  # fmt: skip
 
 
@@ -90,6 +95,11 @@ class FineTuningRecipe(NamedTuple):
     weight_decay: float
     temperature: float
     weight: float
+    ngrams: NgramsConfig | None  # of the table beside a text classifier's transformer; None: it has none
+
+    def as_json(self) -> dict[str, Any]:
+        """For a manifest or a key."""
+        return {**self._asdict(), "ngrams": self.ngrams.model_dump() if self.ngrams else None}
 
 
 class TrainingRows(NamedTuple):
@@ -139,8 +149,12 @@ def fine_tune(start: FineTuningStart, rows: TrainingRows, recipe: FineTuningReci
         start.folder, rows.kind, rows.labels, start.max_length, start.made_by, hidden_dropout_prob=recipe.dropout,
         attention_probs_dropout_prob=recipe.dropout,
     )  # fmt: skip
-    if recipe.start == "pooled" and isinstance(model, XLMRobertaForSequenceClassification):
-        init_mean_pooling(model, rows.train, rows.pad_id, start.seed)
+    if recipe.start == "pooled" and isinstance(model.transformer, XLMRobertaForSequenceClassification):
+        init_mean_pooling(model.transformer, rows.train, rows.pad_id, start.seed)
+    if recipe.ngrams:
+        special = special_ids(load_tokenizer(start.folder, start.made_by))
+        pieces = int(model.transformer.config.vocab_size)
+        model.ngrams = new_table(recipe.ngrams, rows.labels, pieces, special).to(model.device)
     run = FineTuningRun(model, rows, recipe, start.seed, start.title)
     run.restore(checkpoint)
     saved, before = time.monotonic(), run.state["rows"]
@@ -165,8 +179,12 @@ class FineTuningRun:
     def __init__(self, model: Classifier, rows: TrainingRows, recipe: FineTuningRecipe, seed: int, title: str) -> None:
         self.model, self.rows, self.recipe, self.seed, self.title = model, rows, recipe, seed, title
         self.best = copy.deepcopy(model)
-        self.device = next(model.parameters()).device
-        self.optimizer = adamw(model.named_parameters(), recipe.learning_rate, recipe.weight_decay)
+        self.optimizer = adamw(model.transformer.named_parameters(), recipe.learning_rate, recipe.weight_decay)
+        self.checkpointed: dict[str, nn.Module] = {"model": model, "best": self.best}
+        self.ngram_optimizer = None
+        if model.ngrams is not None and recipe.ngrams:
+            self.ngram_optimizer = NgramOptimizer(model.ngrams, recipe.ngrams.learning_rate)
+            self.checkpointed["ngram_optimizer"] = self.ngram_optimizer
         self.lengths = rows.train.lengths()
         self.steps = recipe.epochs * -(-len(self.lengths) // recipe.batch_size)
         self.warm = max(1, round(recipe.warmup_fraction * self.steps))
@@ -177,14 +195,14 @@ class FineTuningRun:
 
     def restore(self, checkpoint: Path) -> None:
         """Go on from a checkpoint, if there is one."""
-        state = load_checkpoint(checkpoint, {"model": self.model, "best": self.best}, self.optimizer)
+        state = load_checkpoint(checkpoint, self.checkpointed, self.optimizer)
         if state is not None:
             self.state = state
             log.info("%s: continuing after step %d", self.title, state["step"])
 
     def save(self, checkpoint: Path) -> None:
         """Write a checkpoint."""
-        save_checkpoint(checkpoint, {"model": self.model, "best": self.best}, self.optimizer, self.state)
+        save_checkpoint(checkpoint, self.checkpointed, self.optimizer, self.state)
 
     def rest_of(self, epoch: int) -> Iterator[np.ndarray]:
         """The rows of each batch of an epoch that is not done yet."""
@@ -206,7 +224,7 @@ class FineTuningRun:
         loss = losses.sum() / max(1, len(losses))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRAD_NORM)
+        norm = nn.utils.clip_grad_norm_(self.model.transformer.parameters(), MAX_GRAD_NORM)
         value = float(loss.detach())
         present = ", ".join(self.rows.languages[number] for number in np.unique(self.rows.train.languages[batch]))
         check_finite(
@@ -214,19 +232,33 @@ class FineTuningRun:
             "learning_rate in finetune: of params.yaml",
         )  # fmt: skip
         self.optimizer.step()
+        if self.ngram_optimizer is not None:
+            self.ngram_optimizer.step()
         self.state |= {"step": step, "rows": self.state["rows"] + len(batch), "done": self.state["done"] + 1,
                        "loss": self.state["loss"] + value}  # fmt: skip
         return value
 
     def _losses(self, batch: np.ndarray) -> Tensor:
-        """(B,) of the B units of some rows."""
+        """(B,) of the B units of some rows.
+
+        With n-grams the transformer has a share of the loss to itself: the table soon fits the training rows, and what
+        is left of the common loss teaches the transformer little.
+        """
+        with autocast(self.model.device, self.recipe.precision):
+            logits, alone, units = unit_logits(self.model, self.rows.train, batch, self.rows.pad_id)
+        losses = self._loss(logits, units)
+        if self.recipe.ngrams is None:
+            return losses
+        weight = self.recipe.ngrams.alone_weight
+        return (1 - weight) * losses + weight * self._loss(alone, units)
+
+    def _loss(self, logits: Tensor, units: np.ndarray) -> Tensor:
+        """(B,) of (B, C) logits."""
         train, recipe = self.rows.train, self.recipe
-        with autocast(self.device, recipe.precision):
-            logits, units = unit_logits(self.model, train, batch, self.rows.pad_id)
-        gold = torch.from_numpy(train.gold[units]).to(self.device)
+        gold = torch.from_numpy(train.gold[units]).to(logits.device)
         if train.teacher is None:
             return functional.cross_entropy(logits, gold, reduction="none")
-        teacher = torch.from_numpy(train.teacher[units]).to(self.device)
+        teacher = torch.from_numpy(train.teacher[units]).to(logits.device)
         return task_distillation(logits, gold, teacher, recipe.temperature, recipe.weight)
 
     def end_epoch(self) -> None:
