@@ -10,7 +10,7 @@ from distil.runtime.process import run_stage
 
 
 def main() -> None:
-    """Write metrics/evaluate and metrics/compare."""
+    """Write metrics/evaluate, metrics/compare and metrics/scores.csv."""
     cost = StageCost()
     figures = evaluate(Path(), load_evaluate(), load_languages())
     cost.write(Path("metrics/cost/evaluate.json"), **figures)

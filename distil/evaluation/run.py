@@ -1,22 +1,22 @@
-"""Score every model on every task from its predictions, and compare every two: metrics/evaluate and metrics/compare."""
+"""Score every model on every task from its predictions, and compare every two; the scores as one table for a plot."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from distil.core.errors import UserError
-from distil.core.files import atomic_folder, write_json
+from distil.core.files import atomic_folder, write_json, write_text
 from distil.evaluation.comparison import compare_models
 from distil.evaluation.config import EvaluateConfig
 from distil.evaluation.counts import Predictions, TagPredictions
 from distil.evaluation.model_names import BASELINES, MODELS, predictions_stage
-from distil.evaluation.scores import score, seen_rows
+from distil.evaluation.scores import TABLE_COLUMNS, score, seen_rows, table_rows
 from distil.evaluation.task_predictions import predictions_from_labels, read_task_predictions
 from distil.tasks.data import Task, read_task
 
 
 def evaluate(root: Path, config: EvaluateConfig, languages: list[str]) -> dict[str, int]:
-    """Write metrics/evaluate/MODEL/TASK.json and metrics/compare/TASK.json for each task that is scored.
+    """Write metrics/evaluate/MODEL/TASK.json and metrics/compare/TASK.json for each task, and metrics/scores.csv.
 
     Args:
         root: the repository; data/tasks and metrics/predictions are read.
@@ -29,7 +29,7 @@ def evaluate(root: Path, config: EvaluateConfig, languages: list[str]) -> dict[s
     Raises:
         UserError: predictions are missing, damaged or not of the same rows.
     """
-    rows = 0
+    rows, table = 0, [",".join(TABLE_COLUMNS)]
     with atomic_folder(root / "metrics/evaluate") as scores, atomic_folder(root / "metrics/compare") as comparisons:
         for name in config.tasks:
             task = read_task(root / "data/tasks" / name)
@@ -45,8 +45,10 @@ def evaluate(root: Path, config: EvaluateConfig, languages: list[str]) -> dict[s
                 by_language = {code: found[code][model]._replace(**about[code]) for code in languages}
                 scored = score(model, name, task.kind, task.labels, mode, by_language, config.bootstrap_resamples)
                 write_json(scores / model / f"{name}.json", scored)
+                table += [] if model == "majority" else [",".join(row) for row in table_rows(scored)]
             compared = compare_models(name, task.kind, task.labels, found, config.bootstrap_resamples)
             write_json(comparisons / f"{name}.json", compared)
+        write_text(root / "metrics/scores.csv", "\n".join([*table, ""]))
     return {"rows": rows}
 
 

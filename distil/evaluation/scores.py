@@ -30,6 +30,7 @@ from distil.evaluation.metrics import (
 )
 from distil.text.overlap import fold_key
 
+TABLE_COLUMNS = ("task", "language", "model", "score", "low", "high")
 SECONDARY_METRICS = ("weighted_f1", "macro_f1", "accuracy")  # given beside the metric, over labels or tags
 
 
@@ -54,6 +55,16 @@ def score(
         "model": model, "task": task, "kind": kind, "labels": labels, "metric": metric, "languages_mode": mode,
         "languages": languages, "mean": mean | {"interval_95": _rounded(interval(np.mean(draws, axis=0)))},
     }  # fmt: skip
+
+
+def table_rows(scored: Mapping[str, Any]) -> list[list[str]]:
+    """A model's scores of one task as rows of TABLE_COLUMNS, the mean last: points with the ends of their interval."""
+    each = {**scored["languages"], "mean": scored["mean"]}
+    points = {code: (found[scored["metric"]], *found["interval_95"]) for code, found in each.items()}
+    return [
+        [scored["task"], code, scored["model"], *(f"{100 * share:.2f}" for share in shares)]
+        for code, shares in points.items()
+    ]
 
 
 def _score_language(

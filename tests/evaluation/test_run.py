@@ -61,6 +61,21 @@ def test_scores_are_those_of_the_predictions_on_disk(predicted: Path) -> None:
     assert {pair["mean"]["difference"] for pair in compared["differences"]} == {0.0}
 
 
+def test_the_table_for_the_plot_has_each_language_and_the_mean_of_every_model_but_majority(predicted: Path) -> None:
+    evaluate(predicted, lab.SCORING, toy.LANGUAGES)
+    head, *rows = (line.split(",") for line in (predicted / "metrics/scores.csv").read_text().splitlines())
+    assert head == ["task", "language", "model", "score", "low", "high"]
+    models = [model for model in MODELS if model != "majority"]
+    assert [row[:3] for row in rows] == [
+        ["words", code, model] for model in models for code in (*toy.LANGUAGES, "mean")
+    ]  # fmt: skip
+    for _, code, model, *points in rows:
+        scores = json.loads((predicted / f"metrics/evaluate/{model}/words.json").read_text())
+        found = scores["mean"] if code == "mean" else scores["languages"][code]
+        shares = [found[scores["metric"]], *found["interval_95"]]
+        assert [float(value) for value in points] == pytest.approx([100 * share for share in shares], abs=0.006)
+
+
 def test_test_rows_that_are_training_rows_too_are_scored_apart(predicted: Path) -> None:
     train, test = (predicted / f"data/tasks/words/swa/{split}.jsonl" for split in ("train", "test"))
     rows = test.read_text(encoding="utf-8").splitlines()

@@ -82,7 +82,7 @@ STEPS = [
     *_task_steps("finetune_student"),
     *_task_steps("finetune_student_plain"),
     *_task_steps("finetune_no_teacher"),
-    Step("evaluate", "evaluate", [], ["metrics/evaluate", "metrics/compare"]),
+    Step("evaluate", "evaluate", [], ["metrics/evaluate", "metrics/compare", "metrics/scores.csv"]),
     Step("export", "export", [], ["models/onnx"]),
 ]  # fmt: skip
 # What comes last reads what the others cost, so that two pipelines never agree here; nothing of it is an out of STEPS.

@@ -227,7 +227,8 @@ def dvc_cases() -> list[tuple[str, str]]:
         "finetune_teacher@sentiment": ["models/finetuned/teacher/sentiment/seed-1/model.safetensors",
                                        "data/task_targets/sentiment/swa.safetensors"],
         "finetune_student@sentiment": ["metrics/predictions/student/sentiment.csv"],
-        "evaluate": ["metrics/evaluate/student/sentiment.json", "metrics/compare/sentiment.json"],
+        "evaluate": ["metrics/evaluate/student/sentiment.json", "metrics/compare/sentiment.json",
+                     "metrics/scores.csv"],
         "export": ["models/onnx/sentiment/int8/model.onnx", "models/onnx/sentiment/fp32/config.json",
                    "metrics/export.json"],
     }  # fmt: skip
@@ -250,7 +251,7 @@ def test_dvc_finds_whatever_was_damaged_before_a_stage_reads_it_and_puts_it_back
             changed = [out for entry in told.get(name, []) if isinstance(entry, dict)
                        for out in entry.get("changed outs", {})]  # fmt: skip
             assert any(file == out or file.startswith(f"{out}/") for out in changed), (how, told)
-            if file.startswith(("metrics/evaluate", "metrics/compare", "metrics/export")):
+            if file.startswith(("metrics/evaluate", "metrics/compare", "metrics/scores", "metrics/export")):
                 (committed / file).write_bytes(found)  # kept by git, not by DVC: `git checkout` or `dvc repro`
             else:
                 repo.checkout([name], force=True)

@@ -1,36 +1,23 @@
-"""The report in a real browser, headless Chromium: loads, fits, can be used with a keyboard, passes axe.
-
-Without a browser these tests are skipped with a reason, except where CI is set: there they fail.
-"""
-
-import os
-import shutil
+"""The report in a real browser, headless Chromium: loads, fits, can be used with a keyboard, passes axe."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
 
 from distil.report.data import load_report
 from distil.report.html import render_html
+from tests.support.browser import chromium, needs_browser
 from tests.support.report_fixture import write_inputs
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS, SCHEMES = (375, 1280), ("light", "dark")
 LONG = "reply to everybody: " + "supercalifragilistic" * 12  # a word that no line can break
 
-pytestmark = pytest.mark.skipif(
-    BROWSER is None and not os.environ.get("CI"), reason="no Chromium here; `apt-get install chromium` brings one"
-)
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
 def browser():
-    if BROWSER is None:
-        pytest.fail("CI is set and there is no Chromium; .ci/run installs it")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+    with chromium() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

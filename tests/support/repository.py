@@ -59,7 +59,7 @@ TOY: dict[str, Any] = {
 }
 PROMISED = [
     "metrics/report.html", "metrics/report.md", "metrics/model_card.md", "metrics/headline.json",
-    "metrics/footprint.json", "metrics/compare/sentiment.json", "metrics/distil/summary.json",
+    "metrics/footprint.json", "metrics/compare/sentiment.json", "metrics/scores.csv", "metrics/distil/summary.json",
     "metrics/distil/train.csv", "metrics/distil/heldout.csv", "models/student/README.md", "models/student/config.json",
     "models/student/model.safetensors", "models/student/tokenizer.json",
     *(f"metrics/{file}" for model in ("majority", "tfidf", "teacher", "student", "student_plain", "no_teacher")
