@@ -47,6 +47,16 @@ def test_every_link_to_a_file_has_its_file(path: Path) -> None:
         assert target.exists() or target.relative_to(DOCS).as_posix() in MADE, link
 
 
+def test_no_page_of_the_site_needs_another_host() -> None:
+    """Material fetches mermaid from a CDN; pictures that a page shows come with it."""
+    config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert "font: false" in config and "mermaid" not in yaml.dump(yaml.load(config, Loader=yaml.BaseLoader))
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert "```mermaid" not in text, page
+        assert not re.search(r"!\[[^\]]*\]\(https?:|<(?:img|script)[^>]+https?:", text), page
+
+
 def test_the_table_of_what_reruns_when_has_every_stage() -> None:
     table = (DOCS / "internals/design.md").read_text(encoding="utf-8").partition("## Stages")[2].partition("\n## ")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| ") and "---" not in line]
