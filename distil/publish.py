@@ -78,7 +78,8 @@ def adapt_card(text: str, about: Card, names: list[str]) -> str:
     text = re.sub(r"(?m)^library_name: .*$", f"library_name: {library}", text, count=1)
     uses = ["`python -m distil.predict --model FOLDER` of a local copy: lines of text in, JSON lines out"]
     if library == "transformers":
-        uses.append(f"`transformers.{_CLASSES[about.kind]}.from_pretrained` and `AutoTokenizer.from_pretrained`")
+        alone = "; this gives the transformer alone, without the n-gram table" if about.ngrams else ""
+        uses.append(f"`transformers.{_CLASSES[about.kind]}.from_pretrained` and `AutoTokenizer.from_pretrained`{alone}")
     if "model.onnx" in names:
         uses.append("ONNX Runtime: inputs `input_ids` and `attention_mask`, int64 (batch, tokens); output `logits`")
     kind = about.kind.replace("_", " ").replace("masked lm", "masked language model")

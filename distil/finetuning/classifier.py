@@ -13,7 +13,7 @@ from distil.compute.batching import BATCH_TOKENS, by_length
 from distil.core.errors import UserError
 from distil.evaluation.counts import Predictions, TagPredictions
 from distil.finetuning.encoding import Encoded, pad
-from distil.finetuning.ngrams import NgramTable, load_table, save_table
+from distil.finetuning.ngrams import NGRAMS_FILE, NgramTable, load_table, save_table
 from distil.modeling.config import read_config
 from distil.modeling.loading import load_model
 from distil.modeling.tokenizer import max_tokens
@@ -41,9 +41,11 @@ class Classifier(nn.Module):
 
     def save_pretrained(self, folder: Path) -> None:
         """Write config.json, model.safetensors and, of a model with n-grams, ngrams.safetensors."""
-        self.transformer.save_pretrained(folder)
         if self.ngrams is not None:
+            self.transformer.config.ngrams = NGRAMS_FILE
+            folder.mkdir(parents=True, exist_ok=True)
             save_table(self.ngrams, folder)
+        self.transformer.save_pretrained(folder)
 
 
 class UnitLogits(NamedTuple):
@@ -86,7 +88,7 @@ def load_classifier(
         model_class, folder, advice, new=new, unused=unused, id2label=dict(enumerate(labels)),
         label2id={label: number for number, label in enumerate(labels)}, **more,
     )  # fmt: skip
-    ngrams = load_table(folder, labels, int(config["vocab_size"]), advice) if own_head else None
+    ngrams = load_table(folder, config, advice) if own_head and kind == "text_classification" else None
     return Classifier(model, ngrams).to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 

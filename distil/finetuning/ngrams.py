@@ -6,14 +6,15 @@ added to the transformer's logits. The hash takes nothing but products, sums and
 overflow, so torch, numpy and ONNX Runtime find the same rows.
 
 ngrams.safetensors, beside model.safetensors: `weight`, (2^bits, C) float32, and a `NgramShape` as JSON in its metadata.
+config.json names the file under `ngrams`, so a folder without it is refused.
 
 Legend: B texts, T tokens, N lengths of n-grams, C labels.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import Field
@@ -161,20 +162,21 @@ def save_table(table: NgramTable, folder: Path) -> None:
               metadata={"ngrams": json.dumps(about, ensure_ascii=False, sort_keys=True)})  # fmt: skip
 
 
-def load_table(folder: Path, labels: Sequence[str], pieces: int, advice: str) -> NgramTable | None:
-    """The table beside a model, None where there is none.
+def load_table(folder: Path, config: Mapping[str, Any], advice: str) -> NgramTable | None:
+    """The table beside a text classifier, None where it has none.
 
     Args:
         folder: of the model.
-        labels: of the model, in the order of its logits.
-        pieces: of the model's vocabulary.
+        config: its config.json.
         advice: what to do about a fault, for the message.
 
     Raises:
-        UserError: damaged, of another format, or made for other labels or pieces.
+        UserError: missing, damaged, of another format, or made for other labels or pieces.
     """
     path = folder / NGRAMS_FILE
     if not path.is_file():
+        if config.get("ngrams"):
+            raise UserError(f"{path}: no such file, but the model of config.json has an n-gram table; {advice}")
         return None
     try:
         with safe_open(path, "pt") as file:
@@ -188,7 +190,9 @@ def load_table(folder: Path, labels: Sequence[str], pieces: int, advice: str) ->
             raise ValueError(f"weight is {weight.dtype} of shape {tuple(weight.shape)}, expected float32 of {expected}")
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: damaged ({cut(error)}); {advice}") from None
-    if shape.labels != list(labels):
+    names, pieces = config.get("id2label") or {}, int(config["vocab_size"])
+    labels = [str(names[str(number)]) for number in range(len(names))]
+    if shape.labels != labels:
         raise UserError(
             f"{path}: made for the labels {cut(', '.join(shape.labels))}, but the model has {cut(', '.join(labels))}; "
             f"{advice}"

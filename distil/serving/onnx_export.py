@@ -2,12 +2,13 @@
 
 Layout of models/onnx: docs/reference/output-files.md. The graph has the inputs `input_ids` and `attention_mask`, int64
 (batch, tokens), and the output `logits`, float32 (batch, labels) or (batch, tokens, labels or pieces); batch and tokens
-may be any from 1, tokens up to the model's positions.
+may be any from 1, tokens up to the model's positions. A text classifier's n-gram table is in the graph.
 """
 
 import json
 import logging
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,9 +24,11 @@ from torch import Tensor, nn
 from distil.core.errors import UserError
 from distil.core.files import atomic_folder, read_json, sha256_file, verify_checksums, write_json, write_text
 from distil.core.params import Params
+from distil.finetuning.ngrams import NGRAMS_FILE, NgramTable, QuantisedNgramTable
 from distil.modeling.tokenizer import copy_tokenizer, limit_length
 from distil.serving.model_info import ServedKind, open_tokenizer, read_card
-from distil.serving.torch_runtime import load_torch
+from distil.serving.predictor import NGRAMS_KEY
+from distil.serving.torch_runtime import load_ngrams, load_torch
 
 log = logging.getLogger("distil")
 
@@ -97,25 +100,26 @@ def export(source: ExportSource, config: ExportConfig, out: Path) -> None:
         out: models/onnx/NAME.
 
     Raises:
-        UserError: the folder has no model, it does not load, or its tokenizer is not its own.
+        UserError: the folder has no model, it or its n-gram table does not load, or its tokenizer is not its own.
     """
     card = read_card(source.folder)
     open_tokenizer(source.folder, card)
     # The eager form of attention has a third fewer nodes and no test for rows without a token.
     model = load_torch(source.folder, source.kind, attn_implementation="eager")
+    ngrams = load_ngrams(source.folder, source.kind)
     about = {
         "task": source.task, "kind": source.kind, "labels": card.labels, "languages": source.languages,
         "normalised": source.normalised, "max_length": source.max_length, "opset": config.opset,
         "inputs": {"input_ids": ["batch", "tokens"], "attention_mask": ["batch", "tokens"]},
         "outputs": {"logits": ["batch", *(["tokens"] if source.kind != "text_classification" else []),
                                len(card.labels) or card.pieces]},
-        "weights_sha256": sha256_file(source.folder / "model.safetensors"),
+        "weights_sha256": sha256_file(source.folder / "model.safetensors"), "ngrams": ngrams is not None,
     }  # fmt: skip
     with atomic_folder(out / "fp32") as folder:
-        for name in ("config.json", "model.safetensors"):
+        for name in ("config.json", "model.safetensors", *([NGRAMS_FILE] if ngrams else [])):
             shutil.copyfile(source.folder / name, folder / name)
         copy_tokenizer(source.folder, folder)
-        write_onnx(model, folder / "model.onnx", config.opset)
+        write_onnx(model, ngrams, folder / "model.onnx", config.opset)
         _write_manifest(folder, {**about, "precision": "fp32"})
     with atomic_folder(out / "int8") as folder:
         for name in ("config.json", "tokenizer_config.json"):
@@ -125,7 +129,7 @@ def export(source: ExportSource, config: ExportConfig, out: Path) -> None:
         # White space is two fifths of a tokenizer.json that was written to be read.
         spec = json.loads((source.folder / "tokenizer.json").read_text(encoding="utf-8"))
         write_text(folder / "tokenizer.json", json.dumps(spec, ensure_ascii=False, separators=(",", ":")))
-        quantise(out / "fp32/model.onnx", folder / "model.onnx", config.per_channel)
+        _write_int8(model, ngrams, out / "fp32/model.onnx", folder / "model.onnx", config)
         _write_manifest(folder, {**about, "precision": "int8", "per_channel": config.per_channel})
     log.info("export: %s: fp32 %.1f MB, int8 %.1f MB", source.name, *(
         (out / precision / "model.onnx").stat().st_size / 1e6 for precision in ("fp32", "int8")))  # fmt: skip
@@ -139,27 +143,31 @@ def _write_manifest(folder: Path, about: dict[str, Any]) -> None:
 class _Logits(nn.Module):
     """Only the two inputs and the one output that a server needs."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, ngrams: NgramTable | None) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.ngrams = model, ngrams
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        logits = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        return logits if self.ngrams is None else logits + self.ngrams(input_ids, attention_mask)
 
 
-def write_onnx(model: nn.Module, path: Path, opset: int) -> None:
-    """A model of transformers as one ONNX file; the same weights give the same bytes."""
+def write_onnx(model: nn.Module, ngrams: NgramTable | None, path: Path, opset: int) -> None:
+    """A model of transformers and its n-gram table as one ONNX file; the same weights give the same bytes."""
     # 0 and 1 would be taken for constants; any other example gives a graph for all sizes.
     ids = torch.full((2, 5), 3, dtype=torch.int64)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
     with _quiet():
         program = torch.onnx.export(
-            _Logits(model), (ids, torch.ones_like(ids)), dynamo=True, opset_version=opset, verbose=False,
+            _Logits(model, ngrams), (ids, torch.ones_like(ids)), dynamo=True, opset_version=opset, verbose=False,
             input_names=["input_ids", "attention_mask"], output_names=["logits"],
             dynamic_shapes={"input_ids": axes, "attention_mask": axes},
         )  # fmt: skip
     assert program is not None
-    onnx.save(_without_traces(program.model_proto), path)
+    proto = _without_traces(program.model_proto)
+    if ngrams is not None:
+        proto.metadata_props.add(key=NGRAMS_KEY, value=f"{ngrams.shape.max_n} pieces, 2^{ngrams.shape.bits} rows")
+    onnx.save(proto, path)
 
 
 def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -169,6 +177,16 @@ def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
     return model
+
+
+def _write_int8(model: nn.Module, ngrams: NgramTable | None, whole: Path, path: Path, config: ExportConfig) -> None:
+    """The 8-bit graph; the quantiser gives a table that is gathered from one scale, so the n-grams' comes rounded."""
+    if ngrams is None:
+        return quantise(whole, path, config.per_channel)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        rounded = Path(folder) / "model.onnx"
+        write_onnx(model, QuantisedNgramTable(ngrams), rounded, config.opset)
+        quantise(rounded, path, config.per_channel)
 
 
 def quantise(source: Path, path: Path, per_channel: bool) -> None:

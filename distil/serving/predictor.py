@@ -27,6 +27,7 @@ BATCH_LOGITS = 2**23  # 32 MiB: a masked language model gives a number for each 
 TOP_PIECES = 5
 # The fused kernel takes nine times as long as the addition and the normalisation it replaces (docs/internals/log.md).
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
+NGRAMS_KEY = "ngrams"  # in the metadata of a graph that has an n-gram table in it
 
 
 class PaddedBatch(NamedTuple):
@@ -77,6 +78,7 @@ class OnnxRuntime:
                 f"{path}: expected the inputs input_ids and attention_mask, found {', '.join(sorted(names))}; export "
                 "it with `dvc repro export`"
             )
+        self.ngrams = NGRAMS_KEY in self._session.get_modelmeta().custom_metadata_map
 
     def logits(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         """As `Runtime.logits`."""
@@ -87,7 +89,8 @@ def open_runtime(folder: Path, card: Card, threads: int = 0) -> Runtime:
     """model.onnx, where the folder has one, else model.safetensors through torch.
 
     Raises:
-        UserError: damaged, or not the file that the manifest was written for.
+        UserError: damaged, not the file that the manifest was written for, or without the n-gram table that the model
+            has.
     """
     path = folder / "model.onnx"
     if not path.is_file():
@@ -95,7 +98,13 @@ def open_runtime(folder: Path, card: Card, threads: int = 0) -> Runtime:
 
         return TorchRuntime(folder, card.kind, threads)
     check_sha256(folder, card, "model.onnx")
-    return OnnxRuntime(path, threads)
+    runtime = OnnxRuntime(path, threads)
+    if card.ngrams and not runtime.ngrams:
+        raise UserError(
+            f"{path}: expected a graph with an n-gram table, which the model in this folder has, found none in it; "
+            "export it with `dvc repro --force export`"
+        )
+    return runtime
 
 
 def each_batch(runtime: Runtime, batches: Iterable[PaddedBatch]) -> Iterator[np.ndarray]:

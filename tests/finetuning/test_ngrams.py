@@ -3,6 +3,7 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,6 +38,11 @@ ON = lab.CONFIG.model_copy(update={"ngrams": lab.CONFIG.ngrams.model_copy(update
 
 def shape(max_n: int = 3, bits: int = 10, pieces: int = 50) -> NgramShape:
     return NgramShape(max_n, bits, ["good", "bad"], pieces, SPECIAL)
+
+
+def config(labels: list[str], pieces: int = 50) -> dict[str, Any]:
+    """What is read of config.json."""
+    return {"id2label": {str(number): label for number, label in enumerate(labels)}, "vocab_size": pieces}
 
 
 def random_table(of: NgramShape, seed: int = 0) -> NgramTable:
@@ -139,15 +145,17 @@ def test_a_saved_table_comes_back_and_has_the_same_bytes(tmp_path: Path) -> None
         (tmp_path / name).mkdir()
         save_table(table, tmp_path / name)
     assert (tmp_path / "a" / NGRAMS_FILE).read_bytes() == (tmp_path / "b" / NGRAMS_FILE).read_bytes()
-    read = load_table(tmp_path / "a", ["good", "bad"], 50, "again")
+    read = load_table(tmp_path / "a", config(["good", "bad"]), "again")
     assert read is not None and read.shape == table.shape and torch.equal(read.weight, table.weight)
-    assert load_table(tmp_path, ["good", "bad"], 50, "again") is None
+    assert load_table(tmp_path, config(["good", "bad"]), "again") is None
+    with pytest.raises(UserError, match="no such file, but the model of config.json has an n-gram table; again"):
+        load_table(tmp_path, config(["good", "bad"]) | {"ngrams": NGRAMS_FILE}, "again")
 
 
 def test_a_table_of_other_labels_or_pieces_or_a_damaged_one_is_refused_in_one_sentence(tmp_path: Path) -> None:
     def refusal(labels: list[str], pieces: int = 50) -> str:
         with pytest.raises(UserError) as found:
-            load_table(tmp_path, labels, pieces, "do it again")
+            load_table(tmp_path, config(labels, pieces), "do it again")
         assert "\n" not in str(found.value) and str(found.value).endswith("; do it again")
         return str(found.value)
 
@@ -201,7 +209,7 @@ def test_a_folder_with_a_table_scores_with_it_and_from_pretrained_gives_the_tran
     folder, encoder = models.folder / "seed-1", models.encoder()
     assert models.manifest["ngrams"] and models.manifest["recipe"]["ngrams"] == ON.ngrams.model_dump()
     rows = encoder.split(lab.task_of("words"), "swa", 0, "test")
-    table = load_table(folder, lab.LABELS["words"], 200, "")
+    table = load_table(folder, read_json(folder / "config.json", ""), "")
     assert table is not None
     alone = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     for number, found in enumerate(scores(models)):

@@ -1,0 +1,174 @@
+"""A model with n-grams at work: torch, both ONNX graphs and the prediction command say the same, or refuse."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+import distil
+from distil.core.errors import UserError
+from distil.core.files import read_json, sha256_file, write_json
+from distil.finetuning.classifier import load_classifier
+from distil.finetuning.ngrams import NGRAMS_FILE, NgramsConfig, new_table
+from distil.modeling.tokenizer import load_tokenizer, special_ids
+from distil.serving.onnx_export import export
+from distil.serving.predictor import OnnxRuntime, Predictor
+from distil.serving.torch_runtime import TorchRuntime
+from tests.serving.test_onnx_export import SHAPES, batch
+from tests.support import ROOT, toy
+from tests.support.exported import CONFIG, LABELS, make_model, source
+
+TEXTS = [*toy.sentences(40, 5), "a", "<mask> a <s>"]
+BITS = 12
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """models/finetuned/student/words and models/onnx/words with a random table; read only."""
+    root = tmp_path_factory.mktemp("ngrams")
+    made = source(root, "text_classification")
+    make_model(made.folder, made.kind)
+    labels, special = LABELS[made.kind], special_ids(load_tokenizer(made.folder))
+    model = load_classifier(made.folder, made.kind, labels, made.max_length, "finetune").cpu()
+    config = NgramsConfig(max_n=3, bits=BITS, learning_rate=0.2, alone_weight=0.3)
+    model.ngrams = new_table(config, labels, int(model.transformer.config.vocab_size), special)
+    with torch.no_grad():
+        model.ngrams.weight.normal_(generator=torch.Generator().manual_seed(0))
+        model.ngrams.weight[:, 1] *= 3
+    model.save_pretrained(made.folder)
+    write_json(made.folder.parent / "manifest.json", {
+        "kind": made.kind, "task": "words", "labels": labels, "normalised": False, "max_length": made.max_length,
+        "languages_mode": "joint", "seeds": [1], "ngrams": True,
+    })  # fmt: skip
+    export(made, CONFIG, root / "models/onnx/words")
+    return root
+
+
+@pytest.fixture
+def folder(room: Path, tmp_path: Path) -> Path:
+    """A copy of the float32 export that a test may damage."""
+    return Path(shutil.copytree(room / "models/onnx/words/fp32", tmp_path / "words"))
+
+
+def runtimes(room: Path) -> tuple[TorchRuntime, OnnxRuntime, OnnxRuntime]:
+    exported = room / "models/onnx/words"
+    return (TorchRuntime(source(room, "text_classification").folder, "text_classification"),
+            *(OnnxRuntime(exported / precision / "model.onnx", 1) for precision in ("fp32", "int8")))  # fmt: skip
+
+
+def test_torch_and_the_float32_graph_say_the_same_at_every_shape_and_int8_stays_near(room: Path) -> None:
+    trained, whole, small = runtimes(room)
+    assert trained.ngrams is not None
+    for rows, tokens in SHAPES:
+        given = batch(rows, tokens, trained.model.config.vocab_size)
+        given.input_ids[-1, tokens // 2] = 3  # <unk>
+        expected = trained.logits(*given)
+        with torch.inference_mode():
+            sums = trained.ngrams(*map(torch.from_numpy, given)).numpy()
+        assert np.abs(sums[-1]).max() > 0.1 or tokens == 1
+        np.testing.assert_allclose(whole.logits(*given), expected, atol=2e-5, err_msg=f"{rows} x {tokens}")
+        assert np.abs(small.logits(*given) - expected).mean() < 0.1 * expected.std()
+
+
+def test_padding_changes_no_answer_of_a_graph(room: Path) -> None:
+    for runtime in runtimes(room)[1:]:
+        ids = np.array([[0, 9, 8, 7, 2]], np.int64)
+        one = runtime.logits(ids, np.ones_like(ids))
+        padded, mask = np.pad(ids, ((0, 0), (0, 4)), constant_values=1), np.pad(np.ones_like(ids), ((0, 0), (0, 4)))
+        np.testing.assert_allclose(runtime.logits(padded, mask), one, atol=1e-4 * np.abs(one).max())
+
+
+def test_a_graph_keeps_its_inputs_and_the_table_in_8_bits(room: Path, exports: Path) -> None:
+    sizes = {}
+    for precision in ("fp32", "int8"):
+        path = room / "models/onnx/words" / precision / "model.onnx"
+        graph = onnx.load(path).graph
+        assert [node.name for node in graph.input] == ["input_ids", "attention_mask"]
+        tables = [tensor for tensor in graph.initializer if tuple(tensor.dims) == (2**BITS, 3)]
+        types = {"fp32": onnx.TensorProto.FLOAT, "int8": onnx.TensorProto.INT8}
+        assert [tensor.data_type for tensor in tables] == [types[precision]]
+        sizes[precision] = path.stat().st_size
+    assert sizes["fp32"] - sizes["int8"] > 2**BITS * 3 * 3
+    plain = exports / "models/onnx/words/int8/model.onnx"  # of the same transformer
+    grown = sizes["int8"] - plain.stat().st_size
+    assert 2**BITS * 3 <= grown < 2**BITS * 3 + 8000  # the table, and the nodes of the hash
+
+
+def test_the_same_table_gives_the_same_bytes(room: Path, tmp_path: Path) -> None:
+    export(source(room, "text_classification"), CONFIG, tmp_path / "again")
+    for path in sorted((tmp_path / "again").rglob("*.*")):
+        assert path.read_bytes() == (room / "models/onnx/words" / path.relative_to(tmp_path / "again")).read_bytes()
+    assert sorted(path.name for path in (tmp_path / "again/int8").iterdir()) == [
+        "config.json", "manifest.json", "model.onnx", "tokenizer.json", "tokenizer_config.json",
+    ]  # fmt: skip
+
+
+def test_predict_and_load_use_the_table_in_torch_and_in_onnx(room: Path, folder: Path) -> None:
+    (folder / "model.onnx").unlink()  # the export as a folder of transformers
+    trained = source(room, "text_classification").folder
+    found = [distil.load(each, 1).predict(TEXTS) for each in (trained, folder, room / "models/onnx/words/fp32")]
+    scores = [np.array([list(each["scores"].values()) for each in one]) for one in found]
+    np.testing.assert_allclose(scores[0], scores[1], atol=2e-6)
+    np.testing.assert_allclose(scores[0], scores[2], atol=2e-5)
+    alone = AutoModelForSequenceClassification.from_pretrained(trained).eval()
+    ids = distil.load(trained).encode(TEXTS[:1])
+    with torch.no_grad():
+        assert np.abs(alone(torch.tensor(ids)).logits.softmax(-1).numpy() - scores[0][0]).max() > 0.01
+    run = subprocess.run(
+        [sys.executable, "-m", "distil.predict", "--model", str(trained)], input="\n".join(TEXTS[:5]).encode(),
+        capture_output=True, cwd=ROOT, check=True,
+    )  # fmt: skip
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    np.testing.assert_allclose([list(line["scores"].values()) for line in lines], scores[0][:5], atol=2e-6)
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(UserError) as found:
+        Predictor(folder, 1)
+    assert "\n" not in str(found.value)
+    return str(found.value)
+
+
+def test_a_lost_or_damaged_table_is_refused_by_torch(room: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(source(room, "text_classification").folder, tmp_path / "seed-1"))
+    whole = (folder / NGRAMS_FILE).read_bytes()
+    (folder / NGRAMS_FILE).write_bytes(whole[:-7])
+    assert "ngrams.safetensors: damaged" in refusal(folder)
+    (folder / NGRAMS_FILE).unlink()
+    assert "ngrams.safetensors: no such file, but the model of config.json has an n-gram table" in refusal(folder)
+    with pytest.raises(UserError, match="no such file, but the model of config"):
+        load_classifier(folder, "text_classification", LABELS["text_classification"], 24, "finetune")
+    with pytest.raises(UserError, match="no such file, but the model of config"):
+        export(source(room, "text_classification")._replace(folder=folder), CONFIG, tmp_path / "onnx")
+    run = subprocess.run([sys.executable, "-m", "distil.predict", "--model", str(folder)], input=b"a\n", cwd=ROOT,
+                         capture_output=True, check=False)  # fmt: skip
+    assert run.returncode == 1 and run.stderr.decode().count("\n") == 1 and not run.stdout
+
+
+@pytest.mark.parametrize("beside", ["config.json", NGRAMS_FILE])
+def test_a_graph_without_the_table_that_its_folder_declares_is_refused(folder: Path, exports, beside: str) -> None:
+    shutil.copyfile(exports / "models/onnx/words/fp32/model.onnx", folder / "model.onnx")
+    manifest = read_json(folder / "manifest.json", "export")
+    manifest["sha256"]["model.onnx"] = sha256_file(folder / "model.onnx")
+    write_json(folder / "manifest.json", manifest)
+    if beside == "config.json":
+        (folder / NGRAMS_FILE).unlink()
+    else:
+        about = read_json(folder / "config.json", "export")
+        write_json(folder / "config.json", {key: value for key, value in about.items() if key != "ngrams"})
+    assert "model.onnx: expected a graph with an n-gram table" in refusal(folder)
+
+
+def test_a_table_of_another_model_is_refused(room: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(source(room, "text_classification").folder, tmp_path / "seed-1"))
+    about = read_json(folder / "config.json", "export")
+    about["id2label"] = {"0": "bad", "1": "fair", "2": "good"}
+    write_json(folder / "config.json", about | {"label2id": {"bad": 0, "fair": 1, "good": 2}})
+    assert "made for the labels good, fair, bad, but the model has bad, fair, good" in refusal(folder)
