@@ -1,5 +1,6 @@
 """Distil a student from the cache: checks, initialisation, training, summary."""
 
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ from distil.tokenization.shards import TokenizedDataset, masked_input
 from distil.training.config import RunPaths, TrainConfig
 from distil.training.objective import LayerPair, LossConfig, Objective
 from distil.training.trainer import LogFigures, Trainer, TrainingResult, no_log
+
+log = logging.getLogger("distil")
 
 SAMPLE_TOKENS = 1000  # of each language, on which first weights are fitted
 
@@ -105,6 +108,8 @@ def distil_student(
                 f"{caches[0].folder}/manifest.json: teacher.{field}: expected {manifest[field]} (models/teacher), "
                 f"found {caches[0].manifest['teacher'][field]}; run `dvc repro cache_teacher`"
             )
+    if processes.is_main:
+        _warn_of_unread_variants(caches, config.train.epochs)
     torch.manual_seed(config.train.seed)
     positions = caches[0].manifest["teacher"]["max_position_embeddings"]
     model = build_masked_lm(student.shape, special, pieces, positions)
@@ -136,3 +141,13 @@ def distil_student(
         "heldout": outcome.heldout,
     }  # fmt: skip
     return summary, outcome
+
+
+def _warn_of_unread_variants(caches: list[TeacherCache], epochs: int) -> None:
+    """An epoch reads one mask variant, and each variant costs a pass of the teacher over the text."""
+    cached = max(cache.prepared.manifest["splits"]["train"]["mask_variants"] for cache in caches)
+    if cached > epochs:
+        log.warning(
+            "distil: the teacher read %d mask variants and train.epochs: %d reads only %d of them; set "
+            "tokenize.mask_variants to %d, each variant costs a teacher pass", cached, epochs, epochs, epochs,
+        )  # fmt: skip
