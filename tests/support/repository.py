@@ -79,7 +79,7 @@ class Repository(NamedTuple):
         with tempfile.TemporaryFile("w+", encoding="utf-8") as out:
             done = subprocess.run(
                 command, cwd=cwd or self.root, env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                timeout=600,
+                timeout=1800,
             )  # fmt: skip
             out.seek(0)
             text = out.read()
