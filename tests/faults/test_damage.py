@@ -21,8 +21,9 @@ from pathlib import Path
 import pytest
 
 from distil.core.errors import UserError
-from distil.report import mlflow_run as tracking
+from distil.report import mlflow_student_run
 from distil.report.data import load_report
+from distil.report.mlflow_run import complete_run
 from distil.runtime.process import run_command
 from distil.serving.predictor import Predictor
 from tests.faults.pipeline import BY_NAME, ROOT, STEPS, contents, copy_of, make_repository
@@ -116,7 +117,7 @@ def damaged(whole: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
     monkeypatch.chdir(whole)
     for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(tracking, "_import_client", no_mlflow)
+    monkeypatch.setattr(mlflow_student_run, "_import_client", no_mlflow)
 
     def act(file: str, how: str) -> None:
         kept[whole / file] = (whole / file).read_bytes()
@@ -292,7 +293,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_ROOT", str(folder))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        assert tracking.complete_run("ab" * 32, {"loss": {"alpha": 0.5}}, {"heldout/swa/kl": 1.0}, {}, [], [])
+        assert complete_run("ab" * 32, {"loss": {"alpha": 0.5}}, {"heldout/swa/kl": 1.0}, {}, [], [])
     return (folder / "mlflow.db").read_bytes()
 
 
@@ -315,7 +316,7 @@ def test_a_damaged_mlflow_store_is_named_with_what_to_do_and_filled_again(
     counts["damaged"] += 1
 
     def complete() -> bool:
-        return tracking.complete_run("cd" * 32, {"loss": {"alpha": 0.5}}, {"heldout/swa/kl": 2.0}, {}, [], [])
+        return complete_run("cd" * 32, {"loss": {"alpha": 0.5}}, {"heldout/swa/kl": 2.0}, {}, [], [])
 
     if how != "delete":
         assert complete() is False

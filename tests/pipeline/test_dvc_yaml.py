@@ -20,7 +20,8 @@ ORDER = (
 )  # fmt: skip
 
 # Imported by stages and dep of none: they show progress, end a process and write to MLflow, and cannot change a result.
-OBSERVERS = ("distil/__init__.py", "distil/runtime/", "distil/report/mlflow_run.py", "distil/report/mlflow_store.py")
+OBSERVERS = ("distil/__init__.py", "distil/runtime/", "distil/report/mlflow_run.py", "distil/report/mlflow_store.py",
+             "distil/report/mlflow_student_run.py")  # fmt: skip
 
 # Files that a stage depends on through a folder without importing them. An edit of one reruns the stage for nothing, so
 # each is a decision: the folder is shorter to write, and the file rarely changes or the stage is cheap.
@@ -39,8 +40,8 @@ SURPLUS = {
     "export": "text/overlap text/words",
     "report": "evaluation/baselines evaluation/bootstrap evaluation/comparison evaluation/footprint "
     "evaluation/footprint_worker evaluation/run evaluation/scores report/mlflow_names "
-    "report/mlflow_results report/mlflow_run report/mlflow_store report/mlflow_view report/result "
-    "report/result_command",
+    "report/mlflow_results report/mlflow_run report/mlflow_store report/mlflow_student_run report/mlflow_view "
+    "report/result report/result_command",
 }
 
 # What must never be able to run a stage again.

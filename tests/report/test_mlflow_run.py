@@ -11,6 +11,7 @@ from distil.report import mlflow_run as tracking
 from distil.report.mlflow_names import changed_name, curve_points
 from distil.report.mlflow_results import model_tags, read_curves, result_metrics, result_tags
 from distil.report.mlflow_run import LiveRun, complete_run
+from distil.report.mlflow_student_run import StudentRun
 from distil.report.mlflow_view import HEADLINE, find_view_address, view_address
 from tests.support import ROOT
 
@@ -239,7 +240,7 @@ def test_trouble_with_the_store_is_one_warning_and_training_goes_on(place, troub
 def test_a_store_that_breaks_during_training_is_one_warning(store, monkeypatch, caplog):
     monkeypatch.setattr(tracking, "SEND_EVERY_SECONDS", 0.01)
     with LiveRun.open(KEY, {}) as run:
-        monkeypatch.setattr(tracking._Run, "_send", lambda *_: 1 / 0)
+        monkeypatch.setattr(StudentRun, "_send", lambda *_: 1 / 0)
         for step in range(3):
             run.log(step, {"train/loss": 1.0})
             time.sleep(0.05)
@@ -248,7 +249,7 @@ def test_a_store_that_breaks_during_training_is_one_warning(store, monkeypatch, 
 
 def test_a_step_does_not_wait_for_the_store(store, monkeypatch):
     monkeypatch.setattr(tracking, "SEND_EVERY_SECONDS", 0.01)
-    monkeypatch.setattr(tracking._Run, "_send", lambda *_: time.sleep(0.5))
+    monkeypatch.setattr(StudentRun, "_send", lambda *_: time.sleep(0.5))
     with LiveRun.open(KEY, {}) as run:
         start = time.monotonic()
         for step in range(20):
