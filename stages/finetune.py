@@ -32,6 +32,7 @@ def main(model: str, name: str) -> None:
     paths = FineTuningPaths(
         models=Path("models/finetuned") / model / name, predictions=predictions_file(Path(), model, name),
         soft_labels=SOFT_LABELS / name if model == "teacher" else None, scratch=scratch_folder("finetune"),
+        transformer=predictions_file(Path(), "student_transformer", name) if model == "student" else None,
     )  # fmt: skip
     job = FineTuning(model, task, languages, scoring.languages, list(scoring.seeds), config, soft_labels)
     cost.write(Path(f"metrics/cost/finetune_{model}-{name}.json"), **fine_tune_task(job, paths))

@@ -8,7 +8,7 @@ from pathlib import Path
 from distil.core.files import read_json
 from distil.core.params import read_params
 from distil.evaluation.config import load_evaluate
-from distil.evaluation.model_names import MODELS
+from distil.evaluation.model_names import MODELS, scored_models
 from distil.report.mlflow_names import flatten
 from distil.report.mlflow_results import model_tags, read_curves, result_metrics, result_tags
 from distil.report.mlflow_run import complete_run
@@ -36,7 +36,7 @@ def main() -> None:
     evaluations = [
         read_json(METRICS / "evaluate" / model / f"{task}.json", "evaluate")
         for task in scored.tasks
-        for model in MODELS
+        for model in scored_models(METRICS, MODELS, task)
     ]
     comparisons = [read_json(METRICS / "compare" / f"{task}.json", "evaluate") for task in scored.tasks]
     costs = {path.stem: read_json(path, path.stem) for path in sorted((METRICS / "cost").glob("*.json"))}

@@ -1,18 +1,35 @@
 """The models of the tables: their order and their titles."""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
 MODEL_TITLES = {
     "student": "Student",
+    "student_transformer": "Student's transformer alone",
     "student_plain": "Student, plain fine-tuning",
     "no_teacher": "Without a teacher",
     "teacher": "Teacher",
     "tfidf": "TF-IDF",
     "majority": "Majority",
 }  # in the order of tables
-MODELS = list(MODEL_TITLES)
+PARTS = ["student_transformer"]  # a row of the tasks whose student has an n-gram table (finetuning/ngrams.py)
+MODELS = [model for model in MODEL_TITLES if model not in PARTS]
 BASELINES = ["tfidf", "majority"]
 FINE_TUNED = ["teacher", "student", "student_plain", "no_teacher"]  # fine-tuned, in the order of stages
 
 
+def with_parts(models: Sequence[str], there: Callable[[str], bool]) -> list[str]:
+    """The models of one task, in the order of tables: `models`, and the parts that are there."""
+    return [model for model in MODEL_TITLES if model in models or (model in PARTS and there(model))]
+
+
+def scored_models(metrics: Path, models: Sequence[str], task: str) -> list[str]:
+    """As `with_parts`, of metrics/evaluate below `metrics`."""
+    return with_parts(models, lambda part: (metrics / f"evaluate/{part}/{task}.json").is_file())
+
+
 def predictions_stage(model: str, task: str) -> str:
     """The stage that predicts the test rows of a task with a model."""
+    if model in PARTS:
+        return f"finetune_student@{task}"
     return f"baselines@{task}" if model in BASELINES else f"finetune_{model}@{task}"

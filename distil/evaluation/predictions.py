@@ -36,6 +36,12 @@ def predictions_file(root: Path, model: str, task: str) -> Path:
     return root / "metrics/predictions" / model / f"{task}.csv"
 
 
+def has_predictions(root: Path, model: str, task: str) -> bool:
+    """Whether a file has rows; of the transformer of a student without n-grams it has none."""
+    path = predictions_file(root, model, task)
+    return path.is_file() and path.read_bytes().count(b"\n") > 1
+
+
 def read_predictions(path: Path, stage: str) -> ByLanguage:
     """The rows of a metrics/predictions/MODEL/TASK.csv.
 

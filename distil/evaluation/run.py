@@ -1,6 +1,7 @@
 """Score every model on every task from its predictions, and compare every two; the scores as one table for a plot."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from distil.core.files import atomic_folder, write_json, write_text
 from distil.evaluation.comparison import compare_models
 from distil.evaluation.config import EvaluateConfig
 from distil.evaluation.counts import Predictions, TagPredictions
-from distil.evaluation.model_names import BASELINES, MODELS, predictions_stage
+from distil.evaluation.model_names import BASELINES, MODELS, predictions_stage, with_parts
+from distil.evaluation.predictions import has_predictions
 from distil.evaluation.scores import TABLE_COLUMNS, score, seen_rows, table_rows
 from distil.evaluation.task_predictions import predictions_from_labels, read_task_predictions
 from distil.tasks.data import Task, read_task
@@ -33,14 +35,15 @@ def evaluate(root: Path, config: EvaluateConfig, languages: list[str]) -> dict[s
     with atomic_folder(root / "metrics/evaluate") as scores, atomic_folder(root / "metrics/compare") as comparisons:
         for name in config.tasks:
             task = read_task(root / "data/tasks" / name)
-            read = read_task_predictions(root, name, MODELS, languages)
+            models = with_parts(MODELS, partial(has_predictions, root, task=name))
+            read = read_task_predictions(root, name, models, languages)
             found = {
-                code: {model: predictions_from_labels(read[model][code], task.labels, task.kind) for model in MODELS}
+                code: {model: predictions_from_labels(read[model][code], task.labels, task.kind) for model in models}
                 for code in languages
             }
-            rows += sum(len(each.gold) * len(each.predicted) for models in found.values() for each in models.values())
+            rows += sum(len(one.gold) * len(one.predicted) for by_model in found.values() for one in by_model.values())
             about = {code: _about_rows(task, code, found[code]) for code in languages}
-            for model in MODELS:
+            for model in models:
                 mode = None if model in BASELINES else config.languages
                 by_language = {code: found[code][model]._replace(**about[code]) for code in languages}
                 scored = score(model, name, task.kind, task.labels, mode, by_language, config.bootstrap_resamples)

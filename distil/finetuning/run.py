@@ -62,6 +62,7 @@ class FineTuningPaths(NamedTuple):
     predictions: Path  # metrics/predictions/MODEL/TASK.csv
     soft_labels: Path | None  # data/task_targets/TASK, of the teacher only
     scratch: Path  # for unfinished work
+    transformer: Path | None = None  # of the student only: predictions without the n-gram table, none where it has none
 
 
 def fine_tune_task(job: FineTuning, paths: FineTuningPaths) -> dict[str, Any]:
@@ -87,6 +88,9 @@ def fine_tune_task(job: FineTuning, paths: FineTuningPaths) -> dict[str, Any]:
         models = FinetunedModels(paths.models)
         found, figures["words_cut_off"] = predict_test(models, job.task)
         write_predictions(paths.predictions, found, job.task.labels)
+        if paths.transformer:
+            alone = predict_test(models, job.task, transformer_alone=True)[0] if models.manifest["ngrams"] else {}
+            write_predictions(paths.transformer, alone, job.task.labels)
         if paths.soft_labels:
             figures |= write_soft_labels(models, job.task, paths.soft_labels)
     shutil.rmtree(unfinished)

@@ -58,8 +58,15 @@ class FinetunedModels:
         """The tokenizer, which all of them share."""
         return Encoder(self.folder / self.groups[0].run(self.seeds[0]), self.max_length, self.made_by)
 
-    def scores(self, rows: dict[str, Encoded], pad_id: int) -> dict[str, dict[int, np.ndarray]]:
+    def scores(
+        self, rows: dict[str, Encoded], pad_id: int, transformer_alone: bool = False
+    ) -> dict[str, dict[int, np.ndarray]]:
         """Unnormalised scores (units, C) of each language's rows, by language and seed.
+
+        Args:
+            rows: by language.
+            pad_id: of the padding piece.
+            transformer_alone: leave the n-gram table out.
 
         Raises:
             UserError: a classifier is missing or does not load.
@@ -70,6 +77,8 @@ class FinetunedModels:
             for group in self.groups:
                 folder = self.folder / group.run(seed)
                 model = load_classifier(folder, manifest["kind"], manifest["labels"], self.max_length, self.made_by)
+                if transformer_alone:
+                    model.ngrams = None
                 for language in group.languages:
                     found[language][seed] = predict_scores(model, rows[language], pad_id)
         return found

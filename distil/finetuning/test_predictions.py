@@ -6,8 +6,10 @@ from distil.finetuning.saved_models import FinetunedModels
 from distil.tasks.data import Task
 
 
-def predict_test(models: FinetunedModels, task: Task) -> tuple[dict[str, Predictions | TagPredictions], int]:
-    """Predict the test rows of each language with the classifier of each seed.
+def predict_test(
+    models: FinetunedModels, task: Task, transformer_alone: bool = False
+) -> tuple[dict[str, Predictions | TagPredictions], int]:
+    """Predict the test rows of each language with the classifier of each seed, or with its transformer alone.
 
     Returns:
         The predictions by language, and how many words no model read because the limit of tokens cut them off.
@@ -17,7 +19,7 @@ def predict_test(models: FinetunedModels, task: Task) -> tuple[dict[str, Predict
     """
     encoder, languages = models.encoder(), models.manifest["languages"]
     rows = {language: encoder.split(task, language, number, "test") for number, language in enumerate(languages)}
-    scores = models.scores(rows, encoder.pad_id)
+    scores = models.scores(rows, encoder.pad_id, transformer_alone)
     found = {}
     for language in languages:
         decided = {

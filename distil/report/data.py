@@ -20,7 +20,7 @@ from distil.core.files import read_json, verify_checksums
 from distil.core.languages import language
 from distil.core.params import load_languages, read_params
 from distil.evaluation.config import load_evaluate
-from distil.evaluation.model_names import FINE_TUNED, MODELS, predictions_stage
+from distil.evaluation.model_names import FINE_TUNED, MODELS, predictions_stage, scored_models
 from distil.evaluation.predictions import ByLanguage
 from distil.evaluation.task_predictions import read_task_predictions, read_texts
 from distil.report.disagreement import Disagreement, disagreement
@@ -76,7 +76,7 @@ class ScoreSource(Protocol):
 class Report:
     """All that is reported. Dicts by task, model, language and stage are in the order of tables.
 
-    `models` are those of the tables, baselines among them.
+    `models` are those of every task, baselines among them; a task's tables have those of its `scores`.
     """
 
     params: dict[str, Any]
@@ -208,7 +208,8 @@ def _read(path: Path, kind: type[F], stage: str, languages: list[str] | None = N
 
 def _scores(metrics: Path, task: str, models: list[str], languages: list[str]) -> dict[str, TaskScores]:
     return {
-        model: _read(metrics / f"evaluate/{model}/{task}.json", TaskScores, "evaluate", languages) for model in models
+        model: _read(metrics / f"evaluate/{model}/{task}.json", TaskScores, "evaluate", languages)
+        for model in scored_models(metrics, models, task)
     }
 
 

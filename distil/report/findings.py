@@ -2,9 +2,9 @@
 
 from distil.report.data import Report, language_name
 from distil.report.data_notices import Notice, data_notices
-from distil.report.format import bracket, listed, names, p_text, percent, points, size, times
+from distil.report.format import bracket, listed, names, p_text, percent, points, signed, size, times
 from distil.report.inputs import Difference, Pair
-from distil.report.tables_scores import baselines_of
+from distil.report.tables_scores import baselines_of, mean_score
 
 FEW_SEEDS = 3
 OVER = {
@@ -86,6 +86,7 @@ def notices(report: Report) -> list[Notice]:
         for baseline in baselines_of(report, "student"):
             found += _student_over(report, task, baseline)
         found += _against_plain(report, task)
+        found += _with_ngrams(report, task)
         found += _weak(report, task)
     found += _heldout(report)
     if len(report.seeds) < FEW_SEEDS:
@@ -164,6 +165,18 @@ def _against_plain(report: Report, task: str) -> list[Notice]:
         return [Notice("warning", f"On {task} plain fine-tuning beats the student in {beside}.")]
     gain = f"On {task} distillation during fine-tuning gives {by} over plain fine-tuning."
     return [Notice("good", gain)] if _side(pair.mean) > 0 else []
+
+
+def _with_ngrams(report: Report, task: str) -> list[Notice]:
+    """Whose figures those of a student with an n-gram table are."""
+    pair = report.comparisons[task].over("student", "student_transformer")
+    if pair is None:
+        return []
+    alone = points(mean_score(report, task, "student_transformer"))
+    gain = f"{signed(pair.mean.difference)} points ({bracket(pair.mean.interval_95, sign=True)})"
+    text = f"On {task} the student is a transformer and an n-gram table together, as are its teacher and its controls. "
+    text += f"Its transformer alone, the model that transformers loads, has {alone}: the table gives {gain}."
+    return [Notice("note", text)]
 
 
 def _heldout(report: Report) -> list[Notice]:

@@ -66,14 +66,11 @@ def score_table(report: ScoreSource, task: str) -> Table:
     rows = []
     for code in report.languages:
         own = scores["student"].languages[code]
-        cells = [_scored(scores[model], code) for model in report.models]
+        cells = [_scored(scores[model], code) for model in scores]
         rows.append([language_cell(code), *cells, Cell(whole(own.n)), Cell(whole(own.n_train))])
-    means = [
-        Cell(points(mean_score(report, task, model)), bracket(scores[model].mean.interval_95))
-        for model in report.models
-    ]
+    means = [Cell(points(mean_score(report, task, model)), bracket(scores[model].mean.interval_95)) for model in scores]
     last = [Cell(f"Mean of {len(report.languages)}"), *means, Cell(""), Cell("")]
-    columns = ["Language", *(MODEL_TITLES[model] for model in report.models), "Test rows", "Train rows"]
+    columns = ["Language", *(MODEL_TITLES[model] for model in scores), "Test rows", "Train rows"]
     caption = f"{metric_name(report, task)} by language, points"
     return Table(f"scores-{task}", caption, columns, [*rows, last], average=True)
 
@@ -97,13 +94,12 @@ def unseen_tables(report: Report, task: str) -> list[Table]:
             return []
         seen = own.n - own.unseen.n
         seen_any = seen_any or seen > 0
-        found = [scores[model].languages[code].unseen for model in report.models]
+        found = [scores[model].languages[code].unseen for model in scores]
         cells = [
-            Cell(points(scores[model].of(each)) if each else NONE)
-            for model, each in zip(report.models, found, strict=True)
+            Cell(points(scores[model].of(each)) if each else NONE) for model, each in zip(scores, found, strict=True)
         ]
         rows.append([language_cell(code), Cell(whole(seen), percent(seen / max(own.n, 1))), *cells])
-    columns = ["Language", "Test rows also in train", *(MODEL_TITLES[model] for model in report.models)]
+    columns = ["Language", "Test rows also in train", *(MODEL_TITLES[model] for model in scores)]
     caption = f"{metric_name(report, task)} on the test rows that are not in train, points"
     return [Table(f"unseen-{task}", caption, columns, rows)] if seen_any else []
 
@@ -112,8 +108,7 @@ def detail_table(report: Report, task: str) -> Table:
     """All scores of every model by language, and the spread of its seeds."""
     rows = []
     for code in report.languages:
-        for model in report.models:
-            scores = report.scores[task][model]
+        for model, scores in report.scores[task].items():
             own = scores.languages[code]
             both = [Cell(points(own.entity_f1))] if scores.metric == "entity_f1" else []
             shares = (own.weighted_f1, own.macro_f1, own.accuracy)

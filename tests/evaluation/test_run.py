@@ -10,7 +10,7 @@ import pytest
 from distil.core.errors import UserError
 from distil.core.files import write_checksums
 from distil.evaluation.model_names import MODELS
-from distil.evaluation.predictions import predictions_file, read_predictions
+from distil.evaluation.predictions import predictions_file, read_predictions, write_predictions
 from distil.evaluation.run import evaluate
 from distil.finetuning.test_predictions import predict_test
 from tests.support import lab, toy
@@ -59,6 +59,20 @@ def test_scores_are_those_of_the_predictions_on_disk(predicted: Path) -> None:
     assert json.loads((predicted / "metrics/evaluate/tfidf/words.json").read_text())["languages_mode"] is None
     compared = json.loads((predicted / "metrics/compare/words.json").read_text())
     assert {pair["mean"]["difference"] for pair in compared["differences"]} == {0.0}
+
+
+def test_the_transformer_of_a_student_with_ngrams_is_a_row_of_its_own(predicted: Path) -> None:
+    path = predictions_file(predicted, "student_transformer", "words")
+    write_predictions(path, {}, ["good", "bad"])  # as without n-grams
+    evaluate(predicted, lab.SCORING, toy.LANGUAGES)
+    assert not (predicted / "metrics/evaluate/student_transformer").exists()
+    shutil.copyfile("models/finetuned/teacher-words.csv", path)
+    assert evaluate(predicted, lab.SCORING, toy.LANGUAGES) == {"rows": 30 * 2 * (len(MODELS) + 1)}
+    compared = json.loads((predicted / "metrics/compare/words.json").read_text())
+    assert compared["models"][:3] == ["student", "student_transformer", "student_plain"]
+    (predicted / "metrics/predictions/student_transformer/words.csv").write_text("a\nb\n")
+    with pytest.raises(UserError, match="run `dvc repro --force finetune_student@words`"):
+        evaluate(predicted, lab.SCORING, toy.LANGUAGES)
 
 
 def test_the_table_for_the_plot_has_each_language_and_the_mean_of_every_model_but_majority(predicted: Path) -> None:

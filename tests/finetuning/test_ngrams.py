@@ -13,8 +13,10 @@ from transformers import AutoModelForSequenceClassification
 
 from distil.core.errors import UserError
 from distil.core.files import read_json
+from distil.evaluation.predictions import read_predictions
 from distil.finetuning import trainer as module
 from distil.finetuning.classifier import load_classifier, predict_scores
+from distil.finetuning.encoding import Encoder
 from distil.finetuning.ngrams import (
     FORMAT_VERSION,
     MODULUS,
@@ -27,6 +29,7 @@ from distil.finetuning.ngrams import (
     ngram_buckets,
     save_table,
 )
+from distil.finetuning.run import FineTuning, FineTuningPaths, fine_tune_task
 from distil.finetuning.saved_models import FinetunedModels
 from distil.finetuning.test_predictions import predict_test
 from distil.finetuning.trainer import FineTuningConfig, TrainingRows
@@ -295,6 +298,27 @@ def test_without_ngrams_nothing_of_them_is_written_or_decides(here: Path) -> Non
                      (("off", lab.CONFIG), ("other", lab.CONFIG.model_copy(update={"ngrams": other}))))  # fmt: skip
     assert (first / "checksums.json").read_bytes() == (second / "checksums.json").read_bytes()
     assert not list(first.rglob(NGRAMS_FILE)) and not read_json(first / "manifest.json", "")["ngrams"]
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_transformer_alone_is_predicted_apart_where_there_is_a_table(here: Path, on: bool) -> None:
+    config = ON if on else lab.CONFIG.model_copy(update={"task_distillation": False})
+    task, out = lab.task_of("words"), Path(f"apart{on}")
+    job = FineTuning("student_plain", task, toy.LANGUAGES, "joint", [1], config, None)
+    paths = FineTuningPaths(out, Path(f"{out}.csv"), None, Path("scratch"), Path(f"{out}-alone.csv"))
+    fine_tune_task(job, paths)
+    alone = read_predictions(Path(f"{out}-alone.csv"), "")
+    if not on:
+        assert alone == {}
+        return
+    folder = out / "seed-1"
+    rows = Encoder(folder, 40, "").split(task, "swa", 0, "test")
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    with torch.no_grad():
+        said = [int(model(torch.tensor([ids])).logits.argmax()) for ids in rows.ids]
+    assert alone["swa"][1].predicted == [task.labels[number] for number in said]
+    whole = read_predictions(Path(f"{out}.csv"), "")
+    assert whole["swa"][1].gold == alone["swa"][1].gold
 
 
 def test_a_tagger_has_no_table_and_the_log_says_so(here: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard
 
 from distil.report.data import load_report
 from distil.report.model_card import CardConfig, render_card
+from distil.report.tables_scores import mean_score
 from distil.student.card import short_card
 from tests.support.report_fixture import LANGUAGES, write_inputs
 
@@ -55,6 +56,18 @@ def test_results_are_the_reports_scores_language_by_language(report):
         assert found["sentiment", code, "Accuracy"] == pytest.approx(texts.languages[code].accuracy, abs=1e-4)
     kinds = {each.dataset_type: each.task_type for each in results}
     assert kinds == {"sentiment": "text-classification", "names": "token-classification"}
+
+
+def test_the_card_says_whose_figure_is_whose_where_the_student_has_ngrams(tmp_path, report):
+    assert "transformer alone" not in render_card(report, CARD)
+    write_inputs(tmp_path, tasks=["sentiment", "names"], tagged=("names",), rows=60, ngrams=True)
+    with_table = load_report(tmp_path)
+    card = render_card(with_table, CARD)
+    alone = mean_score(with_table, "sentiment", "student_transformer")
+    assert f"Its transformer alone, the model that transformers loads, has {100 * alone:.1f}: the table gives +" in card
+    heads = [line for line in card.splitlines() if re.match(r"\| Language +\| +Student +\|", line)]
+    assert ["Student's transformer alone" in line for line in heads] == [True, False]
+    assert with_table.models == report.models
 
 
 def test_metadata_survive_a_round_trip_through_the_library(report):
