@@ -20,7 +20,8 @@ from transformers import XLMRobertaConfig, XLMRobertaForSequenceClassification
 
 from benchmarks.machine import add_sizes, by_size
 from distil.runtime.machine import machine
-from distil.serving.predictor import Predictor, Runtime
+from distil.serving.predictor import Predictor
+from distil.serving.runtime import Runtime
 from distil.serving.speed import batches_of, serving_cost, thread_counts, tokens_per_second
 from distil.text.cleaning import clean_line
 

@@ -27,7 +27,7 @@ from distil.core.params import Params
 from distil.finetuning.ngrams import NGRAMS_FILE, NgramTable, QuantisedNgramTable
 from distil.modeling.tokenizer import copy_tokenizer, limit_length
 from distil.serving.model_info import ServedKind, open_tokenizer, read_card
-from distil.serving.predictor import NGRAMS_KEY
+from distil.serving.runtime import NGRAMS_KEY
 from distil.serving.torch_runtime import load_ngrams, load_torch
 
 log = logging.getLogger("distil")

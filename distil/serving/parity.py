@@ -14,7 +14,8 @@ from distil.core.errors import UserError
 from distil.evaluation.metrics import confusion_matrix, weighted_f1
 from distil.runtime.machine import machine
 from distil.serving.onnx_export import ExportConfig, ExportSource
-from distil.serving.predictor import Predictor, Runtime, Words, each_row, word_logits
+from distil.serving.predictor import Predictor, Words, word_logits
+from distil.serving.runtime import Runtime, each_row
 from distil.serving.speed import batches_of, serving_cost, thread_counts, tokens_per_second
 from distil.serving.torch_runtime import TorchRuntime
 from distil.tasks.data import Task

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from distil.serving import cli
-from distil.serving.predictor import PaddedBatch, Runtime, each_batch, pad_rows, plan_batches
+from distil.serving.runtime import PaddedBatch, Runtime, each_batch, pad_rows, plan_batches
 
 
 def thread_counts() -> list[int]:

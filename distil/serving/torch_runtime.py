@@ -1,4 +1,4 @@
-"""A Hugging Face folder in torch, float32, behind the same call as an ONNX one (distil/serving/predictor.py)."""
+"""A Hugging Face folder in torch, float32, behind the same call as an ONNX one (distil/serving/runtime.py)."""
 
 from pathlib import Path
 from typing import Any

@@ -24,7 +24,7 @@ MEASURING = {
     "startup": [], "step": [], "sweep": [],
 }  # fmt: skip
 # Fill a page or draw a figure from what is recorded.
-TABLES = {"ablations": ["table"], "all_rows": ["table"], "figure": []}
+TABLES = {"ablations": ["table"], "all_rows": ["table"], "diagrams": [], "figure": []}
 
 
 def keys_to_look_at() -> dict[str, list[str]]:

@@ -19,7 +19,8 @@ from distil.finetuning.classifier import load_classifier
 from distil.finetuning.ngrams import NGRAMS_FILE, NgramsConfig, new_table
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.serving.onnx_export import export
-from distil.serving.predictor import OnnxRuntime, Predictor
+from distil.serving.predictor import Predictor
+from distil.serving.runtime import OnnxRuntime
 from distil.serving.torch_runtime import TorchRuntime
 from tests.serving.test_onnx_export import SHAPES, batch
 from tests.support import ROOT, toy

@@ -16,7 +16,7 @@ from transformers import (
 from distil.core.errors import UserError
 from distil.core.files import read_json, write_json
 from distil.serving.onnx_export import export, find_sources
-from distil.serving.predictor import OnnxRuntime, PaddedBatch
+from distil.serving.runtime import OnnxRuntime, PaddedBatch
 from distil.serving.torch_runtime import TorchRuntime
 from tests.support import ROOT, toy
 from tests.support.exported import CLASSES, CONFIG, LABELS, source

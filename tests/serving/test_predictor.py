@@ -12,7 +12,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from distil.core.errors import UserError
 from distil.core.files import read_json, sha256_file, write_json
 from distil.serving.model_info import open_tokenizer, read_card
-from distil.serving.predictor import Predictor, pad_rows, plan_batches, split_words
+from distil.serving.predictor import Predictor, split_words
+from distil.serving.runtime import pad_rows, plan_batches
 from tests.support import toy
 from tests.support.exported import LABELS, MAX_LENGTH
 

@@ -1,0 +1,144 @@
+"""From token ids to logits by ONNX Runtime, in padded batches of like length that are computed side by side.
+
+torch is imported only for a folder that has nothing but model.safetensors. Legend: B rows, T tokens, C labels or
+pieces.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import onnxruntime
+
+from distil.compute.batching import BATCH_TOKENS, by_length
+from distil.core.errors import UserError
+from distil.serving.model_info import Card, check_sha256
+
+BATCH_LOGITS = 2**23  # 32 MiB: a masked language model gives a number for each piece at each token
+# The fused kernel takes nine times as long as the addition and the normalisation it replaces (docs/internals/log.md).
+SLOW_FUSIONS = ["SkipLayerNormFusion"]
+NGRAMS_KEY = "ngrams"  # in the metadata of a graph that has an n-gram table in it
+
+
+class PaddedBatch(NamedTuple):
+    """Padded rows."""
+
+    input_ids: np.ndarray  # (B, T) int64
+    attention_mask: np.ndarray  # (B, T) int64, 1 for a token
+
+
+class Runtime(Protocol):
+    """What computes logits."""
+
+    workers: int  # batches that are computed side by side
+
+    def logits(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        """From (B, T) int64 ids and mask (1 for a token): (B, C) of a text classifier, else (B, T, C), float32."""
+
+
+class OnnxRuntime:
+    """model.onnx on the CPU."""
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        """Open `path` for `threads` batches at a time, 0 for one a core; each is computed by one thread.
+
+        Threads that share a batch wait for each other in every operator of so small a model: 10,000 tweets take two
+        cores 11 s so, and 9 s with a batch each.
+
+        Raises:
+            UserError: ONNX Runtime does not read it.
+        """
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        # Shapes differ from batch to batch: an arena and memory patterns would keep room for each.
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOW_FUSIONS
+            )
+        except Exception as error:  # onnxruntime raises a dozen classes with no common base but this
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{path}: damaged ({reason}); export or download the folder again") from None
+        self.workers = threads or os.cpu_count() or 1
+        names = {node.name for node in self._session.get_inputs()}
+        if names != {"input_ids", "attention_mask"}:
+            raise UserError(
+                f"{path}: expected the inputs input_ids and attention_mask, found {', '.join(sorted(names))}; export "
+                "it with `dvc repro export`"
+            )
+        self.ngrams = NGRAMS_KEY in self._session.get_modelmeta().custom_metadata_map
+
+    def logits(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        """As `Runtime.logits`."""
+        return self._session.run(["logits"], {"input_ids": input_ids, "attention_mask": attention_mask})[0]
+
+
+def open_runtime(folder: Path, card: Card, threads: int = 0) -> Runtime:
+    """model.onnx, where the folder has one, else model.safetensors through torch.
+
+    Raises:
+        UserError: damaged, not the file that the manifest was written for, or without the n-gram table that the model
+            has.
+    """
+    path = folder / "model.onnx"
+    if not path.is_file():
+        from distil.serving.torch_runtime import TorchRuntime
+
+        return TorchRuntime(folder, card.kind, threads)
+    check_sha256(folder, card, "model.onnx")
+    runtime = OnnxRuntime(path, threads)
+    if card.ngrams and not runtime.ngrams:
+        raise UserError(
+            f"{path}: expected a graph with an n-gram table, which the model in this folder has, found none in it; "
+            "export it with `dvc repro --force export`"
+        )
+    return runtime
+
+
+def each_batch(runtime: Runtime, batches: Iterable[PaddedBatch]) -> Iterator[np.ndarray]:
+    """The logits of each batch, in order; as many at a time as the runtime has workers."""
+    with ThreadPoolExecutor(runtime.workers) as pool:
+        waiting: deque[Future[np.ndarray]] = deque()
+        for batch in batches:
+            waiting.append(pool.submit(runtime.logits, *batch))
+            if len(waiting) > runtime.workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def plan_batches(rows: Sequence[Sequence[int]], outputs: int) -> Iterator[np.ndarray]:
+    """Numbers of the rows of each batch: like lengths together, so that there is little padding.
+
+    Args:
+        rows: token ids.
+        outputs: C, which bounds what a masked language model gives at once.
+    """
+    lengths = np.array([len(row) for row in rows], np.int64)
+    return by_length(lengths, min(BATCH_TOKENS["cpu"], BATCH_LOGITS // outputs))
+
+
+def pad_rows(rows: Sequence[Sequence[int]], pad_id: int) -> PaddedBatch:
+    """Rows of token ids as one batch."""
+    lengths = np.array([len(row) for row in rows], np.int64)
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    ids = np.full(mask.shape, pad_id, np.int64)
+    ids[mask] = np.concatenate([np.asarray(row) for row in rows])
+    return PaddedBatch(ids, mask.astype(np.int64))
+
+
+def each_row(
+    runtime: Runtime, rows: Sequence[Sequence[int]], pad_id: int, outputs: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(row, its logits) of token ids, in batches of like length: (C,) of a text classifier, else (T, C)."""
+    plan = list(plan_batches(rows, outputs))
+    padded = (pad_rows([rows[row] for row in batch], pad_id) for batch in plan)
+    for batch, logits in zip(plan, each_batch(runtime, padded), strict=True):
+        for row, found in zip(batch.tolist(), logits, strict=True):
+            yield row, found if found.ndim == 1 else found[: len(rows[row])]
