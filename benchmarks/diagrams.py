@@ -39,7 +39,8 @@ IDEA_PLACES: Places = {
 }  # fmt: skip
 STAGE_PLACES: Places = {
     "tasks": (0, 0), "teacher": (1, 0), "corpus": (3, 1), "vocabulary": (2, 2), "tokenize": (2, 3),
-    "finetune_teacher": (1, 3), "cache_teacher": (2, 4), "no_teacher": (4, 4), "distil": (2, 5), "baselines": (0, 6),
+    "finetune_teacher": (1, 3), "mix_teachers": (1, 4), "cache_teacher": (2, 4), "no_teacher": (4, 4),
+    "distil": (2, 5), "baselines": (0, 6),
     "finetune_student": (1, 6), "footprint": (2, 6), "finetune_student_plain": (3, 6), "finetune_no_teacher": (4, 6),
     "export": (1, 7), "evaluate": (3, 7), "report": (2, 8), "track": (2, 9),
 }  # fmt: skip

@@ -17,7 +17,8 @@ from distil.runtime.cost import StageCost
 from distil.runtime.process import run_stage
 from distil.tasks.data import read_task
 
-SOFT_LABELS = Path("data/task_targets")
+SOFT_LABELS = Path("data/task_targets")  # the teacher's own
+MIXED = Path("data/mixed_targets")  # of all teachers of the task, which the student learns from
 
 
 def main(model: str, name: str) -> None:
@@ -28,7 +29,7 @@ def main(model: str, name: str) -> None:
     languages, scoring = load_languages(), load_evaluate()
     config, task = load_params("finetune", FineTuningConfig), read_task(Path("data/tasks") / name)
     learns = model == "student" and config.task_distillation
-    soft_labels = SoftLabels(SOFT_LABELS / name, task) if learns else None
+    soft_labels = SoftLabels(MIXED / name, task, f"mix_teachers@{name}") if learns else None
     paths = FineTuningPaths(
         models=Path("models/finetuned") / model / name, predictions=predictions_file(Path(), model, name),
         soft_labels=SOFT_LABELS / name if model == "teacher" else None, scratch=scratch_folder("finetune"),

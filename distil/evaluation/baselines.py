@@ -28,38 +28,67 @@ def majority(task: Task, language: str) -> Predictions | TagPredictions:
     """
     if task.kind == "token_classification":
         return _tags_by_word(task, language)
-    train, test = _labels(task, language, "train"), _labels(task, language, "test")
+    train, test = label_numbers(task, language, "train"), label_numbers(task, language, "test")
     most = int(np.bincount(train, minlength=len(task.labels)).argmax())
     return Predictions(test, {SEED: np.full(len(test), most)})
 
 
 def tfidf(task: Task, language: str) -> Predictions | TagPredictions:
-    """A linear support vector machine on sublinear TF-IDF.
+    """A linear support vector machine on sublinear TF-IDF (`linear_model`); majority where train has one label only."""
+    train, inputs = label_numbers(task, language, "train"), documents(task, language, "train")
+    if len(np.unique(train)) < 2:
+        return majority(task, language)
+    if task.kind == "text_classification":
+        predicted = fit(linear_model(task.kind), inputs, train).predict(documents(task, language, "test"))
+        return Predictions(label_numbers(task, language, "test"), {SEED: np.asarray(predicted, np.int64)})
+    # By name: liblinear draws for one label after another, so another order of labels gives other last digits.
+    model = fit(linear_model(task.kind), inputs, np.array(task.labels)[train])
+    test, said = task.token_rows(language, "test"), iter(model.predict(documents(task, language, "test")).tolist())
+    return _tag_predictions(test, [[next(said) for _ in row.tokens] for row in test])
+
+
+def linear_model(kind: str) -> Pipeline:
+    """A linear support vector machine on sublinear TF-IDF, not fitted, for what `documents` gives.
 
     Of texts: words (1-2 in a row) and characters within words (2-5). Of tokens: characters of the token (1-5), and the
     token and its neighbours as words marked with their place.
     """
-    if task.kind == "token_classification":
-        return _linear_tagger(task, language)
-    train, test = _labels(task, language, "train"), _labels(task, language, "test")
-    if len(np.unique(train)) < 2:
-        return majority(task, language)
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
-    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
-    model = _fit(FeatureUnion([("words", words), ("characters", characters)]), task.texts(language, "train"), train)
-    predicted = model.predict(task.texts(language, "test"))
-    return Predictions(test, {SEED: np.asarray(predicted, np.int64)})
+    if kind == "text_classification":
+        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
+        characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
+        features = FeatureUnion([("words", words), ("characters", characters)])
+    else:
+        characters = TfidfVectorizer(
+            preprocessor=_own_word, analyzer="char_wb", ngram_range=(1, 5), lowercase=False, sublinear_tf=True
+        )
+        around = TfidfVectorizer(analyzer=_window_words, sublinear_tf=True)
+        features = FeatureUnion([("characters", characters), ("around", around)])
+    return Pipeline([("features", features), ("classifier", LinearSVC(random_state=SEED))])
 
 
-def _labels(task: Task, language: str, split: str) -> np.ndarray:
-    return np.array([task.labels.index(row.label) for row in task.text_rows(language, split)], np.int64)
+def documents(task: Task, language: str, split: str) -> Sequence[object]:
+    """What the linear model reads of each unit: a text, or a token with its neighbours."""
+    if task.kind == "text_classification":
+        return task.unlabelled_texts(language) if split == "unlabelled" else task.texts(language, split)
+    if split == "unlabelled":
+        return _windows(task.unlabelled_tokens(language))
+    return _windows([row.tokens for row in task.token_rows(language, split)])
 
 
-def _fit(features: FeatureUnion, documents: Sequence[object], labels: Sequence[object] | np.ndarray) -> Pipeline:
-    model = Pipeline([("features", features), ("classifier", LinearSVC(random_state=SEED))])
+def label_numbers(task: Task, language: str, split: str) -> np.ndarray:
+    """(U,) int64 number of the label of each unit of a split."""
+    if task.kind == "text_classification":
+        labels = [row.label for row in task.text_rows(language, split)]
+    else:
+        labels = [tag for row in task.token_rows(language, split) for tag in row.tags]
+    return np.array([task.labels.index(label) for label in labels], np.int64)
+
+
+def fit(model: Pipeline, inputs: Sequence[object], labels: np.ndarray) -> Pipeline:
+    """Fit the linear model; that it has not converged to the last digit is no fault."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(documents, labels)
+        model.fit(inputs, labels)
     return model
 
 
@@ -79,27 +108,12 @@ def _tags_by_word(task: Task, language: str) -> TagPredictions:
     return _tag_predictions(test, predicted)
 
 
-def _linear_tagger(task: Task, language: str) -> TagPredictions:
-    train, test = task.token_rows(language, "train"), task.token_rows(language, "test")
-    tags = [tag for row in train for tag in row.tags]
-    if len(set(tags)) < 2:
-        return _tags_by_word(task, language)
-    characters = TfidfVectorizer(
-        preprocessor=_own_word, analyzer="char_wb", ngram_range=(1, 5), lowercase=False, sublinear_tf=True
-    )
-    around = TfidfVectorizer(analyzer=_window_words, sublinear_tf=True)
-    model = _fit(FeatureUnion([("characters", characters), ("around", around)]), _windows(train), tags)
-    said = iter(model.predict(_windows(test)).tolist())
-    predicted = [[next(said) for _ in row.tokens] for row in test]
-    return _tag_predictions(test, predicted)
-
-
-def _windows(rows: list[TokenRow]) -> list[list[str]]:
+def _windows(sentences: list[list[str]]) -> list[list[str]]:
     """For each token of all sentences the words around it, itself in the middle; outside the sentence none."""
     found = []
-    for row in rows:
-        padded = [*[""] * CONTEXT_WORDS, *row.tokens, *[""] * CONTEXT_WORDS]
-        found += [padded[at : at + 2 * CONTEXT_WORDS + 1] for at in range(len(row.tokens))]
+    for tokens in sentences:
+        padded = [*[""] * CONTEXT_WORDS, *tokens, *[""] * CONTEXT_WORDS]
+        found += [padded[at : at + 2 * CONTEXT_WORDS + 1] for at in range(len(tokens))]
     return found
 
 

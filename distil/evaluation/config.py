@@ -1,9 +1,9 @@
-"""Section `evaluate:` of params.yaml: what is scored, and how often."""
+"""What is scored, and how often: section `evaluate:` of params.yaml, and the teachers of a task."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from distil.core.params import PARAMS_FILE, Params, load_params
 
@@ -15,6 +15,20 @@ class EvaluateConfig(Params):
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(min_length=1)
     languages: Literal["joint", "separate"]
     bootstrap_resamples: int = Field(ge=100)
+
+
+class TaskTeachersConfig(Params):
+    """Section `finetune.task_teachers:` of params.yaml: whose soft labels a student learns a task from."""
+
+    path: str = Field(min_length=1)
+    use: tuple[Literal["transformer", "linear", "folder"], ...] = Field(min_length=1)
+
+    @field_validator("use")
+    @classmethod
+    def _once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("a teacher is named twice")
+        return names
 
 
 def load_evaluate(path: Path = PARAMS_FILE) -> EvaluateConfig:

@@ -9,10 +9,13 @@ MODEL_TITLES = {
     "student_plain": "Student, plain fine-tuning",
     "no_teacher": "Without a teacher",
     "teacher": "Teacher",
+    "teachers": "Teachers together",
     "tfidf": "TF-IDF",
     "majority": "Majority",
 }  # in the order of tables
-PARTS = ["student_transformer"]  # a row of the tasks whose student has an n-gram table (finetuning/ngrams.py)
+# Rows of the tasks that have them: whose student has an n-gram table (finetuning/ngrams.py), that have several teachers
+# (evaluation/teacher_mixture.py). Elsewhere their predictions are a header alone.
+PARTS = ["student_transformer", "teachers"]
 MODELS = [model for model in MODEL_TITLES if model not in PARTS]
 BASELINES = ["tfidf", "majority"]
 FINE_TUNED = ["teacher", "student", "student_plain", "no_teacher"]  # fine-tuned, in the order of stages
@@ -31,5 +34,5 @@ def scored_models(metrics: Path, models: Sequence[str], task: str) -> list[str]:
 def predictions_stage(model: str, task: str) -> str:
     """The stage that predicts the test rows of a task with a model."""
     if model in PARTS:
-        return f"finetune_student@{task}"
+        return f"mix_teachers@{task}" if model == "teachers" else f"finetune_student@{task}"
     return f"baselines@{task}" if model in BASELINES else f"finetune_{model}@{task}"

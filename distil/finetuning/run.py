@@ -25,9 +25,9 @@ from distil.core.files import (
 from distil.core.pipeline import code_checksums
 from distil.evaluation.predictions import write_predictions
 from distil.finetuning.encoding import Encoded, Encoder, join
+from distil.finetuning.row_predictions import predict_soft_labels, predict_test
 from distil.finetuning.saved_models import FinetunedModels, finetune_stage, groups
-from distil.finetuning.soft_labels import SoftLabels, write_soft_labels
-from distil.finetuning.test_predictions import predict_test
+from distil.finetuning.soft_labels import SoftLabels
 from distil.finetuning.trainer import FineTuningConfig, FineTuningRecipe, FineTuningStart, TrainingRows, fine_tune
 from distil.modeling.tokenizer import copy_tokenizer
 from distil.tasks.data import Task
@@ -52,7 +52,7 @@ class FineTuning(NamedTuple):
     mode: str  # joint or separate
     seeds: list[int]  # one classifier (or one a language) for each
     config: FineTuningConfig
-    soft_labels: SoftLabels | None  # the fine-tuned teacher's, for a model that learns from them
+    soft_labels: SoftLabels | None  # of the task's teachers, for a model that learns from them
 
 
 class FineTuningPaths(NamedTuple):
@@ -92,7 +92,7 @@ def fine_tune_task(job: FineTuning, paths: FineTuningPaths) -> dict[str, Any]:
             alone = predict_test(models, job.task, transformer_alone=True)[0] if models.manifest["ngrams"] else {}
             write_predictions(paths.transformer, alone, job.task.labels)
         if paths.soft_labels:
-            figures |= write_soft_labels(models, job.task, paths.soft_labels)
+            figures |= predict_soft_labels(models, job.task, paths.soft_labels)
     shutil.rmtree(unfinished)
     return figures
 
@@ -140,7 +140,7 @@ def _train_rows(encoder: Encoder, task: Task, language: str, number: int, soft_l
     if soft_labels is None:
         return labelled
     unlabelled = encoder.unlabelled(task, language, number)
-    found = soft_labels.read(language, len(labelled.gold), len(unlabelled.gold))
+    found = soft_labels.read(language)
     return join([labelled._replace(teacher=found["train"]), unlabelled._replace(teacher=found["unlabelled"])])
 
 

@@ -21,6 +21,7 @@ from transformers import XLMRobertaForSequenceClassification
 from distil.compute.checkpoint import load_checkpoint, save_checkpoint
 from distil.compute.optimizer import Precision, adamw, autocast, check_finite, set_learning_rate
 from distil.core.params import Params
+from distil.evaluation.config import TaskTeachersConfig
 from distil.evaluation.counts import metric_from_counts, metric_of, per_row_counts
 from distil.finetuning.classifier import (
     Classifier,
@@ -65,6 +66,7 @@ class FineTuningConfig(Params):
     warmup_fraction: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0, lt=1)
     task_distillation: bool
+    task_teachers: TaskTeachersConfig
     task_temperature: float = Field(gt=0)
     task_weight: float = Field(ge=0, le=1)
     ngrams: NgramsConfig

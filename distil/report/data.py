@@ -167,6 +167,7 @@ def costed_stages(tasks: list[str]) -> list[str]:
             for task in tasks
             for stage in (
                 f"finetune_teacher@{task}",
+                f"mix_teachers@{task}",
                 *(f"finetune_{model}@{task}" for model in FINE_TUNED if model != "teacher"),
             )
         ),

@@ -12,7 +12,7 @@ from distil.core.files import write_checksums
 from distil.evaluation.model_names import MODELS
 from distil.evaluation.predictions import predictions_file, read_predictions, write_predictions
 from distil.evaluation.run import evaluate
-from distil.finetuning.test_predictions import predict_test
+from distil.finetuning.row_predictions import predict_test
 from tests.support import lab, toy
 
 
@@ -72,6 +72,18 @@ def test_the_transformer_of_a_student_with_ngrams_is_a_row_of_its_own(predicted:
     assert compared["models"][:3] == ["student", "student_transformer", "student_plain"]
     (predicted / "metrics/predictions/student_transformer/words.csv").write_text("a\nb\n")
     with pytest.raises(UserError, match="run `dvc repro --force finetune_student@words`"):
+        evaluate(predicted, lab.SCORING, toy.LANGUAGES)
+
+
+def test_teachers_together_are_a_row_where_there_are_several(predicted: Path) -> None:
+    path = predictions_file(predicted, "teachers", "words")
+    path.parent.mkdir(parents=True)
+    shutil.copyfile("models/finetuned/teacher-words.csv", path)
+    evaluate(predicted, lab.SCORING, toy.LANGUAGES)
+    compared = json.loads((predicted / "metrics/compare/words.json").read_text())
+    assert compared["models"][-3:] == ["teachers", "tfidf", "majority"] and "teachers" in compared["retention"]
+    path.write_text("a\nb\n")
+    with pytest.raises(UserError, match="run `dvc repro --force mix_teachers@words`"):
         evaluate(predicted, lab.SCORING, toy.LANGUAGES)
 
 

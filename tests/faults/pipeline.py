@@ -79,6 +79,8 @@ STEPS = [
     Step("baselines@sentiment", "baselines", ["sentiment"], ["metrics/predictions/tfidf",
          "metrics/predictions/majority"]),
     *_task_steps("finetune_teacher"),
+    Step("mix_teachers@sentiment", "mix_teachers", ["sentiment"],
+         ["data/mixed_targets/sentiment", "metrics/predictions/teachers"]),
     *_task_steps("finetune_student"),
     *_task_steps("finetune_student_plain"),
     *_task_steps("finetune_no_teacher"),

@@ -36,7 +36,7 @@ from tests.faults.pipeline import (
 # Every kind of stage, more often where more is at stake.
 KILLED = [
     *["cache_teacher"] * 4, *["distil"] * 4, *["finetune_student@sentiment"] * 2, "tasks@sentiment", "corpus",
-    "teacher", "vocabulary", "tokenize", "no_teacher", "finetune_teacher@sentiment",
+    "teacher", "vocabulary", "tokenize", "no_teacher", "finetune_teacher@sentiment", "mix_teachers@sentiment",
     "baselines@sentiment", "evaluate", "footprint", "export", "report",
 ]  # fmt: skip
 COMPUTES = [

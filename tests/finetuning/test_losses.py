@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distil.finetuning.losses import soft_label_kd, task_distillation
-from distil.finetuning.soft_labels import mean_log_probs
+from distil.finetuning.row_predictions import mean_log_probs
 
 NAN = float("nan")
 

@@ -14,7 +14,7 @@ from transformers import (
 from distil.core.files import read_json
 from distil.finetuning.encoding import Encoded
 from distil.finetuning.mean_pooling import HEAD_DEVIATION, MEAN_WEIGHT, init_mean_pooling, uniform_attention
-from distil.finetuning.test_predictions import predict_test
+from distil.finetuning.row_predictions import predict_test
 from tests.support import lab
 
 

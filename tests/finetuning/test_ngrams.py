@@ -29,9 +29,9 @@ from distil.finetuning.ngrams import (
     ngram_buckets,
     save_table,
 )
+from distil.finetuning.row_predictions import predict_test
 from distil.finetuning.run import FineTuning, FineTuningPaths, fine_tune_task
 from distil.finetuning.saved_models import FinetunedModels
-from distil.finetuning.test_predictions import predict_test
 from distil.finetuning.trainer import FineTuningConfig, TrainingRows
 from tests.support import lab, toy
 

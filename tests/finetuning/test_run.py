@@ -14,10 +14,10 @@ from distil.core.files import read_json
 from distil.evaluation.counts import Predictions, TagPredictions
 from distil.evaluation.scores import score
 from distil.finetuning import trainer as module
+from distil.finetuning.row_predictions import predict_test
 from distil.finetuning.run import FineTuning, FineTuningPaths, fine_tune_task
 from distil.finetuning.saved_models import FinetunedModels
 from distil.finetuning.soft_labels import SoftLabels
-from distil.finetuning.test_predictions import predict_test
 from distil.finetuning.trainer import bucketed_batches
 from tests.support import lab, toy
 
@@ -233,7 +233,7 @@ def test_distributions_of_other_rows_are_refused(here: Path, tmp_path: Path) -> 
     task = lab.task_of("words")
     other = task._replace(folder=tmp_path)
     with pytest.raises(UserError, match=r"made for other rows than .*; run `dvc repro --force finetune_teacher@words`"):
-        SoftLabels(Path("data/task_targets/words"), other).read("swa", 96, 20)
+        SoftLabels(Path("data/task_targets/words"), other, "finetune_teacher@words").read("swa")
 
 
 def test_a_plan_holds_every_row_once_and_little_padding() -> None:

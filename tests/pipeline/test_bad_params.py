@@ -178,6 +178,8 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "finetune.warmup_fraction": [-0.1, 1],
     "finetune.weight_decay": [-0.1, 1],
     "finetune.task_distillation": [2],
+    "finetune.task_teachers.use": [[], ["linear", "linear"], ["tfidf"]],
+    "finetune.task_teachers.path": [""],
     "finetune.task_temperature": [0, -1, float("inf")],
     "finetune.task_weight": [-0.1, 1.1],
     "finetune.ngrams.max_n": [-1, 6],

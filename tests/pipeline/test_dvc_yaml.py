@@ -33,15 +33,15 @@ SURPLUS = {
     "distil": "student/no_teacher",
     **dict.fromkeys(
         ("finetune_teacher", "finetune_student", "finetune_student_plain", "finetune_no_teacher"),
-        "compute/distributed",
+        "compute/distributed modeling/shape modeling/xlm_roberta",
     ),
-    "evaluate": "evaluation/baselines evaluation/footprint evaluation/footprint_worker text/encoding "
-    "text/normalisation text/words",
+    "evaluate": "evaluation/baselines evaluation/footprint evaluation/footprint_worker evaluation/linear_teacher "
+    "evaluation/teacher_mixture text/encoding text/normalisation text/words",
     "export": "text/overlap text/words",
     "report": "evaluation/baselines evaluation/bootstrap evaluation/comparison evaluation/footprint "
-    "evaluation/footprint_worker evaluation/run evaluation/scores report/mlflow_names "
-    "report/mlflow_results report/mlflow_run report/mlflow_store report/mlflow_student_run report/mlflow_view "
-    "report/result report/result_command",
+    "evaluation/footprint_worker evaluation/linear_teacher evaluation/run evaluation/scores "
+    "evaluation/teacher_mixture report/mlflow_names report/mlflow_results report/mlflow_run report/mlflow_store "
+    "report/mlflow_student_run report/mlflow_view report/result report/result_command",
 }
 
 # What must never be able to run a stage again.
@@ -228,12 +228,15 @@ def test_nothing_of_the_student_reaches_the_fine_tuned_teacher() -> None:
 
 def test_only_the_student_learns_from_the_teachers_distributions() -> None:
     taught = {stage for stage, block in stages().items() if any("task_targets/" in dep for dep in block["deps"])}
+    assert taught == {"mix_teachers"}
+    taught = {stage for stage, block in stages().items() if any("mixed_targets/" in dep for dep in block["deps"])}
     assert taught == {"finetune_student"}
     assert {stage for stage, block in stages().items() if "finetune.task_weight" in block["params"]} == taught
 
 
 def test_every_key_of_finetune_is_a_param_of_the_stage_that_it_changes() -> None:
     keys = {f"finetune.{key}" for key in PARAMS["finetune"]}
+    keys.remove("finetune.task_teachers")  # of mix_teachers, whose soft labels the student takes
     assert keys - {"finetune.teacher"} <= set(stages()["finetune_student"]["params"])
     for stage in ("finetune_student_plain", "finetune_no_teacher"):
         assert keys - set(stages()[stage]["params"]) == {

@@ -20,6 +20,7 @@ CONFIG = FineTuningConfig.model_validate({
     "start": "plain", "batch_size": 8, "max_length": 40, "precision": "float32", "dropout": 0.1,
     "warmup_fraction": 0.1, "weight_decay": 0.01,
     "task_distillation": True, "task_temperature": 2.0, "task_weight": 0.5,
+    "task_teachers": {"path": "distil/lexicons", "use": ["transformer"]},
     "ngrams": {"max_n": 0, "bits": 10, "learning_rate": 0.2, "alone_weight": 0.3},
 })  # fmt: skip
 SCORING = EvaluateConfig.model_validate(
@@ -86,7 +87,7 @@ def tuned(
     """Fine-tune in the lab as the stage does; the teacher writes soft labels beside, `student` needs them."""
     task, folder = task_of(name), Path(out) / model / name
     learns = model == "student" and config.task_distillation
-    soft_labels = SoftLabels(Path("data/task_targets") / name, task) if learns else None
+    soft_labels = SoftLabels(Path("data/task_targets") / name, task, f"finetune_teacher@{name}") if learns else None
     # Only the lab's own teacher: another one that a test makes must not replace what the student learns from.
     written = Path("data/task_targets") / name if model == "teacher" and out == "models/finetuned" else None
     job = FineTuning(model, task, toy.LANGUAGES, mode, list(seeds), config, soft_labels)

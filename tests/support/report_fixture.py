@@ -14,7 +14,7 @@ import yaml
 from distil.core.files import write_json, write_text
 from distil.evaluation.comparison import compare_models
 from distil.evaluation.counts import Predictions, TagPredictions
-from distil.evaluation.model_names import BASELINES, FINE_TUNED, MODEL_TITLES, PARTS
+from distil.evaluation.model_names import BASELINES, FINE_TUNED, MODEL_TITLES
 from distil.evaluation.predictions import predictions_file, write_predictions
 from distil.evaluation.scores import score
 from distil.report.data import cost_file, costed_stages
@@ -220,7 +220,7 @@ def write_texts(root, task, languages, synthetic, seeds, rows, skill, texts):
         said = [*texts, *(f"umunsi mwiza cyane kuri twese nomero {row}" for row in range(len(texts), rows))]
         lines = [json.dumps({"text": text, "label": label}) for text, label in zip(said, gold[code], strict=True)]
         write_text(root / f"data/tasks/{task}/{code}/test.jsonl", "\n".join(lines) + "\n")
-    found = {model: {} for model in (*BASELINES, *FINE_TUNED, *PARTS)}
+    found = {model: {} for model in (*BASELINES, *FINE_TUNED, "student_transformer")}
     for model, by_language in found.items():
         for code in languages:
             knows = _knows(model, code, skill)

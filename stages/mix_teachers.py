@@ -1,0 +1,48 @@
+"""Stages mix_teachers@TASK: the soft labels of a task's teachers, mixed. `python -m stages.mix_teachers TASK`."""
+
+from pathlib import Path
+
+from distil.core.params import load_languages, load_params
+from distil.evaluation.baselines import label_numbers
+from distil.evaluation.config import TaskTeachersConfig
+from distil.evaluation.linear_teacher import linear_soft_labels
+from distil.evaluation.predictions import predictions_file, write_predictions
+from distil.evaluation.teacher_mixture import mix_teachers, mixture_predictions
+from distil.finetuning.soft_labels import (
+    SOFT_LABEL_SPLITS,
+    SoftLabels,
+    open_soft_labels,
+    write_soft_labels,
+)
+from distil.runtime.cost import StageCost
+from distil.runtime.process import run_stage
+from distil.tasks.data import read_task
+
+
+def main(name: str) -> None:
+    """Write data/mixed_targets/TASK and metrics/predictions/teachers/TASK.csv."""
+    cost = StageCost()
+    languages, task = load_languages(), read_task(Path("data/tasks") / name)
+    config = load_params("finetune.task_teachers", TaskTeachersConfig)
+    opened: dict[str, SoftLabels] = {
+        teacher: open_soft_labels(teacher, config.path, task) for teacher in config.use if teacher != "linear"
+    }
+    mixed = {}
+    for language in languages:
+        found = {teacher: labels.read(language) for teacher, labels in opened.items()}
+        if "linear" in config.use:
+            found["linear"] = linear_soft_labels(task, language, SOFT_LABEL_SPLITS)
+        mixed[language] = mix_teachers(found, label_numbers(task, language, "dev"))
+    write_soft_labels(
+        Path("data/mixed_targets") / name, task, {code: each.log_probs for code, each in mixed.items()},
+        {"teachers": list(config.use), "weights": {code: each.weights for code, each in mixed.items()},
+         "dev_loss": {code: each.dev_loss for code, each in mixed.items()}},
+    )  # fmt: skip
+    several = mixed if len(config.use) > 1 else {}  # one alone is the row of that model already
+    predicted = {code: mixture_predictions(task, code, each.log_probs["test"]) for code, each in several.items()}
+    write_predictions(predictions_file(Path(), "teachers", name), predicted, task.labels)
+    cost.write(Path(f"metrics/cost/mix_teachers-{name}.json"))
+
+
+if __name__ == "__main__":
+    run_stage(main, "TASK")
