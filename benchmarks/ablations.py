@@ -142,14 +142,14 @@ def table(records: list[dict[str, Any]]) -> str:
         rows = [entry for entry in records if "student" in entry["scores"].get(task, {})]
         first = rows[0]
         languages = list(first["scores"][task]["student"]["languages"])
-        head = ["run", "what", "parameters", "held-out KL", *languages, "mean", "plain fine-tuning", "seeds", "date",
-                "commit"]  # fmt: skip
+        head = ["run", "what", "parameters", "held-out KL", *languages, "mean", "plain fine-tuning", "seeds", "commit"]
         lines = [f"**{task}**", "", _line(head), _line(["---"] * len(head))]
         for model, scores in first["scores"][task].items():
             if not model.startswith("student"):
                 points = _points(scores, languages)
-                lines.append(_line([model, "for comparison", "", "", *points, "", str(len(scores["seeds"])),
-                                    first["date"], first["commit"]]))  # fmt: skip
+                lines.append(
+                    _line([model, "for comparison", "", "", *points, "", str(len(scores["seeds"])), first["commit"]])
+                )
         lines += [_line(_cells(entry, entry["scores"][task], languages)) for entry in rows]
         lines += [_line(_spread(entry, rows, task, languages)) for entry in rows
                   if any(other.get("repeats") == entry["name"] for other in rows)]  # fmt: skip
@@ -163,7 +163,7 @@ def _cells(entry: dict[str, Any], scores: dict[str, Any], languages: list[str]) 
         f"`{entry['name']}`", entry["what"], f"{entry['million_parameters']:.1f}M", f"{entry['heldout_kl']:.3f}",
         *_points(scores["student"], languages),
         f"{100 * plain['mean']:.1f}" if plain else "",
-        str(len(scores["student"]["seeds"])), entry["date"], entry["commit"],
+        str(len(scores["student"]["seeds"])), entry["commit"],
     ]  # fmt: skip
 
 
@@ -184,7 +184,7 @@ def _spread(entry: dict[str, Any], rows: list[dict[str, Any]], task: str, langua
     return [
         f"`{entry['name']}`", f"mean of {len(runs)} distillations (lowest to highest)",
         f"{entry['million_parameters']:.1f}M", over([run["heldout_kl"] for run in runs], 1, 3), *points("student"),
-        plain, str(len(entry["scores"][task]["student"]["seeds"])), "", "",
+        plain, str(len(entry["scores"][task]["student"]["seeds"])), "",
     ]  # fmt: skip
 
 
