@@ -174,5 +174,7 @@ def test_the_card_says_what_these_files_are(exports) -> None:
     )
     assert text.index("# Student") < text.index("## These files") < text.index("## Use")
     assert "transformers.Auto" not in text
+    with_table = adapt_card(CARD, about._replace(ngrams=True), ["model.safetensors", "ngrams.safetensors"])
+    assert "`AutoTokenizer.from_pretrained`; this gives the transformer alone, without the n-gram table" in with_table
     whole = adapt_card(CARD, read_card(exports / "models/onnx/masked_lm/fp32"), ["model.onnx", "model.safetensors"])
     assert "`transformers.AutoModelForMaskedLM.from_pretrained`" in whole and "pipeline_tag: fill-mask" in whole
