@@ -25,8 +25,9 @@ from transformers import (
 
 from benchmarks.machine import by_size, finish, machine, plain_parser
 from distil.finetuning.classifier import load_classifier, predict_scores
+from distil.finetuning.config import FineTuningRecipe
 from distil.finetuning.encoding import Encoded, Encoder, join
-from distil.finetuning.trainer import FineTuningRecipe, FineTuningRun, TrainingRows
+from distil.finetuning.trainer import FineTuningRun, TrainingRows
 from distil.runtime.progress import silence_transformers
 from distil.tasks.data import Task, read_task
 

@@ -35,8 +35,9 @@ from benchmarks.step import LAYERS, bare_cache, random_batch, untrained
 from benchmarks.steps import from_cache
 from distil.compute.optimizer import Precision, autocast
 from distil.finetuning.classifier import load_classifier
+from distil.finetuning.config import FineTuningRecipe
 from distil.finetuning.encoding import Encoded
-from distil.finetuning.trainer import FineTuningRecipe, FineTuningRun, TrainingRows
+from distil.finetuning.trainer import FineTuningRun, TrainingRows
 from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import SpecialTokenIds
 from distil.runtime.progress import silence_transformers

@@ -10,9 +10,9 @@ from distil.core.files import scratch_folder
 from distil.core.params import load_languages, load_params
 from distil.evaluation.config import load_evaluate
 from distil.evaluation.predictions import predictions_file
+from distil.finetuning.config import FineTuningConfig
 from distil.finetuning.run import BASE_MODELS, FineTuning, FineTuningPaths, fine_tune_task
 from distil.finetuning.soft_labels import SoftLabels
-from distil.finetuning.trainer import FineTuningConfig
 from distil.runtime.cost import StageCost
 from distil.runtime.process import run_stage
 from distil.tasks.data import read_task

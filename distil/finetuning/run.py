@@ -24,11 +24,12 @@ from distil.core.files import (
 )
 from distil.core.pipeline import code_checksums
 from distil.evaluation.predictions import write_predictions
+from distil.finetuning.config import FineTuningConfig, FineTuningRecipe
 from distil.finetuning.encoding import Encoded, Encoder, join
 from distil.finetuning.row_predictions import predict_soft_labels, predict_test
 from distil.finetuning.saved_models import FinetunedModels, finetune_stage, groups
 from distil.finetuning.soft_labels import SoftLabels
-from distil.finetuning.trainer import FineTuningConfig, FineTuningRecipe, FineTuningStart, TrainingRows, fine_tune
+from distil.finetuning.trainer import FineTuningStart, TrainingRows, fine_tune
 from distil.modeling.tokenizer import copy_tokenizer
 from distil.tasks.data import Task
 

@@ -9,19 +9,16 @@ import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import XLMRobertaForSequenceClassification
 
 from distil.compute.checkpoint import load_checkpoint, save_checkpoint
-from distil.compute.optimizer import Precision, adamw, autocast, check_finite, set_learning_rate
-from distil.core.params import Params
-from distil.evaluation.config import TaskTeachersConfig
+from distil.compute.optimizer import adamw, autocast, check_finite, set_learning_rate
 from distil.evaluation.counts import metric_from_counts, metric_of, per_row_counts
 from distil.finetuning.classifier import (
     Classifier,
@@ -31,10 +28,11 @@ from distil.finetuning.classifier import (
     to_predictions,
     unit_logits,
 )
+from distil.finetuning.config import FineTuningRecipe
 from distil.finetuning.encoding import Encoded
 from distil.finetuning.losses import task_distillation
 from distil.finetuning.mean_pooling import init_mean_pooling
-from distil.finetuning.ngrams import NgramOptimizer, NgramsConfig, new_table
+from distil.finetuning.ngrams import NgramOptimizer, new_table
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.runtime.progress import Progress
 
@@ -43,65 +41,6 @@ log = logging.getLogger("distil")
 POOL_BATCHES = 50
 MAX_GRAD_NORM = 1.0
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints; when they fall changes no result
-
-
-class FineTuningSchedule(Params):
-    """How long and how fast one kind of model is trained: `finetune.teacher:` and `finetune.student:`."""
-
-    epochs: int = Field(ge=1)
-    learning_rate: float = Field(gt=0, lt=1)  # of text classification
-    tagger_learning_rate: float = Field(gt=0, lt=1)  # of token classification
-
-
-class FineTuningConfig(Params):
-    """Section `finetune:` of params.yaml."""
-
-    teacher: FineTuningSchedule
-    student: FineTuningSchedule
-    start: Literal["plain", "pooled"]
-    batch_size: int = Field(ge=1)
-    max_length: int = Field(ge=8, le=512)
-    precision: Precision
-    dropout: float = Field(ge=0, le=0.5)
-    warmup_fraction: float = Field(ge=0, lt=1)
-    weight_decay: float = Field(ge=0, lt=1)
-    task_distillation: bool
-    task_teachers: TaskTeachersConfig
-    task_temperature: float = Field(gt=0)
-    task_weight: float = Field(ge=0, le=1)
-    ngrams: NgramsConfig
-
-    def recipe(self, model: str, kind: str) -> "FineTuningRecipe":
-        """What one model takes for a kind of task: the teacher's pace is its own, and only `student` learns from it."""
-        pace = self.teacher if model == "teacher" else self.student
-        taught = model == "student" and self.task_distillation
-        texts = kind == "text_classification"
-        rate = pace.learning_rate if texts else pace.tagger_learning_rate
-        return FineTuningRecipe(
-            pace.epochs, rate, self.start, self.batch_size, self.precision, self.dropout, self.warmup_fraction,
-            self.weight_decay, self.task_temperature if taught else 1.0, self.task_weight if taught else 0.0,
-            self.ngrams if texts and self.ngrams.max_n else None,
-        )  # fmt: skip
-
-
-class FineTuningRecipe(NamedTuple):
-    """Optimisation of one model; `weight` 0 is plain fine-tuning."""
-
-    epochs: int
-    learning_rate: float
-    start: str  # of a text classifier, plain or pooled
-    batch_size: int
-    precision: Precision  # of the steps; scores are found in float32
-    dropout: float
-    warmup_fraction: float
-    weight_decay: float
-    temperature: float
-    weight: float
-    ngrams: NgramsConfig | None  # of the table beside a text classifier's transformer; None: it has none
-
-    def as_json(self) -> dict[str, Any]:
-        """For a manifest or a key."""
-        return {**self._asdict(), "ngrams": self.ngrams.model_dump() if self.ngrams else None}
 
 
 class TrainingRows(NamedTuple):

@@ -16,6 +16,7 @@ from distil.core.files import read_json
 from distil.evaluation.predictions import read_predictions
 from distil.finetuning import trainer as module
 from distil.finetuning.classifier import load_classifier, predict_scores
+from distil.finetuning.config import FineTuningConfig
 from distil.finetuning.encoding import Encoder
 from distil.finetuning.ngrams import (
     FORMAT_VERSION,
@@ -32,7 +33,7 @@ from distil.finetuning.ngrams import (
 from distil.finetuning.row_predictions import predict_test
 from distil.finetuning.run import FineTuning, FineTuningPaths, fine_tune_task
 from distil.finetuning.saved_models import FinetunedModels
-from distil.finetuning.trainer import FineTuningConfig, TrainingRows
+from distil.finetuning.trainer import TrainingRows
 from tests.support import lab, toy
 
 SPECIAL = [0, 1, 2, 3, 49]

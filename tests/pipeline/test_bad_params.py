@@ -13,7 +13,7 @@ from distil.core.params import load_languages, load_list, load_params, load_seed
 from distil.corpus.build import CorpusConfig
 from distil.evaluation.config import EvaluateConfig
 from distil.evaluation.footprint import FootprintConfig
-from distil.finetuning.trainer import FineTuningConfig
+from distil.finetuning.config import FineTuningConfig
 from distil.report.model_card import CardConfig
 from distil.runtime.launch import LaunchConfig
 from distil.serving.onnx_export import ExportConfig

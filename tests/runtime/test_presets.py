@@ -102,7 +102,7 @@ def test_the_stages_accept_every_preset(name, params):
     from distil.core.params import load_list, load_params
     from distil.corpus.build import CorpusConfig
     from distil.evaluation.config import EvaluateConfig
-    from distil.finetuning.trainer import FineTuningConfig
+    from distil.finetuning.config import FineTuningConfig
     from distil.serving.onnx_export import ExportConfig
     from distil.student.model import StudentConfig
     from distil.tasks.config import TaskConfig

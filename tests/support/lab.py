@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from distil.evaluation.config import EvaluateConfig
+from distil.finetuning.config import FineTuningConfig
 from distil.finetuning.run import FineTuning, FineTuningPaths, fine_tune_task
 from distil.finetuning.saved_models import FinetunedModels
 from distil.finetuning.soft_labels import SoftLabels
-from distil.finetuning.trainer import FineTuningConfig
 from distil.tasks.build import write_task
 from distil.tasks.config import TaskConfig
 from distil.tasks.data import Task, read_task

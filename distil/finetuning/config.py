@@ -1,0 +1,69 @@
+"""Section `finetune:` of params.yaml, and what one model takes of it."""
+
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from distil.compute.optimizer import Precision
+from distil.core.params import Params
+from distil.evaluation.config import TaskTeachersConfig
+from distil.finetuning.ngrams import NgramsConfig
+
+
+class FineTuningSchedule(Params):
+    """How long and how fast one kind of model is trained: `finetune.teacher:` and `finetune.student:`."""
+
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(gt=0, lt=1)  # of text classification
+    tagger_learning_rate: float = Field(gt=0, lt=1)  # of token classification
+
+
+class FineTuningConfig(Params):
+    """Section `finetune:` of params.yaml."""
+
+    teacher: FineTuningSchedule
+    student: FineTuningSchedule
+    start: Literal["plain", "pooled"]
+    batch_size: int = Field(ge=1)
+    max_length: int = Field(ge=8, le=512)
+    precision: Precision
+    dropout: float = Field(ge=0, le=0.5)
+    warmup_fraction: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0, lt=1)
+    task_distillation: bool
+    task_teachers: TaskTeachersConfig
+    task_temperature: float = Field(gt=0)
+    task_weight: float = Field(ge=0, le=1)
+    ngrams: NgramsConfig
+
+    def recipe(self, model: str, kind: str) -> "FineTuningRecipe":
+        """What one model takes for a kind of task: the teacher's pace is its own, and only `student` learns from it."""
+        pace = self.teacher if model == "teacher" else self.student
+        taught = model == "student" and self.task_distillation
+        texts = kind == "text_classification"
+        rate = pace.learning_rate if texts else pace.tagger_learning_rate
+        return FineTuningRecipe(
+            pace.epochs, rate, self.start, self.batch_size, self.precision, self.dropout, self.warmup_fraction,
+            self.weight_decay, self.task_temperature if taught else 1.0, self.task_weight if taught else 0.0,
+            self.ngrams if texts and self.ngrams.max_n else None,
+        )  # fmt: skip
+
+
+class FineTuningRecipe(NamedTuple):
+    """Optimisation of one model; `weight` 0 is plain fine-tuning."""
+
+    epochs: int
+    learning_rate: float
+    start: str  # of a text classifier, plain or pooled
+    batch_size: int
+    precision: Precision  # of the steps; scores are found in float32
+    dropout: float
+    warmup_fraction: float
+    weight_decay: float
+    temperature: float
+    weight: float
+    ngrams: NgramsConfig | None  # of the table beside a text classifier's transformer; None: it has none
+
+    def as_json(self) -> dict[str, Any]:
+        """For a manifest or a key."""
+        return {**self._asdict(), "ngrams": self.ngrams.model_dump() if self.ngrams else None}
