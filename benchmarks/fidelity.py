@@ -11,9 +11,9 @@ leaving out a block at a time. The last line is one JSON object.
 import argparse
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +21,9 @@ from torch import Tensor
 
 from benchmarks.machine import by_size, finish, machine
 from benchmarks.material import load_student, load_text, parser, shards
-from distil.cache.bit_packing import bits_for, row_bytes
-from distil.cache.format import PROB_BITS, decode_log_probs, encode_log_probs, quantise_rows, quantise_states
-from distil.cache.sparse_logits import SoftTargets, SparseLogits, sample_logits, soft_targets, top_k_logits
+from benchmarks.stored_forms import Form, Said, draws, exact, hidden, in_bfloat16, renormalised, threshold, with_bucket
+from distil.cache.format import quantise_rows, quantise_states
+from distil.cache.sparse_logits import SoftTargets
 from distil.compute.optimizer import autocast
 from distil.losses.logits import logit_kd
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_piece_ids
@@ -32,98 +32,6 @@ from distil.tokenization.shards import masked_input
 
 SEQUENCES = 8  # in a block
 MASK_RATE = 0.15
-
-
-class Form(NamedTuple):
-    """One way of keeping a distribution."""
-
-    name: str
-    unbiased: bool
-    bytes_per_position: Callable[[int], float]  # from the number of pieces
-    keep: Callable[["Said", float, torch.Generator], SoftTargets]  # (what the teacher says, temperature, generator)
-
-
-class Said(NamedTuple):
-    """The teacher at P masked places."""
-
-    log_probs: Tensor  # (P, V) nats at temperature 1
-    states: Tensor  # (P, D) the head's last hidden state
-    head: MaskedHead  # which makes scores of it
-    near: Tensor  # (P, V) log_probs of a pass in bfloat16
-
-
-def stored(kept: SparseLogits) -> SparseLogits:
-    """What comes back from disk: log-probabilities and scale as they are coded there."""
-    codes = decode_log_probs(encode_log_probs(kept.log_probs.numpy()))
-    return SparseLogits(kept.ids, torch.from_numpy(codes), kept.log_scale.half().float())
-
-
-def entry_bytes(entries: int, extra: int) -> Callable[[int], float]:
-    """Bytes of the bit-packed ids and codes of a position."""
-    return lambda pieces: row_bytes(entries, bits_for(pieces)) + row_bytes(entries, PROB_BITS) + extra
-
-
-def threshold(entries: int) -> Form:
-    """What the cache keeps as `sampled`."""
-    return Form(
-        f"sampled {entries}", True, entry_bytes(entries, 2),
-        lambda said, t, g: soft_targets(stored(sample_logits(said.log_probs, entries, t, g)), "sampled", t, t),
-    )  # fmt: skip
-
-
-def with_bucket(entries: int) -> Form:
-    """What the cache keeps as `top_k`."""
-    return Form(
-        f"top-{entries} with bucket", False, entry_bytes(entries, 0),
-        lambda said, t, g: soft_targets(stored(top_k_logits(said.log_probs, entries)), "top_k", t, t),
-    )  # fmt: skip
-
-
-def renormalised(entries: int) -> Form:
-    """Top-k as most tools do it: the rest of the mass is forgotten."""
-
-    def keep(said: Said, temperature: float, generator: torch.Generator) -> SoftTargets:
-        kept = top_k_logits(said.log_probs, entries)
-        scores = (kept.log_probs / temperature).log_softmax(dim=-1)
-        return SoftTargets(kept.ids, scores.exp(), scores, None)
-
-    return Form(f"top-{entries} renormalised", False, entry_bytes(entries, 0), keep)
-
-
-def draws(count: int) -> Form:
-    """Plain draws with replacement (arXiv 2503.16870), distinct ids with counts, three bytes each as published."""
-
-    def keep(said: Said, temperature: float, generator: torch.Generator) -> SoftTargets:
-        tempered = (said.log_probs / temperature).log_softmax(dim=-1)
-        ids = torch.multinomial(tempered.exp(), count, replacement=True, generator=generator)
-        distinct.append(float(np.mean([len(set(row)) for row in ids.tolist()])))
-        return SoftTargets(ids, torch.full(ids.shape, 1.0 / count), tempered.gather(1, ids), None)
-
-    distinct: list[float] = []
-    return Form(f"{count} draws with replacement", True, lambda pieces: 3 * float(np.mean(distinct)), keep)
-
-
-def hidden(width: int) -> Form:
-    """What the cache keeps as `hidden`: the state behind the scores in 8 bits."""
-
-    def keep(said: Said, temperature: float, generator: torch.Generator) -> SoftTargets:
-        codes, scales = quantise_states(said.states.numpy())
-        states = torch.from_numpy(codes * (scales.astype(np.float32) / 127)[:, None])
-        scores = torch.nn.functional.linear(states, said.head.weight, said.head.bias).detach()
-        return exact(scores.log_softmax(dim=-1), temperature)
-
-    return Form("hidden", False, lambda pieces: width + 2, keep)
-
-
-def in_bfloat16() -> Form:
-    """The full distribution of a pass with `cache_teacher.precision: bfloat16`: what the rounding alone loses."""
-    return Form("full, bfloat16", False, lambda pieces: 4 * pieces, lambda said, t, g: exact(said.near, t))
-
-
-def exact(log_probs: Tensor, temperature: float) -> SoftTargets:
-    """The full distribution."""
-    scores = (log_probs / temperature).log_softmax(dim=-1)
-    return SoftTargets(torch.arange(scores.shape[1]).expand(scores.shape), scores.exp(), scores, None)
 
 
 class Sketch:
