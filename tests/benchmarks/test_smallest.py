@@ -8,10 +8,13 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.support import ROOT
+from tests.support.browser import needs_browser
 from tests.support.repository import Repository
 
 pytestmark = pytest.mark.slow
@@ -25,6 +28,8 @@ MEASURING = {
 }  # fmt: skip
 # Fill a page or draw a figure from what is recorded.
 TABLES = {"ablations": ["table"], "all_rows": ["table"], "diagrams": [], "figure": []}
+# Takes pictures of the results of a run.
+PICTURES = {"pictures"}
 
 
 def keys_to_look_at() -> dict[str, list[str]]:
@@ -48,7 +53,7 @@ def test_every_benchmark_is_run_here_and_told_in_the_readme() -> None:
         if any(isinstance(node, ast.FunctionDef) and node.name == "main"
                for node in ast.parse(path.read_text(encoding="utf-8")).body)
     }  # fmt: skip
-    assert programs == {*MEASURING, *TABLES} == set(keys_to_look_at())
+    assert programs == {*MEASURING, *TABLES, *PICTURES} == set(keys_to_look_at())
 
 
 @pytest.mark.parametrize("name", MEASURING)
@@ -62,4 +67,15 @@ def test_a_benchmark_runs_at_its_smallest_size_and_prints_its_figures(made: Repo
 @pytest.mark.parametrize("name", TABLES)
 def test_a_recorded_table_is_the_one_in_the_docs(made: Repository, name: str) -> None:
     run(made, f"benchmarks.{name}", *TABLES[name])
+    assert made.run("git", "status", "--short") == ""
+
+
+@needs_browser
+def test_the_pictures_of_a_run_are_small_and_not_empty(made: Repository, tmp_path: Path) -> None:
+    run(made, "benchmarks.pictures", "--out", str(tmp_path))
+    for name in ("report.png", "mlflow-runs.png"):
+        picture = Image.open(tmp_path / name)
+        assert picture.width >= 1280 and picture.height >= 200
+        assert len(picture.getcolors() or []) > 20
+        assert (tmp_path / name).stat().st_size < 150_000
     assert made.run("git", "status", "--short") == ""
