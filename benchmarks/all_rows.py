@@ -23,7 +23,8 @@ from benchmarks.pages import RECORDED, RESULTS, fill_page
 from distil.core.errors import UserError
 from distil.core.files import write_json
 from distil.evaluation.comparison import compare_models
-from distil.evaluation.model_names import BASELINES, MODELS, predictions_stage
+from distil.evaluation.config import load_evaluate
+from distil.evaluation.model_names import BASELINES, models_of, predictions_stage
 from distil.evaluation.predictions import GoldAndPredicted, join_tags, predictions_file, read_predictions
 from distil.evaluation.scores import score, seen_rows
 from distil.evaluation.task_predictions import predictions_from_labels, read_task_predictions
@@ -50,14 +51,15 @@ class Kept:
 
 def keep(clone: Path, task: str, out: Path) -> None:
     """Write what all models said of a task's test rows: language, row, and a column for each MODEL/SEED."""
-    first = MODELS[0]
+    models = models_of(load_evaluate(clone / "params.yaml"))
+    first = models[0]
     languages = list(read_predictions(predictions_file(clone, first, task), predictions_stage(first, task)))
-    read = read_task_predictions(clone, task, MODELS, languages)
+    read = read_task_predictions(clone, task, models, languages)
     columns = {
         f"{model}/{seed}": [said for code in languages for said in read[model][code][seed].predicted]
-        for model in MODELS for seed in read[model][languages[0]]
+        for model in models for seed in read[model][languages[0]]
     }  # fmt: skip
-    rows = {code: len(next(iter(read[MODELS[0]][code].values())).gold) for code in languages}
+    rows = {code: len(next(iter(read[models[0]][code].values())).gold) for code in languages}
     places = {
         "language": [code for code, count in rows.items() for _ in range(count)],
         "row": [row for count in rows.values() for row in range(count)],

@@ -1,6 +1,7 @@
 """Stages finetune_MODEL@TASK: a masked language model -> a classifier of one task for each seed, and its predictions.
 
-Run as `python -m stages.finetune MODEL TASK`, MODEL teacher, student, student_plain or no_teacher.
+Run as `python -m stages.finetune MODEL TASK`, MODEL teacher, student, student_plain, no_teacher or, for the controls,
+student_start and student_masked_lm (finetune_control@CONTROL-TASK).
 """
 
 from pathlib import Path
@@ -9,6 +10,7 @@ from distil.core.errors import UserError
 from distil.core.files import scratch_folder
 from distil.core.params import load_languages, load_params
 from distil.evaluation.config import load_evaluate
+from distil.evaluation.controls import finetune_stage
 from distil.evaluation.predictions import predictions_file
 from distil.finetuning.config import FineTuningConfig
 from distil.finetuning.run import BASE_MODELS, FineTuning, FineTuningPaths, fine_tune_task
@@ -28,7 +30,7 @@ def main(model: str, name: str) -> None:
         raise UserError(f"stages.finetune: expected one of {', '.join(BASE_MODELS)} as MODEL, found {model}")
     languages, scoring = load_languages(), load_evaluate()
     config, task = load_params("finetune", FineTuningConfig), read_task(Path("data/tasks") / name)
-    learns = model == "student" and config.task_distillation
+    learns = config.learns_from_teacher(model)
     soft_labels = SoftLabels(MIXED / name, task, f"mix_teachers@{name}") if learns else None
     paths = FineTuningPaths(
         models=Path("models/finetuned") / model / name, predictions=predictions_file(Path(), model, name),
@@ -36,7 +38,8 @@ def main(model: str, name: str) -> None:
         transformer=predictions_file(Path(), "student_transformer", name) if model == "student" else None,
     )  # fmt: skip
     job = FineTuning(model, task, languages, scoring.languages, list(scoring.seeds), config, soft_labels)
-    cost.write(Path(f"metrics/cost/finetune_{model}-{name}.json"), **fine_tune_task(job, paths))
+    file = finetune_stage(model, name).replace("@", "-")
+    cost.write(Path(f"metrics/cost/{file}.json"), **fine_tune_task(job, paths))
 
 
 if __name__ == "__main__":

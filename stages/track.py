@@ -8,7 +8,8 @@ from pathlib import Path
 from distil.core.files import read_json
 from distil.core.params import read_params
 from distil.evaluation.config import load_evaluate
-from distil.evaluation.model_names import MODELS, scored_models
+from distil.evaluation.controls import is_left_over
+from distil.evaluation.model_names import models_of, scored_models
 from distil.report.mlflow_names import flatten
 from distil.report.mlflow_results import model_tags, read_curves, result_metrics, result_tags
 from distil.report.mlflow_run import complete_run
@@ -36,10 +37,13 @@ def main() -> None:
     evaluations = [
         read_json(METRICS / "evaluate" / model / f"{task}.json", "evaluate")
         for task in scored.tasks
-        for model in scored_models(METRICS, MODELS, task)
+        for model in scored_models(METRICS, models_of(scored), task)
     ]
     comparisons = [read_json(METRICS / "compare" / f"{task}.json", "evaluate") for task in scored.tasks]
-    costs = {path.stem: read_json(path, path.stem) for path in sorted((METRICS / "cost").glob("*.json"))}
+    costs = {
+        path.stem: read_json(path, path.stem) for path in sorted((METRICS / "cost").glob("*.json"))
+        if not is_left_over(path.stem, scored.controls)
+    }  # fmt: skip
     headline, export, footprint = (
         read_json(METRICS / f"{stage}.json", made_by)
         for stage, made_by in (("headline", "report"), ("export", "export"), ("footprint", "footprint"))

@@ -14,7 +14,15 @@ class EvaluateConfig(Params):
     tasks: tuple[str, ...] = Field(min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(min_length=1)
     languages: Literal["joint", "separate"]
+    controls: tuple[Literal["start", "masked_lm"], ...]
     bootstrap_resamples: int = Field(ge=100)
+
+    @field_validator("controls")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("expected each control once")
+        return value
 
 
 class TaskTeachersConfig(Params):

@@ -3,11 +3,16 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from distil.evaluation.config import EvaluateConfig
+from distil.evaluation.controls import finetune_stage, without_controls_off
+
 MODEL_TITLES = {
     "student": "Student",
     "student_transformer": "Student's transformer alone",
     "student_plain": "Student, plain fine-tuning",
     "no_teacher": "Without a teacher",
+    "student_start": "Student's start, not distilled",
+    "student_masked_lm": "Student's start, masked-LM training",
     "teacher": "Teacher",
     "teachers": "Teachers together",
     "tfidf": "TF-IDF",
@@ -16,9 +21,19 @@ MODEL_TITLES = {
 # Rows of the tasks that have them: whose student has an n-gram table (finetuning/ngrams.py), that have several teachers
 # (evaluation/teacher_mixture.py). Elsewhere their predictions are a header alone.
 PARTS = ["student_transformer", "teachers"]
-MODELS = [model for model in MODEL_TITLES if model not in PARTS]
 BASELINES = ["tfidf", "majority"]
-FINE_TUNED = ["teacher", "student", "student_plain", "no_teacher"]  # fine-tuned, in the order of stages
+# Fine-tuned, in the order of stages.
+FINE_TUNED = ["teacher", "student", "student_plain", "no_teacher", "student_start", "student_masked_lm"]
+
+
+def models_of(scoring: EvaluateConfig) -> list[str]:
+    """The models that a run scores on every task, in the order of tables."""
+    return without_controls_off([model for model in MODEL_TITLES if model not in PARTS], scoring.controls)
+
+
+def fine_tuned_models(scoring: EvaluateConfig) -> list[str]:
+    """The models that a run fine-tunes, in the order of stages."""
+    return without_controls_off(FINE_TUNED, scoring.controls)
 
 
 def with_parts(models: Sequence[str], there: Callable[[str], bool]) -> list[str]:
@@ -35,4 +50,4 @@ def predictions_stage(model: str, task: str) -> str:
     """The stage that predicts the test rows of a task with a model."""
     if model in PARTS:
         return f"mix_teachers@{task}" if model == "teachers" else f"finetune_student@{task}"
-    return f"baselines@{task}" if model in BASELINES else f"finetune_{model}@{task}"
+    return f"baselines@{task}" if model in BASELINES else finetune_stage(model, task)

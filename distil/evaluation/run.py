@@ -10,7 +10,7 @@ from distil.core.files import atomic_folder, write_json, write_text
 from distil.evaluation.comparison import compare_models
 from distil.evaluation.config import EvaluateConfig
 from distil.evaluation.counts import Predictions, TagPredictions
-from distil.evaluation.model_names import BASELINES, MODELS, predictions_stage, with_parts
+from distil.evaluation.model_names import BASELINES, models_of, predictions_stage, with_parts
 from distil.evaluation.predictions import has_predictions
 from distil.evaluation.scores import TABLE_COLUMNS, score, seen_rows, table_rows
 from distil.evaluation.task_predictions import predictions_from_labels, read_task_predictions
@@ -35,7 +35,7 @@ def evaluate(root: Path, config: EvaluateConfig, languages: list[str]) -> dict[s
     with atomic_folder(root / "metrics/evaluate") as scores, atomic_folder(root / "metrics/compare") as comparisons:
         for name in config.tasks:
             task = read_task(root / "data/tasks" / name)
-            models = with_parts(MODELS, partial(has_predictions, root, task=name))
+            models = with_parts(models_of(config), partial(has_predictions, root, task=name))
             read = read_task_predictions(root, name, models, languages)
             found = {
                 code: {model: predictions_from_labels(read[model][code], task.labels, task.kind) for model in models}

@@ -7,6 +7,7 @@ from pydantic import Field
 from distil.compute.optimizer import Precision
 from distil.core.params import Params
 from distil.evaluation.config import TaskTeachersConfig
+from distil.evaluation.controls import control_of
 from distil.finetuning.ngrams import NgramsConfig
 
 
@@ -36,10 +37,14 @@ class FineTuningConfig(Params):
     task_weight: float = Field(ge=0, le=1)
     ngrams: NgramsConfig
 
+    def learns_from_teacher(self, model: str) -> bool:
+        """Whether a model learns a task from its teachers too: the student, and its controls likewise."""
+        return self.task_distillation and (model == "student" or control_of(model) is not None)
+
     def recipe(self, model: str, kind: str) -> "FineTuningRecipe":
-        """What one model takes for a kind of task: the teacher's pace is its own, and only `student` learns from it."""
+        """What one model takes for a kind of task; the teacher's pace is its own."""
         pace = self.teacher if model == "teacher" else self.student
-        taught = model == "student" and self.task_distillation
+        taught = self.learns_from_teacher(model)
         texts = kind == "text_classification"
         rate = pace.learning_rate if texts else pace.tagger_learning_rate
         return FineTuningRecipe(

@@ -23,11 +23,12 @@ from distil.core.files import (
     write_json,
 )
 from distil.core.pipeline import code_checksums
+from distil.evaluation.controls import CONTROLS, control_model, finetune_stage
 from distil.evaluation.predictions import write_predictions
 from distil.finetuning.config import FineTuningConfig, FineTuningRecipe
 from distil.finetuning.encoding import Encoded, Encoder, join
 from distil.finetuning.row_predictions import predict_soft_labels, predict_test
-from distil.finetuning.saved_models import FinetunedModels, finetune_stage, groups
+from distil.finetuning.saved_models import FinetunedModels, groups
 from distil.finetuning.soft_labels import SoftLabels
 from distil.finetuning.trainer import FineTuningStart, TrainingRows, fine_tune
 from distil.modeling.tokenizer import copy_tokenizer
@@ -41,13 +42,14 @@ BASE_MODELS = {
     "student": (Path("models/student"), "distil"),
     "student_plain": (Path("models/student"), "distil"),
     "no_teacher": (Path("models/no_teacher"), "no_teacher"),
+    **{control_model(control): (Path("models/controls") / control, f"control@{control}") for control in CONTROLS},
 }
 
 
 class FineTuning(NamedTuple):
     """One model on one task."""
 
-    model: str  # teacher, student, student_plain or no_teacher
+    model: str  # one of BASE_MODELS
     task: Task
     languages: list[str]  # in the order of tables
     mode: str  # joint or separate
@@ -181,7 +183,7 @@ def _key(job: FineTuning) -> dict[str, Any]:
         "rows": {f"{language}/{split}": sha256_file(task.folder / language / f"{split}.jsonl")
                  for language in job.languages for split in ("train", "dev")},
         "soft_labels": job.soft_labels.sha256 if job.soft_labels else None,
-        "code": code_checksums(f"finetune_{job.model}"),
+        "code": code_checksums(finetune_stage(job.model, task.name).split("@")[0]),
         "torch": torch.__version__, "device": "cuda" if torch.cuda.is_available() else "cpu",
     }  # fmt: skip
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from distil.core.files import read_json, verify_checksums
+from distil.evaluation.controls import finetune_stage
 from distil.finetuning.classifier import load_classifier, predict_scores
 from distil.finetuning.encoding import Encoded, Encoder
 
@@ -31,11 +32,6 @@ class Group(NamedTuple):
 def groups(mode: str, languages: list[str]) -> list[Group]:
     """`joint`: one group. `separate`: one a language."""
     return [Group(languages, "")] if mode == "joint" else [Group([language], language) for language in languages]
-
-
-def finetune_stage(model: str, task: str) -> str:
-    """The stage that writes models/finetuned/MODEL/TASK, as `dvc repro` takes it."""
-    return f"finetune_{model}@{task}"
 
 
 class FinetunedModels:

@@ -23,6 +23,7 @@ from distil.report.svg import (
     to_svg,
 )
 
+BAR_STEP = 12  # px between the intervals of two series in a row of dots
 MAX_POINTS = 150
 LOG_ABOVE = 20  # a curve that falls by more than this factor is drawn on a logarithmic scale
 _LINES = ("c1", "c2", "c3", "c4", "c5", "c6")
@@ -66,7 +67,8 @@ def dot_chart(
     barred = [key for key in keys if any(key in row.marks and row.marks[key].interval for row in rows)]
     legend = [(key, (names or {}).get(key, STYLES[key].name)) for key in keys]
     lines = legend_lines(legend)
-    left, right, step, bottom = 98, 66 if any(row.note for row in rows) else 12, 32 if len(barred) > 1 else 30, 26
+    left, right, bottom = 98, 66 if any(row.note for row in rows) else 12, 26
+    step = 30 if len(barred) < 2 else 8 + BAR_STEP * len(barred)
     top = 8 + 18 * len(lines) + 18 * (reference is not None)
     height = top + step * len(rows) + bottom
     figure, axes = make_axes(height, left, right, top, bottom)
@@ -89,7 +91,7 @@ def dot_chart(
         if row.total:
             axes.axhline(at - 0.5, color=VARIABLES["muted"], linewidth=1)
         for key, mark in row.marks.items():
-            offset = (barred.index(key) - (len(barred) - 1) / 2) * 0.38 if key in barred else 0
+            offset = (barred.index(key) - (len(barred) - 1) / 2) * BAR_STEP / step if key in barred else 0
             if mark.interval:
                 axes.plot(mark.interval, (at + offset, at + offset), color=VARIABLES[STYLES[key].colour], linewidth=3,
                           alpha=0.4, solid_capstyle="round")  # fmt: skip

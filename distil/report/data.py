@@ -19,8 +19,9 @@ from distil.core.errors import UserError
 from distil.core.files import read_json, verify_checksums
 from distil.core.languages import language
 from distil.core.params import load_languages, read_params
-from distil.evaluation.config import load_evaluate
-from distil.evaluation.model_names import FINE_TUNED, MODELS, predictions_stage, scored_models
+from distil.evaluation.config import EvaluateConfig, load_evaluate
+from distil.evaluation.controls import finetune_stage, is_left_over
+from distil.evaluation.model_names import fine_tuned_models, models_of, predictions_stage, scored_models
 from distil.evaluation.predictions import ByLanguage
 from distil.evaluation.task_predictions import read_task_predictions, read_texts
 from distil.report.disagreement import Disagreement, disagreement
@@ -76,7 +77,8 @@ class ScoreSource(Protocol):
 class Report:
     """All that is reported. Dicts by task, model, language and stage are in the order of tables.
 
-    `models` are those of every task, baselines among them; a task's tables have those of its `scores`.
+    `models` are those of every task, baselines among them; a task's tables have those of its `scores`. `controls` are
+    those of `evaluate.controls`.
     """
 
     params: dict[str, Any]
@@ -86,6 +88,7 @@ class Report:
     seeds: list[int]
     summary: Summary
     without_teacher: PlainSummary
+    controls: dict[str, PlainSummary]
     train: Curve
     heldout: Curve
     corpus: Corpus
@@ -125,7 +128,7 @@ def load_report(root: Path = Path()) -> Report:
     params = read_params(root / "params.yaml")
     languages = load_languages(root / "params.yaml")
     scoring = load_evaluate(root / "params.yaml")
-    tasks, models, metrics = list(scoring.tasks), MODELS, root / "metrics"
+    tasks, models, metrics = list(scoring.tasks), models_of(scoring), root / "metrics"
     for folder, stage in (("data/raw", "corpus"), ("models/teacher", "teacher"), ("models/tokenizer", "vocabulary")):
         verify_checksums(root / folder, stage, "manifest.json")
     for task in tasks:
@@ -138,6 +141,16 @@ def load_report(root: Path = Path()) -> Report:
         seeds=list(scoring.seeds),
         summary=_read(metrics / "distil/summary.json", Summary, "distil", languages, "heldout"),
         without_teacher=_read(metrics / "no_teacher/summary.json", PlainSummary, "no_teacher", languages, "heldout"),
+        controls={
+            control: _read(
+                metrics / f"distil/controls/{control}/summary.json",
+                PlainSummary,
+                f"control@{control}",
+                languages,
+                "heldout",
+            )
+            for control in scoring.controls
+        },  # fmt: skip
         train=read_curve(metrics / "distil/train.csv", "distil"),
         heldout=read_curve(metrics / "distil/heldout.csv", "distil"),
         corpus=_read(root / "data/raw/manifest.json", Corpus, "corpus", languages),
@@ -152,25 +165,20 @@ def load_report(root: Path = Path()) -> Report:
         disagreements={task: _disagreements(root, task, languages) for task in tasks},
         footprint=_read(metrics / "footprint.json", Footprint, "footprint", ["teacher", "student"], "models"),
         export=_read(metrics / "export.json", Export, "export"),
-        costs=_costs(metrics, tasks),
+        costs=_costs(metrics, scoring),
         versions=package_versions(),
     )
 
 
-def costed_stages(tasks: list[str]) -> list[str]:
+def costed_stages(scoring: EvaluateConfig) -> list[str]:
     """Names of the stages whose cost is always there, in the order in which they run."""
+    tasks = scoring.tasks
     return [
         *(f"tasks@{task}" for task in tasks),
         *("corpus", "teacher", "vocabulary", "tokenize", "cache_teacher", "distil", "no_teacher"),
-        *(
-            stage
-            for task in tasks
-            for stage in (
-                f"finetune_teacher@{task}",
-                f"mix_teachers@{task}",
-                *(f"finetune_{model}@{task}" for model in FINE_TUNED if model != "teacher"),
-            )
-        ),
+        *(f"control@{control}" for control in scoring.controls),
+        *(f"mix_teachers@{task}" for task in tasks),
+        *(finetune_stage(model, task) for task in tasks for model in fine_tuned_models(scoring)),
         *(f"baselines@{task}" for task in tasks),
         *("evaluate", "footprint", "export"),
     ]
@@ -181,11 +189,13 @@ def cost_file(stage: str) -> str:
     return f"cost/{stage.replace('@', '-')}.json"
 
 
-def _costs(metrics: Path, tasks: list[str]) -> dict[str, StageCost]:
-    """What every stage cost: those that always run, then others by name, left-overs of other tasks passed over."""
-    known = {cost_file(stage): stage for stage in costed_stages(tasks)}
+def _costs(metrics: Path, scoring: EvaluateConfig) -> dict[str, StageCost]:
+    """What every stage cost: those that always run, then others by name; left-overs of other settings passed over."""
+    tasks, known = scoring.tasks, {cost_file(stage): stage for stage in costed_stages(scoring)}
     costs = {stage: _read(metrics / file, StageCost, stage) for file, stage in known.items()}
     for path in sorted((metrics / "cost").glob("*.json")):
+        if is_left_over(path.stem, scoring.controls):
+            continue
         of_a_task = "-" in path.stem
         if f"cost/{path.name}" not in known and (not of_a_task or path.stem.endswith(tuple(f"-{t}" for t in tasks))):
             costs[path.stem] = _read(path, StageCost, path.stem)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from distil.evaluation.model_names import FINE_TUNED
 from distil.report.charts import DotRow, Mark, ScatterPoint, Series, dot_chart, line_chart, scatter_chart, size_chart
 from distil.report.data import Curve, Report, language_name
 from distil.report.findings import OVER
@@ -20,7 +21,10 @@ _TERMS = {
     "attention": ("Training loss: attention", "distance of attention rows"),
     "masked_lm": ("Training loss: masked LM", "nats"),
 }
-_SHOWN = ("student", "no_teacher", "teacher", "tfidf")  # models in the charts by language
+# Models in the charts by language.
+_SHOWN = ("student", "student_start", "student_masked_lm", "no_teacher", "teacher", "tfidf")
+_OVER = {"tfidf": "over TF-IDF", "no_teacher": "over no teacher", "student_start": "over its start",
+         "student_masked_lm": "over masked-LM training"}  # fmt: skip
 _NO_TERMS = ("step", "epoch", "tokens", "learning_rate", "loss")
 
 
@@ -61,7 +65,7 @@ def _chart(caption: str, detail: str, svg: str) -> Chart:
 
 
 def _difference_chart(report: Report, task: str) -> Chart:
-    """The student against the same student without a teacher and against TF-IDF."""
+    """The student against its controls, the same student without a teacher and TF-IDF."""
     pairs = {
         name: pair for name in baselines_of(report, "student")
         if (pair := report.comparisons[task].over("student", name))
@@ -75,7 +79,7 @@ def _difference_chart(report: Report, task: str) -> Chart:
         f"Over {OVER[name]}: " + "; ".join(difference_text(code, pair.languages[code]) for code in report.languages)
         for name, pair in pairs.items()
     ]
-    names = {name: f"over {STYLES[name].name}" if name == "tfidf" else "over no teacher" for name in pairs}
+    names = {name: _OVER[name] for name in pairs}
     title = f"Student compared with other models on {task}"
     chart = dot_chart(f"over-{task}", title, ". ".join(said) + ".", rows, (0, "no difference"), names)
     return _chart(f"What the student gains on {task}", f"{metric_name(report, task)}, points, 95 % intervals", chart)
@@ -135,8 +139,8 @@ def _pareto_chart(report: Report, task: str) -> Chart:
     """Every model's mean score against its size on disk; TF-IDF, whose size is not measured, as a line."""
     export, scores = report.export, report.scores[task]
     small = export.fp32_bytes / 1e6
-    sizes = {"teacher": report.footprint.models["teacher"].disk_bytes / 1e6, "student": small, "student_plain": small,
-             "no_teacher": small}  # fmt: skip
+    sizes = {"teacher": report.footprint.models["teacher"].disk_bytes / 1e6}
+    sizes |= {model: small for model in FINE_TUNED if model in report.models and model != "teacher"}
     points = []
     for model, megabytes in sizes.items():
         low, high = scores[model].mean.interval_95

@@ -1,5 +1,6 @@
 """What a reader must know before any number: the verdict in one sentence, and the notices."""
 
+from distil.report.controls import NOT_MEASURED, TITLES, distillation_sentence
 from distil.report.data import Report, language_name
 from distil.report.data_notices import Notice, data_notices
 from distil.report.format import bracket, listed, names, p_text, percent, points, signed, size, times
@@ -13,12 +14,14 @@ OVER = {
     "student_plain": "plain fine-tuning",
 }
 SHORT = OVER | {"tfidf": "TF-IDF"}
+OVER |= TITLES
 
 
 def verdict(report: Report) -> str:
     """The result in one sentence: size and speed, then each task's mean scores against the teacher and the baselines.
 
-    A model counts as better or worse where the 95 % interval of the difference does not hold 0.
+    Then a sentence for each control, or one that says that none was run. A model counts as better or worse where the
+    95 % interval of the difference does not hold 0.
     """
     export = report.export
     speed = (
@@ -27,7 +30,22 @@ def verdict(report: Report) -> str:
         else ""
     )
     tasks = "; it ".join(_task_verdict(report, task) for task in report.tasks)
-    return f"The student ({size(export.int8_bytes)} in 8 bits{speed}) {tasks}."
+    said = [f"The student ({size(export.int8_bytes)} in 8 bits{speed}) {tasks}."]
+    return " ".join(
+        [*said, *(text for task in report.tasks for text in _distillation(report, task)), *unmeasured(report)]
+    )
+
+
+def _distillation(report: Report, task: str) -> list[str]:
+    pairs = {name: pair for name in TITLES if (pair := report.comparisons[task].over("student", name))}
+    return [distillation_sentence(task, name, pair.mean.difference, pair.mean.interval_95)
+            for name, pair in pairs.items()]  # fmt: skip
+
+
+def unmeasured(report: Report) -> list[str]:
+    """What to know of the distance to `no_teacher` where the student has a start that no control shows."""
+    started = report.params["student"]["init"] == "teacher"
+    return [NOT_MEASURED] if started and "student_start" not in report.models else []
 
 
 def _task_verdict(report: Report, task: str) -> str:

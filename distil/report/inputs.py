@@ -72,7 +72,7 @@ class PlainHeldOut(StageFile):
 
 
 class PlainSummary(StageFile):
-    """metrics/no_teacher/summary.json."""
+    """metrics/no_teacher/summary.json, metrics/distil/controls/CONTROL/summary.json."""
 
     steps: int
     tokens: int

@@ -11,7 +11,7 @@ from distil.report.mlflow_store import EXPERIMENT, sqlite_path, tracking_uri
 VIEW = "distil"
 # The columns, of the first task: F1 in points, share of the teacher in %, distances in points, held-out KL in nats,
 # parameters in millions, the int8 model in MB, milliseconds for a short text on one thread.
-HEADLINE = ("f1", "of_teacher", "vs_no_teacher", "vs_tfidf", "kl", "params_m", "int8_mb", "ms")
+HEADLINE = ("f1", "of_teacher", "vs_start", "vs_no_teacher", "vs_tfidf", "kl", "params_m", "int8_mb", "ms")
 PARAMS = ("loss.alpha", "loss.temperature", "train.epochs", "student.hidden_size", "finetune.student.epochs")
 PORT = 5000
 
@@ -65,7 +65,8 @@ def headline_metrics(
         export: metrics/export.json.
         footprint: metrics/footprint.json.
     """
-    names = {"student": "f1", "of_teacher": "of_teacher", "over_no_teacher": "vs_no_teacher", "over_tfidf": "vs_tfidf"}
+    names = {"student": "f1", "of_teacher": "of_teacher"}
+    names |= {f"over_{model}": f"vs_{model}" for model in ("start", "masked_lm", "no_teacher", "tfidf")}
     found = {
         "kl": headline["heldout"]["kl"],
         "params_m": headline["size"]["million_parameters"],

@@ -6,9 +6,12 @@ from typing import Any
 
 from distil.core.files import read_json
 from distil.core.params import read_params
+from distil.report.controls import NOT_MEASURED, distillation_sentence
+from distil.report.controls import TITLES as CONTROL_TITLES
 from distil.report.mlflow_view import find_view_address
 
-TITLES = {"student": "student", "teacher": "teacher", "no_teacher": "no teacher", "tfidf": "TF-IDF"}
+TITLES = {"student": "student", "teacher": "teacher", "student_start": "start", "student_masked_lm": "masked-LM",
+          "no_teacher": "no teacher", "tfidf": "TF-IDF"}  # fmt: skip
 OVER = {"no_teacher": "training without a teacher", "tfidf": "TF-IDF"}
 
 
@@ -23,8 +26,9 @@ def result_lines(root: Path) -> list[str]:
     lines: list[str] = []
     for task in [name for name, figures in headline.items() if "student" in figures]:
         compared = read_json(metrics / "compare" / f"{task}.json", "evaluate")
-        lines += [task_sentence(task, headline[task], compared), _scores(metrics / "evaluate", task)]
-    return [*lines, *_size(metrics, headline), "Next:", *_next(root)]
+        lines += [task_sentence(task, headline[task], compared), *_distillation(task, compared),
+                  _scores(metrics / "evaluate", task)]  # fmt: skip
+    return [*lines, *_unmeasured(root, lines), *_size(metrics, headline), "Next:", *_next(root)]
 
 
 def task_sentence(task: str, headline: Mapping[str, float], compared: Mapping[str, Any]) -> str:
@@ -37,6 +41,21 @@ def task_sentence(task: str, headline: Mapping[str, float], compared: Mapping[st
             clauses.append(_distance(pair["mean"], OVER[pair["baseline"]]))
     said = ", ".join(clauses[:-1]) + (" and " if clauses[1:] else "") + clauses[-1] if clauses else "was scored alone"
     return f"On {task} the student {said}."
+
+
+def _distillation(task: str, compared: Mapping[str, Any]) -> Iterator[str]:
+    """What distilling over text gave, a sentence for each control."""
+    for pair in compared["differences"]:
+        if pair["model"] == "student" and pair["baseline"] in CONTROL_TITLES:
+            mean = pair["mean"]
+            yield distillation_sentence(task, pair["baseline"], mean["difference"], mean["interval_95"])
+
+
+def _unmeasured(root: Path, scored: list[str]) -> list[str]:
+    """The caveat of the distance to `no_teacher` where the control `start` was not run."""
+    params = read_params(root / "params.yaml")
+    started = params.get("student", {}).get("init") == "teacher"
+    return [NOT_MEASURED] if scored and started and "start" not in params["evaluate"]["controls"] else []
 
 
 def _distance(mean: Mapping[str, Any], other: str) -> str:

@@ -4,6 +4,7 @@ Scores are shown in points (0 to 100). An average is always below the rows of it
 """
 
 from distil.report.data import Report
+from distil.report.findings import unmeasured
 from distil.report.format import Section
 from distil.report.tables_models import export_tables, footprint_table, size_table
 from distil.report.tables_scores import (
@@ -122,5 +123,5 @@ def _task_text(report: Report, task: str) -> str:
         f"test rows, in points, as the mean over {seeds} of fine-tuning. Brackets hold 95 % intervals from "
         f"{report.comparisons[task].resamples:,} draws of the test rows, the same rows for both models of a "
         "difference; p is two-sided. Seeds are not resampled. The mean's share of the teacher is the ratio of the "
-        "means."
+        + " ".join(["means.", *unmeasured(report)])
     )

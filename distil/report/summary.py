@@ -3,12 +3,18 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from distil.evaluation.controls import control_of
 from distil.report.data import Report, language_name
 from distil.report.format import bracket, names, percent, short, signed, size, times
 from distil.report.inputs import Difference, Retention
 from distil.report.tables_scores import baselines_of, mean_score, metric_name
 
-GAINS = {"no_teacher": "Gain over no teacher", "tfidf": "Gain over TF-IDF"}
+GAINS = {
+    "student_start": "Gain over its own start",
+    "student_masked_lm": "Gain over masked-LM training",
+    "no_teacher": "Gain over no teacher",
+    "tfidf": "Gain over TF-IDF",
+}
 
 
 class KeyFigure(NamedTuple):
@@ -123,7 +129,10 @@ def headline(report: Report) -> dict[str, dict[str, float]]:
         each = {"student": round(100 * mean_score(report, task, "student"), 2)}
         for baseline in baselines_of(report, "student"):
             if pair := compared.over("student", baseline):
-                each[f"over_{baseline}"] = round(100 * pair.mean.difference, 2) + 0.0  # never -0.0
+                control = control_of(baseline)
+                name, (low, high) = f"over_{control or baseline}", pair.mean.interval_95
+                figures = {name: pair.mean.difference} | ({f"{name}_low": low, f"{name}_high": high} if control else {})
+                each |= {key: round(100 * value, 2) + 0.0 for key, value in figures.items()}  # never -0.0
         kept = compared.retention["student"]
         if kept.mean:
             each["of_teacher"] = round(100 * kept.mean.ratio, 2)

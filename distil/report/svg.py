@@ -40,6 +40,8 @@ class Style:
 
 STYLES = {
     "student": Style("student", "c1", "o", 8, True),
+    "student_start": Style("its start, not distilled", "c5", "v", 7, False),
+    "student_masked_lm": Style("its start, masked-LM training", "c6", ">", 7, False),
     "no_teacher": Style("without a teacher", "c3", "s", 6.5, False),
     "teacher": Style("teacher", "ink", "o", 7, False),
     "student_plain": Style("plain fine-tuning", "c4", "^", 7, False),

@@ -1,5 +1,6 @@
 """Tables of a task: differences to other models, every score, labels, confusion, teacher and student row by row."""
 
+from distil.evaluation.controls import CONTROLS, control_model
 from distil.evaluation.counts import types_of_tags
 from distil.evaluation.model_names import MODEL_TITLES
 from distil.evaluation.predictions import split_tags
@@ -30,12 +31,13 @@ def metric_name(report: ScoreSource, task: str) -> str:
 
 
 def baselines_of(report: ScoreSource, model: str) -> list[str]:
-    """What a model's distances are taken to: the same student without a teacher first, then TF-IDF."""
-    return [name for name in ("no_teacher", "tfidf") if name in report.models and name != model]
+    """What a model's distances are taken to: the student's controls, the student without a teacher, then TF-IDF."""
+    order = (*map(control_model, CONTROLS), "no_teacher", "tfidf")
+    return [name for name in order if name in report.models and name != model]
 
 
 def distance_table(report: ScoreSource, task: str) -> Table:
-    """The student against the same student without a teacher, against TF-IDF, and as a share of the teacher."""
+    """The student against its controls, without a teacher and TF-IDF, and as a share of the teacher."""
     compared, baselines = report.comparisons[task], baselines_of(report, "student")
     pairs = [pair for name in (*baselines, "student_plain") if (pair := compared.over("student", name))]
     kept = compared.retention["student"]
@@ -44,7 +46,9 @@ def distance_table(report: ScoreSource, task: str) -> Table:
         for code in report.languages
     ]
     last = [Cell(f"Mean of {len(report.languages)}"), *(_apart(pair.mean) for pair in pairs), _kept(kept.mean)]
-    names = {"no_teacher": "vs. no teacher", "tfidf": "vs. TF-IDF", "student_plain": "vs. plain fine-tuning"}
+    names = {"student_start": "vs. its start", "student_masked_lm": "vs. masked-LM training",
+             "no_teacher": "vs. no teacher", "tfidf": "vs. TF-IDF",
+             "student_plain": "vs. plain fine-tuning"}  # fmt: skip
     columns = ["Language", *(names[pair.baseline] for pair in pairs), "Share of the teacher"]
     caption = f"Student compared with other models, {metric_name(report, task)}, points"
     return Table(

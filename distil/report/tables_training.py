@@ -16,10 +16,13 @@ def heldout_table(report: Report) -> Table:
         cells += [Cell(percent(plain.heldout[code].student_accuracy)), Cell(percent(figures.teacher_accuracy))]
         cells += [Cell(f"{figures.student_nll:.3f}"), Cell(f"{plain.heldout[code].student_nll:.3f}")]
         attention = NONE if figures.attention is None else f"{figures.attention:.3g}"
-        rows.append([language_cell(code), *cells, Cell(attention)])
+        own = [Cell(percent(control.heldout[code].student_accuracy)) for control in report.controls.values()]
+        rows.append([language_cell(code), *cells, Cell(attention), *own])
     columns = ["Language", "Masked positions", "KL (nats)", "Student accuracy", "Accuracy without a teacher",
                "Teacher accuracy", "Student NLL (nats)", "NLL without a teacher"]  # fmt: skip
-    return Table("heldout", "The student on held-out text", [*columns, "Attention distance"], rows)
+    names = {"start": "Accuracy of its start", "masked_lm": "Accuracy of masked-LM training"}
+    own_columns = [names[control] for control in report.controls]
+    return Table("heldout", "The student on held-out text", [*columns, "Attention distance", *own_columns], rows)
 
 
 def training_table(report: Report) -> Table:

@@ -4,27 +4,20 @@ import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from distil.cache.format import TeacherCache
 from distil.compute.distributed import SINGLE_PROCESS, Processes
 from distil.core.errors import UserError
 from distil.core.files import read_json, sha256_file, verify_checksums
-from distil.modeling.shape import build_masked_lm, describe_model
-from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_piece_ids
-from distil.modeling.xlm_roberta import load_masked_lm
-from distil.student.initialisation import Text, init_from_teacher
+from distil.modeling.shape import describe_model
+from distil.modeling.tokenizer import load_tokenizer
 from distil.student.model import StudentConfig, save_student
-from distil.tokenization.shards import TokenizedDataset, masked_input
+from distil.student.start import first_weights
+from distil.tokenization.shards import TokenizedDataset
 from distil.training.config import RunPaths, TrainConfig
 from distil.training.objective import LayerPair, LossConfig, Objective
 from distil.training.trainer import LogFigures, Trainer, TrainingResult, no_log
 
 log = logging.getLogger("distil")
-
-SAMPLE_TOKENS = 1000  # of each language, on which first weights are fitted
 
 
 class DistillationConfig(NamedTuple):
@@ -42,28 +35,6 @@ def open_caches(languages: list[str], prepared: Path, cached: Path) -> list[Teac
     for cache in caches:
         cache.verify()
     return caches
-
-
-def sample_text(caches: list[TeacherCache], teacher_piece_ids: Tensor) -> Text:
-    """Masked sequences of every language, spread over the lengths of its first training file.
-
-    Args:
-        caches: one of each language.
-        teacher_piece_ids: (V,) the teacher's id of each piece of the student.
-    """
-    parts = []
-    for cache in caches:
-        shard = cache.prepared.open(cache.prepared.shards("train")[0])
-        count = max(1, min(len(shard.lengths), round(SAMPLE_TOKENS / float(shard.lengths.mean()))))
-        chosen = np.linspace(0, len(shard.lengths) - 1, count).astype(np.int64)
-        pad_id = cache.prepared.manifest["pad_id"]
-        parts.append(masked_input(shard, chosen, np.zeros(count, np.int64), pad_id))
-    lengths = torch.from_numpy(np.concatenate([part.lengths for part in parts]))
-    mask = torch.arange(int(lengths.max())) < lengths[:, None]
-    ids = torch.full(mask.shape, pad_id)
-    rows = [row[:length] for part in parts for row, length in zip(part.input_ids, part.lengths, strict=True)]
-    ids[mask] = torch.from_numpy(np.concatenate(rows))
-    return Text(teacher_piece_ids[ids], mask)
 
 
 def distil_student(
@@ -90,9 +61,8 @@ def distil_student(
     Raises:
         UserError: the tokenizer is not the one that the cache was made with, or see `TrainingState.step`.
     """
-    tokenizer, teacher, student = paths.tokenizer, paths.teacher, config.student
-    fast = load_tokenizer(tokenizer)
-    special, pieces = special_ids(fast), fast.get_vocab_size()
+    tokenizer, teacher = paths.tokenizer, paths.teacher
+    load_tokenizer(tokenizer)  # refuses one that is missing or damaged
     expected, found = caches[0].manifest["tokenizer_sha256"], sha256_file(tokenizer / "tokenizer.json")
     if expected != found:
         raise UserError(
@@ -110,15 +80,8 @@ def distil_student(
             )
     if processes.is_main:
         _warn_of_unread_variants(caches, config.train.epochs)
-    torch.manual_seed(config.train.seed)
-    positions = caches[0].manifest["teacher"]["max_position_embeddings"]
-    model = build_masked_lm(student.shape, special, pieces, positions)
-    if student.init == "teacher":
-        source = load_masked_lm(teacher, "teacher")
-        pieces_kept = torch.tensor(teacher_piece_ids(tokenizer), dtype=torch.int64)
-        text = sample_text(caches, pieces_kept) if student.init_layers else None
-        init_from_teacher(model, source, pieces_kept, student.init_layers, text)
-        del source
+    texts = [cache.prepared for cache in caches]
+    model = first_weights(config.student, config.train.seed, texts, tokenizer, teacher)
     objective = Objective(model, caches[0], config.loss, config.layer_map)
     outcome = Trainer(model, objective, config.train, paths, "distil", live, processes).train(caches, languages)
     if processes.is_main:

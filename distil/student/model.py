@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import Literal
 
+import torch
 from pydantic import Field, model_validator
 from transformers import XLMRobertaForMaskedLM
 
-from distil.core.files import write_checksums
+from distil.core.errors import UserError
+from distil.core.files import read_json, write_checksums
 from distil.core.params import Params
-from distil.modeling.shape import ModelShape
-from distil.modeling.tokenizer import copy_tokenizer
+from distil.modeling.shape import ModelShape, build_masked_lm
+from distil.modeling.tokenizer import copy_tokenizer, load_tokenizer, special_ids
 
 
 class StudentConfig(Params):
@@ -48,6 +50,25 @@ class StudentConfig(Params):
         return ModelShape(
             self.hidden_size, self.num_hidden_layers, self.num_attention_heads, self.intermediate_size, self.dropout
         )
+
+
+def random_student(config: StudentConfig, seed: int, tokenizer: Path, teacher_config: Path) -> XLMRobertaForMaskedLM:
+    """A student of this shape with random weights; also sets torch's generator to `seed`.
+
+    Args:
+        config: the shape.
+        seed: of the weights.
+        tokenizer: models/tokenizer, for the pieces.
+        teacher_config: models/teacher/config.json, for the length of the position table.
+
+    Raises:
+        UserError: the teacher's config does not say how many positions it has.
+    """
+    fast, positions = load_tokenizer(tokenizer), read_json(teacher_config, "teacher").get("max_position_embeddings")
+    if not isinstance(positions, int):
+        raise UserError(f"{teacher_config}: expected max_position_embeddings, found none; run `dvc repro teacher`")
+    torch.manual_seed(seed)
+    return build_masked_lm(config.shape, special_ids(fast), fast.get_vocab_size(), positions)
 
 
 def save_student(model: XLMRobertaForMaskedLM, tokenizer: Path, out: Path) -> None:

@@ -12,7 +12,7 @@ from benchmarks.pages import RECORDED, RESULTS, fill_page, marks
 from distil.core.errors import UserError
 from distil.evaluation.comparison import compare_models
 from distil.evaluation.counts import Predictions, TagPredictions
-from distil.evaluation.model_names import BASELINES, MODELS
+from distil.evaluation.model_names import BASELINES, models_of
 from distil.evaluation.predictions import predictions_file, write_predictions
 from distil.evaluation.scores import PredictionsByLanguage, score, seen_rows
 from distil.tasks.data import Task
@@ -22,7 +22,11 @@ from tests.support import ROOT, lab, toy
 @pytest.fixture
 def clone(tmp_path: Path, world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(lab.make_lab(tmp_path, world))
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
     return tmp_path
+
+
+MODELS = models_of(lab.SCORING)
 
 
 def said_of(task: Task, seeds: list[int], rng: np.random.Generator) -> PredictionsByLanguage:

@@ -9,7 +9,7 @@ import pytest
 
 from distil.core.errors import UserError
 from distil.core.files import write_checksums
-from distil.evaluation.model_names import MODELS
+from distil.evaluation.model_names import models_of
 from distil.evaluation.predictions import predictions_file, read_predictions, write_predictions
 from distil.evaluation.run import evaluate
 from distil.finetuning.row_predictions import predict_test
@@ -21,6 +21,9 @@ def room(tmp_path: Path, world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = lab.make_lab(tmp_path, world)
     monkeypatch.chdir(root)
     return root
+
+
+MODELS = models_of(lab.SCORING)
 
 
 def one_epoch(**more):
@@ -100,6 +103,24 @@ def test_the_table_for_the_plot_has_each_language_and_the_mean_of_every_model_bu
         found = scores["mean"] if code == "mean" else scores["languages"][code]
         shares = [found[scores["metric"]], *found["interval_95"]]
         assert [float(value) for value in points] == pytest.approx([100 * share for share in shares], abs=0.006)
+
+
+def test_rows_follow_the_settings_and_not_the_files_that_are_there(predicted: Path) -> None:
+    stale = predictions_file(predicted, "student_start", "words")
+    stale.parent.mkdir()
+    stale.write_text("of a control that is off again")
+    evaluate(predicted, lab.SCORING, toy.LANGUAGES)
+    assert sorted(path.name for path in (predicted / "metrics/evaluate").iterdir()) == sorted(MODELS)
+    compared = json.loads((predicted / "metrics/compare/words.json").read_text())
+    assert compared["models"] == MODELS and "student_start" not in MODELS
+
+    on = lab.SCORING.model_copy(update={"controls": ("start",)})
+    with pytest.raises(UserError, match=r"student_start/words.csv: .*run `dvc repro .*finetune_control@start-words`"):
+        evaluate(predicted, on, toy.LANGUAGES)
+    shutil.copyfile(predictions_file(predicted, "student", "words"), stale)
+    evaluate(predicted, on, toy.LANGUAGES)
+    compared = json.loads((predicted / "metrics/compare/words.json").read_text())
+    assert compared["models"][:4] == ["student", "student_plain", "no_teacher", "student_start"]
 
 
 def test_test_rows_that_are_training_rows_too_are_scored_apart(predicted: Path) -> None:

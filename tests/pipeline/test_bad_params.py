@@ -193,6 +193,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "evaluate.tasks": [[]],
     "evaluate.seeds": [[], [-1], [2**31]],
     "evaluate.languages": ["both"],
+    "evaluate.controls": [["stop"], ["start", "start"], "start"],
     "evaluate.bootstrap_resamples": [99],
     "footprint.threads": [0, 257],
     "footprint.rounds": [0],

@@ -195,6 +195,10 @@ def no_text_to_adapt_to(root: Path) -> None:
     change(root / "params.yaml", {"teacher.adapt.steps": 5, "teacher.adapt.max_length": 64})
 
 
+def random_start(root: Path) -> None:
+    change(root / "params.yaml", {"student.init": "random", "student.init_layers": []})
+
+
 def no_teacher_config(root: Path) -> None:
     (root / "models/teacher/config.json").unlink()
 
@@ -285,6 +289,9 @@ CASES = [
     ("no_teacher", other_tokenizer,
      ["data/prepared/swa/manifest.json: tokenizer_sha256: expected", "found", "run `dvc repro tokenize`"]),
     ("no_teacher", no_teacher_config, ["models/teacher/config.json: no such file; run `dvc repro teacher`"]),
+    ("control", random_start,
+     ["params.yaml: evaluate.controls: start starts where the student starts, but student.init is random",
+      "set student.init to teacher or evaluate.controls to []"]),
     ("baselines", nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"]),
     *((stage, nothing, ["data/tasks/sentiment/manifest.json: no such file; run `dvc repro tasks@sentiment`"])
       for stage in ("finetune", "evaluate", "export")),

@@ -152,7 +152,8 @@ def test_a_model_that_cannot_be_fine_tuned_is_said(
 def test_a_model_of_another_name_is_refused(root: Path, refused: Callable[..., str]) -> None:
     make_task(root)
     message = refused(root, "finetune", "pupil", "sentiment")
-    assert says(message, "expected one of teacher, student, student_plain, no_teacher as MODEL, found pupil")
+    assert says(message, "expected one of teacher, student, student_plain, no_teacher, student_start, "
+                "student_masked_lm as MODEL, found pupil")  # fmt: skip
 
 
 def test_a_task_that_params_yaml_does_not_have_is_said(root: Path, refused: Callable[..., str]) -> None:

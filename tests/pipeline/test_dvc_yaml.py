@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from distil.evaluation.controls import CONTROLS, finetune_stage
 from distil.finetuning.run import BASE_MODELS
+from distil.runtime.stage_number import stage_names
 from tests.support import ROOT
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
@@ -30,9 +32,9 @@ SURPLUS = {
     "corpus": "text/normalisation text/words",
     "teacher": "compute/distributed",
     "cache_teacher": "compute/checkpoint modeling/shape",
-    "distil": "student/no_teacher",
+    "distil": "student/controls student/no_teacher",
     **dict.fromkeys(
-        ("finetune_teacher", "finetune_student", "finetune_student_plain", "finetune_no_teacher"),
+        ("finetune_teacher", "finetune_student", "finetune_student_plain", "finetune_no_teacher", "finetune_control"),
         "compute/distributed modeling/shape modeling/xlm_roberta",
     ),
     "evaluate": "evaluation/baselines evaluation/footprint evaluation/footprint_worker evaluation/linear_teacher "
@@ -168,7 +170,8 @@ def test_every_file_is_run_by_a_stage_and_a_stage_is_named_for_its_file() -> Non
     assert files - NO_STAGE == {entry(stage).stem for stage in stages()}
     for stage in stages():
         name, arguments = entry(stage).stem, stages()[stage]["cmd"].split()[3:]
-        assert stage == name or stage == f"{name}_{arguments[0]}"
+        # finetune_control@start-sentiment runs `stages.finetune student_start sentiment`.
+        assert stage == name or stage in (f"{name}_{arguments[0]}", "finetune_control")
 
 
 @pytest.mark.parametrize("stage", stages())
@@ -226,11 +229,11 @@ def test_nothing_of_the_student_reaches_the_fine_tuned_teacher() -> None:
     assert not {"finetune", "student", "loss", "train"} & {param for param in block["params"]}
 
 
-def test_only_the_student_learns_from_the_teachers_distributions() -> None:
+def test_only_the_student_and_its_controls_learn_from_the_teachers_distributions() -> None:
     taught = {stage for stage, block in stages().items() if any("task_targets/" in dep for dep in block["deps"])}
     assert taught == {"mix_teachers"}
     taught = {stage for stage, block in stages().items() if any("mixed_targets/" in dep for dep in block["deps"])}
-    assert taught == {"finetune_student"}
+    assert taught == {"finetune_student", "finetune_control"}
     assert {stage for stage, block in stages().items() if "finetune.task_weight" in block["params"]} == taught
 
 
@@ -246,9 +249,29 @@ def test_every_key_of_finetune_is_a_param_of_the_stage_that_it_changes() -> None
 
 def test_a_model_is_fine_tuned_from_where_the_code_says() -> None:
     for model, (start, made_by) in BASE_MODELS.items():
-        assert start.as_posix() in stages()[f"finetune_{model}"]["deps"]
-        # The folder of `no_teacher` comes from a stage of that name.
-        assert made_by in stages() or model == "no_teacher"
+        stage, _, item = finetune_stage(model, "mood").partition("@")
+        control = item.removesuffix("-mood")
+        deps = [dep.replace("${item.control}", control) for dep in stages()[stage]["deps"]]
+        assert start.as_posix() in deps
+        assert made_by.removesuffix(f"@{control}") in stages()
+
+
+def test_a_control_is_fine_tuned_just_as_the_student_is() -> None:
+    student, control = (stages()[f"finetune_{model}"] for model in ("student", "control"))
+    assert control["params"] == student["params"]
+    assert code_of("finetune_control") == code_of("finetune_student")
+
+
+def test_controls_that_are_off_are_no_stages_and_depend_on_no_loss_where_they_are_on() -> None:
+    assert not [name for name in stage_names(PIPELINE["stages"], PARAMS) if "control" in name]
+    on = {**PARAMS, "evaluate": {**PARAMS["evaluate"], "controls": list(CONTROLS)}}
+    assert {name for name in stage_names(PIPELINE["stages"], on) if "control" in name} == {
+        *("control@start", "control@masked_lm"),
+        *("finetune_control@start-sentiment", "finetune_control@masked_lm-sentiment"),
+    }
+    block = stages()["control"]
+    assert not {param.split(".")[0] for param in block["params"]} & {"loss", "layer_map", "cache_teacher", "evaluate"}
+    assert "train.patience" not in block["params"] and "data/teacher" not in block["deps"]
 
 
 def test_every_key_of_params_yaml_stands_under_a_comment() -> None:

@@ -3,6 +3,7 @@
 Real DVC and real processes, on a copy of the repository (tests/support/repository.py).
 """
 
+import json
 import re
 import time
 from pathlib import Path
@@ -110,6 +111,16 @@ def test_four_experiments_at_once_lose_nothing_in_one_store_and_one_cache(made: 
         assert made.run("dvc", "status").strip() == "Data and pipelines are up to date."  # every out is in the cache
         made.run("git", "checkout", "--quiet", "--", ".")
     made.run("dvc", "checkout", "--quiet")
+
+
+def test_a_control_is_switched_on_by_one_setting_and_trains_nothing_that_was_there(made: Repository) -> None:
+    output = made.run("dvc", "exp", "run", "--temp", "-n", "honest", "-S", "evaluate.controls=[start]")
+    rows = {"control@start", "finetune_control@start-sentiment"}
+    assert set(ran(output)) == rows | {"evaluate", "report", "track"} and cached(output) == []
+    found = json.loads(made.run("git", "show", "honest:metrics/headline.json"))["sentiment"]
+    assert found["over_start_low"] <= found["over_start"] <= found["over_start_high"]
+    assert "over_masked_lm" not in found and "over_start" in made.run("dvc", "exp", "show", "--csv")
+    assert "On sentiment distilling over text " in made.run("git", "show", "honest:metrics/model_card.md")
 
 
 def wait_for_queue(made: Repository, tasks: int) -> None:

@@ -123,7 +123,7 @@ def test_intervals_of_two_series_lie_below_each_other_and_their_dots_on_them():
 
 
 def test_a_legend_that_is_too_long_for_one_line_takes_two():
-    marks = {series: Mark(1.0) for series in STYLES}
+    marks = {series: Mark(1.0) for series in ("student", "no_teacher", "teacher", "student_plain", "tfidf")}
     wide = dot_chart("a", "t", "d", [DotRow("a", marks)], None, dict.fromkeys(STYLES, "a rather long name"))
     narrow = dot_chart("a", "t", "d", [DotRow("a", marks)])
     heights = [float(re.search(r'viewBox="0 0 400 ([\d.]+)"', chart)[1]) for chart in (wide, narrow)]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from distil.evaluation.model_names import MODELS
+from distil.evaluation.model_names import MODEL_TITLES
 from distil.report import mlflow_run as tracking
 from distil.report.mlflow_names import changed_name, curve_points
 from distil.report.mlflow_results import model_tags, read_curves, result_metrics, result_tags
@@ -337,17 +337,19 @@ def test_the_track_stage_completes_the_run_from_the_files_of_the_other_stages(pl
     write(
         "params.yaml",
         "loss:\n  alpha: 0.5\nfinetune:\n  batch_size: 9\nfootprint:\n  threads: 1\n"
-        "evaluate:\n  tasks:\n    - mood\n  seeds:\n    - 4\n  languages: joint\n  bootstrap_resamples: 100\n",
+        "evaluate:\n  tasks:\n    - mood\n  seeds:\n    - 4\n  languages: joint\n"
+        "  bootstrap_resamples: 100\n  controls:\n    - start\n    - masked_lm\n",
     )
     headline = {"heldout": {"kl": 0.04}, "size": {"million_parameters": 10.5},
-                "mood": {"student": 65.0, "of_teacher": 100.0, "over_no_teacher": 1.5, "over_tfidf": -2.0}}  # fmt: skip
+                "mood": {"student": 65.0, "of_teacher": 100.0, "over_start": 0.5, "over_no_teacher": 1.5,
+                         "over_tfidf": -2.0}}  # fmt: skip
     write("metrics/headline.json", json.dumps(headline))
     write("metrics/export.json", json.dumps({"int8_bytes": 13_400_000, "speedup_vs_teacher_fp32": 9.87}))
     write("metrics/footprint.json", json.dumps({"models": {"student": {"short": {"milliseconds": 0.944}}}}))
     write("metrics/model_card.md", "card")
     write("metrics/distil/summary.json", json.dumps({"key": KEY, "steps": 20, "teacher": {"id": "a/b"}}))
     write("metrics/distil/train.csv", "step,loss\n20,1.5\n")
-    for model in MODELS:
+    for model in MODEL_TITLES:
         write(f"metrics/evaluate/{model}/mood.json", json.dumps(evaluation(model, 0.8, 0.5)))
     write("metrics/compare/mood.json", json.dumps({"task": "mood", "differences": [], "retention": {}}))
     write("metrics/cost/distil.json", '{"seconds": 9.5}')
@@ -359,11 +361,12 @@ def test_the_track_stage_completes_the_run_from_the_files_of_the_other_stages(pl
     assert done.returncode == 0, done.stderr
     (run,) = runs(store)
     settings = {"finetune.batch_size": "9", "evaluate.tasks": '["mood"]', "evaluate.seeds": "[4]",
-                "evaluate.languages": "joint", "evaluate.bootstrap_resamples": "100"}  # fmt: skip
+                "evaluate.languages": "joint", "evaluate.bootstrap_resamples": "100",
+                "evaluate.controls": '["start", "masked_lm"]'}  # fmt: skip
     assert run.data.params == {"loss.alpha": "0.5"} | settings and run.data.tags["footprint.threads"] == "1"
     assert {name: run.data.metrics[name] for name in HEADLINE} == {
-        "f1": 65.0, "of_teacher": 100.0, "vs_no_teacher": 1.5, "vs_tfidf": -2.0, "kl": 0.04, "params_m": 10.5,
-        "int8_mb": 13.4, "ms": 0.944,
+        "f1": 65.0, "of_teacher": 100.0, "vs_start": 0.5, "vs_no_teacher": 1.5, "vs_tfidf": -2.0, "kl": 0.04,
+        "params_m": 10.5, "int8_mb": 13.4, "ms": 0.944,
     }  # fmt: skip
     result = "On mood the student keeps 100.0 % of its teacher."
     assert run.data.tags["mlflow.note.content"].startswith(result) and done.stdout.startswith(result)

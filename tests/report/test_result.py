@@ -7,6 +7,7 @@ import pytest
 
 from distil.core.errors import UserError
 from distil.core.files import write_json
+from distil.report.controls import NOT_MEASURED
 from distil.report.result import result_lines, task_sentence
 
 
@@ -43,6 +44,26 @@ def test_a_run_ends_with_verdict_scores_size_and_the_next_commands(root: Path) -
         "  make runs                         the table of all runs in the terminal",
         "  make mlflow                       the same with curves in a browser, http://127.0.0.1:5000/#/experiments",
     ]
+
+
+def test_controls_have_a_sentence_each_and_their_scores(root: Path) -> None:
+    (root / "params.yaml").write_text("student:\n  init: teacher\nevaluate:\n  controls: [start]\n")
+    differences = [pair("student_start", -0.013, -0.02, -0.004), pair("tfidf", 0.05, -0.01, 0.1)]
+    write_json(root / "metrics/compare/tone.json", {"differences": differences})
+    scored = {"metric": "weighted_f1", "mean": {"weighted_f1": 0.7643}}
+    write_json(root / "metrics/evaluate/student_start/tone.json", scored)
+    assert result_lines(root)[1:3] == [
+        "On tone distilling over text loses 1.3 points against its own start without distillation [−2.0, −0.4].",
+        "  weighted F1: student 75.1, teacher 76.2, start 76.4, no teacher 64.0, TF-IDF 70.0",
+    ]
+
+
+def test_without_the_control_the_distance_to_no_teacher_is_put_right(root: Path) -> None:
+    params = root / "params.yaml"
+    params.write_text("student:\n  init: teacher\nevaluate:\n  controls: []\n")
+    assert result_lines(root)[2] == NOT_MEASURED
+    params.write_text("student:\n  init: random\nevaluate:\n  controls: []\n")
+    assert NOT_MEASURED not in result_lines(root)
 
 
 def test_a_loss_is_said_as_plainly_as_a_gain() -> None:

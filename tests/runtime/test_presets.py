@@ -138,14 +138,15 @@ def test_the_diff_is_one_line_a_value_and_comments_stay(params):
     changed = choose("small", params)
     diff = [line for line in difflib.ndiff(before, params.read_text().splitlines()) if line[0] in "+-"]
     assert "student.init_layers" in changed  # a list that gains four lines and loses none
-    assert len(diff) == 2 * (len(changed) - 1) + 4 > 20
+    assert "evaluate.controls" in changed  # an empty list becomes a key and a line below it
+    assert len(diff) == 2 * (len(changed) - 2) + 4 + 3 > 20
     assert not [line for line in diff if "#" in line]
 
 
 def test_lists_of_another_length_keep_the_comment_behind_them(params):
     choose("comet", params)
     text = params.read_text()
-    assert "  seeds:\n  - 1\n  - 2\n  - 3\n  languages: " in text
+    assert "  seeds:\n  - 1\n  - 2\n  - 3\n  controls: []\n  languages: " in text
     choose("sample", params, "cache_teacher.attention_layers=[]", "evaluate.seeds=[7, 8]")
     assert "  attention_layers: []\n  attention: mean\n" in params.read_text()
     assert tree(params)["evaluate"]["seeds"] == [7, 8]

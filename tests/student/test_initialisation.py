@@ -13,9 +13,9 @@ from distil.core.files import sha256_file
 from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_piece_ids
 from distil.modeling.xlm_roberta import load_masked_lm
-from distil.student.distillation import sample_text
 from distil.student.initialisation import Text, init_attention, init_feed_forward, init_from_teacher, init_norm
 from distil.student.model import StudentConfig
+from distil.student.start import sample_text
 from tests.support import toy
 from tests.training.test_trainer import TRAIN, caches, distil
 
@@ -147,7 +147,8 @@ def toy_student(world: Path, layers: tuple[int, ...], **changes: Any) -> tuple[A
     torch.manual_seed(1)
     student = build_masked_lm(shape.shape, special_ids(tokenizer), tokenizer.get_vocab_size(), 66).eval()
     kept = torch.tensor(teacher_piece_ids(world / "models/tokenizer").astype(np.int64))
-    teacher, text = load_masked_lm(world / "models/teacher", "teacher"), sample_text(caches(world), kept)
+    teacher = load_masked_lm(world / "models/teacher", "teacher")
+    text = sample_text([cache.prepared for cache in caches(world)], kept)
     init_from_teacher(student, teacher, kept, layers, text)
     return student, teacher, text
 
@@ -170,7 +171,7 @@ def test_states_of_a_student_that_starts_from_layers_follow_the_teachers(world: 
 
 def test_the_sample_of_text_has_every_language_and_no_padding_in_its_mask(world: Path) -> None:
     kept = torch.tensor(teacher_piece_ids(world / "models/tokenizer").astype(np.int64))
-    text = sample_text(caches(world), kept)
+    text = sample_text([cache.prepared for cache in caches(world)], kept)
     special = special_ids(load_tokenizer(world / "models/tokenizer"))
     assert text.input_ids[:, 0].tolist() == [special.bos] * len(text.input_ids)
     assert (text.input_ids[text.mask] != special.pad).all() and (text.input_ids[~text.mask] == special.pad).all()

@@ -34,12 +34,13 @@ OUTS = {
     "distil": "models/student", "no_teacher": "models/no_teacher", "baselines": "metrics/predictions",
     "finetune": "models/finetuned/student_plain/sentiment",
     "evaluate": "metrics/evaluate", "export": "models/onnx",
-    "footprint": "metrics/footprint.json",
+    "control": "models/controls/start", "footprint": "metrics/footprint.json",
     "report": "metrics/report.html", "track": "mlflow.db",
 }  # fmt: skip
 LABELS = ["positive", "neutral", "negative"]
 ARGUMENTS = {
     "tasks": ["sentiment"], "baselines": ["sentiment"], "finetune": ["student_plain", "sentiment"],
+    "control": ["start"],
 }  # fmt: skip
 TOY = {
     "languages": toy.LANGUAGES,

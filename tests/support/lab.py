@@ -24,7 +24,7 @@ CONFIG = FineTuningConfig.model_validate({
     "ngrams": {"max_n": 0, "bits": 10, "learning_rate": 0.2, "alone_weight": 0.3},
 })  # fmt: skip
 SCORING = EvaluateConfig.model_validate(
-    {"tasks": ["words"], "seeds": [1], "languages": "joint", "bootstrap_resamples": 200}
+    {"tasks": ["words"], "seeds": [1], "languages": "joint", "controls": [], "bootstrap_resamples": 200}
 )
 TASK: dict[str, Any] = {
     "source": "files", "verify": "", "normalise": False, "dev_from_train": 0.0,

@@ -13,8 +13,9 @@ import yaml
 
 from distil.core.files import write_json, write_text
 from distil.evaluation.comparison import compare_models
+from distil.evaluation.config import EvaluateConfig
 from distil.evaluation.counts import Predictions, TagPredictions
-from distil.evaluation.model_names import BASELINES, FINE_TUNED, MODEL_TITLES
+from distil.evaluation.model_names import BASELINES, FINE_TUNED, MODEL_TITLES, models_of
 from distil.evaluation.predictions import predictions_file, write_predictions
 from distil.evaluation.scores import score
 from distil.report.data import cost_file, costed_stages
@@ -24,8 +25,10 @@ LABELS = ["positive", "neutral", "negative"]
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 LANGUAGES = ["kin", "swa", "hau", "ibo", "yor"]
 # Share of rows that a model knows.
-SKILL = {"majority": 0.0, "tfidf": 0.55, "teacher": 0.72, "student": 0.66, "student_plain": 0.63, "no_teacher": 0.52,
-         "student_transformer": 0.58}  # fmt: skip
+SKILL = {
+    "majority": 0.0, "tfidf": 0.55, "teacher": 0.72, "student": 0.66, "student_plain": 0.63, "no_teacher": 0.52,
+    "student_transformer": 0.58, "student_start": 0.61, "student_masked_lm": 0.58,
+}  # fmt: skip
 SHIFT = {"kin": -0.1, "swa": -0.06, "hau": 0.06, "ibo": 0.08, "yor": 0.0}
 RESAMPLES = 500
 
@@ -43,11 +46,13 @@ def write_inputs(
     skill: dict[str, dict[str, float]] | None = None,
     texts: list[str] | None = None,
     ngrams: bool = False,
+    controls: tuple[str, ...] = (),
 ) -> dict:
     """Write everything that a report reads below `root`; returns the params.
 
     `tagged` are the tasks of token classification. `skill` overrides the share of rows a model knows, by model and
     language. `texts` come first in every test set. With `ngrams` the student of a text classification has a table.
+    `controls` are those of `evaluate.controls`.
     """
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     languages, tasks = languages or LANGUAGES, tasks or ["sentiment"]
@@ -55,6 +60,8 @@ def write_inputs(
     block = params["tasks"].pop("sentiment")
     params["tasks"] = {task: copy.deepcopy(block) for task in tasks}
     params["evaluate"] |= {"tasks": tasks, "seeds": list(seeds), "bootstrap_resamples": RESAMPLES}
+    params["evaluate"]["controls"] = list(controls)
+    scoring = EvaluateConfig.model_validate(params["evaluate"])
     if not synthetic:
         params["teacher"]["source"] = params["corpus"]["source"] = "hub"
     write_text(root / "params.yaml", yaml.safe_dump(params, sort_keys=False, allow_unicode=True))
@@ -62,15 +69,18 @@ def write_inputs(
     write_distil(root, languages, synthetic, steps)
     plain = {code: {"student_accuracy": 0.31, "student_nll": 3.92} for code in languages}
     write_json(root / "metrics/no_teacher/summary.json", {"steps": 400, "tokens": 31_872_024, "heldout": plain})
+    for control in controls:
+        summary = {"steps": 0, "tokens": 0, "heldout": plain}
+        write_json(root / f"metrics/distil/controls/{control}/summary.json", summary)
     write_footprint(root)
     write_export(root, languages, tasks)
     for task in tasks:
         write = write_tagged if task in tagged else write_texts
         found, labels = write(root, task, languages, synthetic, seeds, rows, skill or {}, texts or [])
-        if not ngrams:
-            found.pop("student_transformer", None)
+        scored = [*models_of(scoring), *(["student_transformer"] if ngrams else [])]
+        found = {model: each for model, each in found.items() if model in scored}
         write_scored(root, task, labels, found)
-    for at, stage in enumerate(costed_stages(tasks)):
+    for at, stage in enumerate(costed_stages(scoring)):
         cost = {"seconds": 3.5 * (at + 1) ** 2, "peak_memory_mib": 310 + 173 * at, "machine": "x86_64, 2 CPU cores"}
         if stage in ("distil", "cache_teacher"):
             cost |= {"tokens_per_second": 51234.5, "data_wait_share": 0.0123}
