@@ -19,9 +19,10 @@ from distil.evaluation.baselines import tfidf
 from distil.evaluation.comparison import compare_models
 from distil.evaluation.counts import Predictions, metric_from_counts, metric_of, per_row_counts
 from distil.finetuning.classifier import Classifier, predict_scores
+from distil.finetuning.config import FineTuningRecipe
 from distil.finetuning.encoding import Encoded, Encoder, join
 from distil.finetuning.ngrams import NgramsConfig
-from distil.finetuning.trainer import FineTuningRecipe, FineTuningStart, TrainingRows, fine_tune
+from distil.finetuning.trainer import FineTuningStart, TrainingRows, fine_tune
 from distil.modeling.tokenizer import copy_tokenizer
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.progress import silence_transformers
