@@ -19,7 +19,7 @@ from distil.runtime.process import run_command
 Edges = dict[str, set[str]]  # a box and the boxes that its arrows lead to
 Places = dict[str, tuple[float, float]]  # column and row of each box
 
-WIDTH, HEIGHT, COLUMN, ROW, EDGE = 146, 38, 164, 62, 8  # of a box, from box to box, around the picture; px
+WIDTH, HEIGHT, COLUMN, ROW, EDGE = 146, 38, 154, 62, 8  # of a box, from box to box, around the picture; px
 
 IDEA: Edges = {
     "Your text": {"Vocabulary, tokens"},
@@ -39,16 +39,17 @@ IDEA_PLACES: Places = {
 }  # fmt: skip
 STAGE_PLACES: Places = {
     "tasks": (0, 0), "teacher": (1, 0), "corpus": (3, 1), "vocabulary": (2, 2), "tokenize": (2, 3),
-    "finetune_teacher": (1, 3), "mix_teachers": (1, 4), "cache_teacher": (2, 4), "no_teacher": (4, 4),
+    "finetune_teacher": (1, 3), "mix_teachers": (1, 5), "cache_teacher": (2, 4), "no_teacher": (4, 4),
     "distil": (2, 5), "baselines": (0, 6),
     "finetune_student": (1, 6), "footprint": (2, 6), "finetune_student_plain": (3, 6), "finetune_no_teacher": (4, 6),
+    "control": (5, 4), "finetune_control": (5, 6),
     "export": (1, 7), "evaluate": (3, 7), "report": (2, 8), "track": (2, 9),
 }  # fmt: skip
 
 
 def read_stages(path: Path) -> Edges:
     """Stage -> stages that read its outputs; the stages of one task are one box."""
-    stages = yaml.safe_load(re.sub(r"\$\{(key|item|item\.task)\}", "TASK", path.read_text(encoding="utf-8")))["stages"]
+    stages = yaml.safe_load(re.sub(r"\$\{(?:key|item)(?:\.\w+)?\}", "TASK", path.read_text(encoding="utf-8")))["stages"]
     bodies = {name: stage.get("do", stage) for name, stage in stages.items()}
     made = {
         Path(next(iter(out)) if isinstance(out, dict) else out): name
