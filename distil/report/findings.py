@@ -104,7 +104,7 @@ def notices(report: Report) -> list[Notice]:
         for baseline in baselines_of(report, "student"):
             found += _student_over(report, task, baseline)
         found += _against_plain(report, task)
-        found += _with_ngrams(report, task)
+        found += _with_ngrams(report, task) + _of_teachers(report, task)
         found += _weak(report, task)
     found += _heldout(report)
     if len(report.seeds) < FEW_SEEDS:
@@ -195,6 +195,18 @@ def _with_ngrams(report: Report, task: str) -> list[Notice]:
     text = f"On {task} the student is a transformer and an n-gram table together, as are its teacher and its controls. "
     text += f"Its transformer alone, the model that transformers loads, has {alone}: the table gives {gain}."
     return [Notice("note", text)]
+
+
+def _of_teachers(report: Report, task: str) -> list[Notice]:
+    """What the teachers of a task score together, the ceiling of a student that learns from their mixture."""
+    pair, over = (report.comparisons[task].over(model, "teachers") for model in ("student", "teacher"))
+    if pair is None or over is None:
+        return []
+    together, (low, high) = mean_score(report, task, "teachers"), over.mean.interval_95
+    share = percent(mean_score(report, task, "student") / together) if together else "no share"
+    text = f"On {task} the teachers together score {points(together)}, {signed(-over.mean.difference)} points over the "
+    text += f"fine-tuned teacher ({bracket((-high, -low), sign=True)}). The "
+    return [Notice("note", text + f"student learns from their mixture and keeps {share} of its score.")]
 
 
 def _heldout(report: Report) -> list[Notice]:

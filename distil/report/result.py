@@ -10,7 +10,8 @@ from distil.report.controls import NOT_MEASURED, distillation_sentence
 from distil.report.controls import TITLES as CONTROL_TITLES
 from distil.report.mlflow_view import find_view_address
 
-TITLES = {"student": "student", "teacher": "teacher", "student_start": "start", "student_masked_lm": "masked-LM",
+TITLES = {"student": "student", "teacher": "teacher", "teachers": "teachers together",
+          "student_start": "start", "student_masked_lm": "masked-LM",
           "no_teacher": "no teacher", "tfidf": "TF-IDF"}  # fmt: skip
 OVER = {"no_teacher": "training without a teacher", "tfidf": "TF-IDF"}
 

@@ -137,5 +137,7 @@ def headline(report: Report) -> dict[str, dict[str, float]]:
         if kept.mean:
             each["of_teacher"] = round(100 * kept.mean.ratio, 2)
             each["of_teacher_lowest"] = round(100 * min(r.ratio for r in kept.languages.values() if r), 2)
+        if "teachers" in report.scores[task] and (together := mean_score(report, task, "teachers")):
+            each["of_teachers"] = round(100 * mean_score(report, task, "student") / together, 2)
         found[task] = each
     return found

@@ -8,7 +8,9 @@ from distil.report.controls import NOT_MEASURED
 from distil.report.data import load_report
 from distil.report.findings import notices, verdict
 from distil.report.html import render_html
+from distil.report.summary import headline
 from distil.report.tables_models import export_tables
+from distil.report.tables_scores import mean_score
 from tests.support.report_fixture import LANGUAGES, write_export, write_inputs
 
 
@@ -32,6 +34,22 @@ def set_pair(root, baseline: str, difference: float, interval: list[float]) -> N
                 pair["mean"] = {"difference": difference, "interval_95": interval, "p": 0.002}
 
     edit(root / "metrics/compare/sentiment.json", change)
+
+
+def test_teachers_together_are_the_ceiling_of_the_student(tmp_path):
+    write_inputs(tmp_path, rows=60, teachers=True)
+    report = load_report(tmp_path)
+    (said,) = [notice.text for notice in notices(report) if "teachers together" in notice.text]
+    scores = {model: 100 * mean_score(report, "sentiment", model) for model in ("student", "teacher", "teachers")}
+    assert f"score {scores['teachers']:.1f}, +{scores['teachers'] - scores['teacher']:.1f} points over" in said
+    assert f"keeps {100 * scores['student'] / scores['teachers']:.1f}\N{NO-BREAK SPACE}% of its score" in said
+    assert headline(report)["sentiment"]["of_teachers"] == pytest.approx(
+        100 * scores["student"] / scores["teachers"], abs=0.01
+    )
+    write_inputs(tmp_path / "one", rows=60)
+    one = load_report(tmp_path / "one")
+    assert not [notice for notice in notices(one) if "teachers together" in notice.text]
+    assert "of_teachers" not in headline(one)["sentiment"]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from distil.core.files import write_json, write_text
 from distil.evaluation.comparison import compare_models
 from distil.evaluation.config import EvaluateConfig
 from distil.evaluation.counts import Predictions, TagPredictions
-from distil.evaluation.model_names import BASELINES, FINE_TUNED, MODEL_TITLES, models_of
+from distil.evaluation.model_names import BASELINES, FINE_TUNED, MODEL_TITLES, PARTS, models_of
 from distil.evaluation.predictions import predictions_file, write_predictions
 from distil.evaluation.scores import score
 from distil.report.data import cost_file, costed_stages
@@ -27,7 +27,7 @@ LANGUAGES = ["kin", "swa", "hau", "ibo", "yor"]
 # Share of rows that a model knows.
 SKILL = {
     "majority": 0.0, "tfidf": 0.55, "teacher": 0.72, "student": 0.66, "student_plain": 0.63, "no_teacher": 0.52,
-    "student_transformer": 0.58, "student_start": 0.61, "student_masked_lm": 0.58,
+    "student_transformer": 0.58, "teachers": 0.76, "student_start": 0.61, "student_masked_lm": 0.58,
 }  # fmt: skip
 SHIFT = {"kin": -0.1, "swa": -0.06, "hau": 0.06, "ibo": 0.08, "yor": 0.0}
 RESAMPLES = 500
@@ -46,12 +46,14 @@ def write_inputs(
     skill: dict[str, dict[str, float]] | None = None,
     texts: list[str] | None = None,
     ngrams: bool = False,
+    teachers: bool = False,
     controls: tuple[str, ...] = (),
 ) -> dict:
     """Write everything that a report reads below `root`; returns the params.
 
     `tagged` are the tasks of token classification. `skill` overrides the share of rows a model knows, by model and
-    language. `texts` come first in every test set. With `ngrams` the student of a text classification has a table.
+    language. `texts` come first in every test set. With `ngrams` the student of a text classification has a table,
+    with `teachers` it learns from several.
     `controls` are those of `evaluate.controls`.
     """
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -77,7 +79,11 @@ def write_inputs(
     for task in tasks:
         write = write_tagged if task in tagged else write_texts
         found, labels = write(root, task, languages, synthetic, seeds, rows, skill or {}, texts or [])
-        scored = [*models_of(scoring), *(["student_transformer"] if ngrams else [])]
+        scored = [
+            *models_of(scoring),
+            *(["student_transformer"] if ngrams else []),
+            *(["teachers"] if teachers else []),
+        ]
         found = {model: each for model, each in found.items() if model in scored}
         write_scored(root, task, labels, found)
     for at, stage in enumerate(costed_stages(scoring)):
@@ -230,7 +236,7 @@ def write_texts(root, task, languages, synthetic, seeds, rows, skill, texts):
         said = [*texts, *(f"umunsi mwiza cyane kuri twese nomero {row}" for row in range(len(texts), rows))]
         lines = [json.dumps({"text": text, "label": label}) for text, label in zip(said, gold[code], strict=True)]
         write_text(root / f"data/tasks/{task}/{code}/test.jsonl", "\n".join(lines) + "\n")
-    found = {model: {} for model in (*BASELINES, *FINE_TUNED, "student_transformer")}
+    found = {model: {} for model in (*BASELINES, *FINE_TUNED, *PARTS)}
     for model, by_language in found.items():
         for code in languages:
             knows = _knows(model, code, skill)
