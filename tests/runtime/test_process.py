@@ -16,7 +16,13 @@ from distil.runtime.stage_number import StageNumber, stage_number
 from tests.support import ROOT
 
 STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem not in ("__init__", "preset"))
-NAMES = {"tasks": ["TASK"], "baselines": ["TASK"], "mix_teachers": ["TASK"], "finetune": ["MODEL", "TASK"]}
+NAMES = {
+    "control": ["NAME"],
+    "tasks": ["TASK"],
+    "baselines": ["TASK"],
+    "mix_teachers": ["TASK"],
+    "finetune": ["MODEL", "TASK"],
+}
 
 
 @pytest.fixture
