@@ -117,10 +117,12 @@ def test_a_control_is_switched_on_by_one_setting_and_trains_nothing_that_was_the
     output = made.run("dvc", "exp", "run", "--temp", "-n", "honest", "-S", "evaluate.controls=[start]")
     rows = {"control@start", "finetune_control@start-sentiment"}
     assert set(ran(output)) == rows | {"evaluate", "report", "track"} and cached(output) == []
-    found = json.loads(made.run("git", "show", "honest:metrics/headline.json"))["sentiment"]
+    refs = made.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    (experiment,) = [ref for ref in refs if ref.endswith("/honest")]
+    found = json.loads(made.run("git", "show", f"{experiment}:metrics/headline.json"))["sentiment"]
     assert found["over_start_low"] <= found["over_start"] <= found["over_start_high"]
     assert "over_masked_lm" not in found and "over_start" in made.run("dvc", "exp", "show", "--csv")
-    assert "On sentiment distilling over text " in made.run("git", "show", "honest:metrics/model_card.md")
+    assert "On sentiment distilling over text " in made.run("git", "show", f"{experiment}:metrics/model_card.md")
 
 
 def wait_for_queue(made: Repository, tasks: int) -> None:
