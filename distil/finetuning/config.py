@@ -15,6 +15,7 @@ class FineTuningSchedule(Params):
     """How long and how fast one kind of model is trained: `finetune.teacher:` and `finetune.student:`."""
 
     epochs: int = Field(ge=1)
+    min_steps: int = Field(ge=0)
     learning_rate: float = Field(gt=0, lt=1)  # of text classification
     tagger_learning_rate: float = Field(gt=0, lt=1)  # of token classification
 
@@ -50,7 +51,7 @@ class FineTuningConfig(Params):
         return FineTuningRecipe(
             pace.epochs, rate, self.start, self.batch_size, self.precision, self.dropout, self.warmup_fraction,
             self.weight_decay, self.task_temperature if taught else 1.0, self.task_weight if taught else 0.0,
-            self.ngrams if texts and self.ngrams.max_n else None,
+            self.ngrams if texts and self.ngrams.max_n else None, pace.min_steps,
         )  # fmt: skip
 
 
@@ -68,6 +69,15 @@ class FineTuningRecipe(NamedTuple):
     temperature: float
     weight: float
     ngrams: NgramsConfig | None  # of the table beside a text classifier's transformer; None: it has none
+    min_steps: int = 0  # optimiser steps; passes are added until there are so many
+
+    def steps_per_epoch(self, rows: int) -> int:
+        """Optimiser steps of one pass over some rows."""
+        return -(-rows // self.batch_size)
+
+    def for_rows(self, rows: int) -> "FineTuningRecipe":
+        """The recipe with the passes that `min_steps` asks for: few rows are read more often."""
+        return self._replace(epochs=max(self.epochs, -(-self.min_steps // max(1, self.steps_per_epoch(rows)))))
 
     def as_json(self) -> dict[str, Any]:
         """For a manifest or a key."""

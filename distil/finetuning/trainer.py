@@ -85,6 +85,7 @@ def fine_tune(start: FineTuningStart, rows: TrainingRows, recipe: FineTuningReci
     Raises:
         UserError: the model does not load, or the loss is not finite.
     """
+    recipe = recipe.for_rows(len(rows.train.ids))
     torch.manual_seed(start.seed)
     model = load_classifier(
         start.folder, rows.kind, rows.labels, start.max_length, start.made_by, hidden_dropout_prob=recipe.dropout,
@@ -127,7 +128,7 @@ class FineTuningRun:
             self.ngram_optimizer = NgramOptimizer(model.ngrams, recipe.ngrams.learning_rate)
             self.checkpointed["ngram_optimizer"] = self.ngram_optimizer
         self.lengths = rows.train.lengths()
-        self.steps = recipe.epochs * -(-len(self.lengths) // recipe.batch_size)
+        self.steps = recipe.epochs * recipe.steps_per_epoch(len(self.lengths))
         self.warm = max(1, round(recipe.warmup_fraction * self.steps))
         self.state: dict[str, Any] = {
             "epoch": 0, "step": 0, "rows": 0, "done": 0, "loss": 0.0, "best_epoch": 0, "best_score": -1.0,

@@ -229,6 +229,15 @@ def test_without_task_distillation_the_student_is_tuned_as_the_plain_one(here: P
     assert digest(student.folder / "seed-1") == digest(plain.folder / "seed-1")
 
 
+def test_few_rows_are_read_until_there_are_steps_enough(here: Path) -> None:
+    pace = lab.CONFIG.student.model_copy(update={"epochs": 1, "min_steps": 25})
+    config = lab.CONFIG.model_copy(update={"student": pace})
+    models = lab.tuned("student_plain", "words", out="few", config=config)
+    # 192 rows in batches of 8 are 24 steps a pass
+    assert len(models.manifest["history"]["seed-1"]) == 2 and models.manifest["recipe"]["epochs"] == 1
+    assert config.recipe("student_plain", "text_classification").for_rows(1000).epochs == 1
+
+
 def test_distributions_of_other_rows_are_refused(here: Path, tmp_path: Path) -> None:
     task = lab.task_of("words")
     other = task._replace(folder=tmp_path)

@@ -14,7 +14,7 @@ from distil.tasks.config import TaskConfig
 from distil.tasks.data import Task, read_task
 from tests.support import ROOT, toy
 
-PACE = {"epochs": 4, "learning_rate": 0.002, "tagger_learning_rate": 0.002}
+PACE = {"epochs": 4, "min_steps": 0, "learning_rate": 0.002, "tagger_learning_rate": 0.002}
 CONFIG = FineTuningConfig.model_validate({
     "teacher": PACE, "student": PACE,
     "start": "plain", "batch_size": 8, "max_length": 40, "precision": "float32", "dropout": 0.1,
