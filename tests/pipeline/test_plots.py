@@ -1,5 +1,6 @@
 """`dvc plots show` draws the scores by language, in a browser that has no network."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -45,6 +46,14 @@ def page(tmp_path: Path) -> Path:
     )  # fmt: skip
     assert done.returncode == 0 and "failed" not in done.stderr, done.stderr
     return tmp_path / "dvc_plots/index.html"
+
+
+def test_the_legend_has_the_title_of_every_model() -> None:
+    template = json.loads((ROOT / ".dvc/plots/score_by_language.json").read_text(encoding="utf-8"))
+    colour = template["spec"]["layer"][0]["encoding"]["color"]
+    said = colour["legend"]["labelExpr"].removesuffix("[datum.label] || datum.label")
+    assert json.loads(said) == TITLES, "labelExpr of .dvc/plots/score_by_language.json: expected MODEL_TITLES"
+    assert len(set(colour["scale"]["range"])) >= len(TITLES)
 
 
 def test_the_page_names_no_address_of_a_script(page: Path) -> None:
