@@ -99,9 +99,10 @@ def _first_pieces(encoding: Encoding, words: int) -> np.ndarray:
 
 def join(parts: list[Encoded]) -> Encoded:
     """One set of rows after another; where some have a teacher's distributions, the units of the others have none."""
-    starts = [np.zeros(1, np.int64)]
-    for part in parts:
-        starts.append(part.starts[1:] + starts[-1][-1])
+    starts, units = [np.zeros(1, np.int64)], 0
+    for part in parts:  # a part may have no rows
+        starts.append(part.starts[1:] + units)
+        units += int(part.starts[-1])
     labels = [part.teacher.shape[1] for part in parts if part.teacher is not None]
     teacher = None
     if labels:

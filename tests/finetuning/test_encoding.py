@@ -55,3 +55,12 @@ def test_joined_rows_keep_their_units_and_languages(room: Path) -> None:
     assert both.gold[mine].tolist() == parts[1].gold[parts[1].starts[3] : parts[1].starts[4]].tolist()
     assert both.languages[row] == 1
     assert both.teacher is not None and np.isnan(both.teacher[mine]).all() and not np.isnan(both.teacher[:5]).any()
+
+
+def test_a_part_without_rows_joins_between_others(room: Path) -> None:
+    """A task without unlabelled text: its soft labels are those of train, none, dev and test."""
+    encoder, task = Encoder(room / "models/teacher", 60, "teacher"), lab.task_of("names")
+    full = encoder.split(task, "swa", 0, "dev")
+    for empty in (encoder._texts([], [], 0), encoder._sentences([], [], 0)):
+        both = join([full, empty, full])
+        assert both.starts.tolist() == [*full.starts, *(full.starts[1:] + full.starts[-1])]
