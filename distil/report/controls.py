@@ -6,8 +6,8 @@ TITLES = {
 }
 # Where `start` was not run, beside the distance to `no_teacher`.
 NOT_MEASURED = (
-    "The distance to no teacher comes mostly from the student's start at its teacher's weights; what distilling gives "
-    "beyond that start was not measured, set evaluate.controls to [start]."
+    "The distance to no teacher comes mostly from the student's start at its teacher's weights. What distilling gives "
+    "beyond that start was not measured: set evaluate.controls to [start]."
 )
 
 

@@ -20,8 +20,8 @@ OVER |= TITLES
 def verdict(report: Report) -> str:
     """The result in one sentence: size and speed, then each task's mean scores against the teacher and the baselines.
 
-    Then a sentence for each control, or one that says that none was run. A model counts as better or worse where the
-    95 % interval of the difference does not hold 0.
+    Then a sentence for each control. A model counts as better or worse where the 95 % interval of the difference does
+    not hold 0.
     """
     export = report.export
     speed = (
@@ -31,9 +31,7 @@ def verdict(report: Report) -> str:
     )
     tasks = "; it ".join(_task_verdict(report, task) for task in report.tasks)
     said = [f"The student ({size(export.int8_bytes)} in 8 bits{speed}) {tasks}."]
-    return " ".join(
-        [*said, *(text for task in report.tasks for text in _distillation(report, task)), *unmeasured(report)]
-    )
+    return " ".join([*said, *(text for task in report.tasks for text in _distillation(report, task))])
 
 
 def _distillation(report: Report, task: str) -> list[str]:
@@ -106,7 +104,7 @@ def notices(report: Report) -> list[Notice]:
         found += _against_plain(report, task)
         found += _with_ngrams(report, task) + _of_teachers(report, task)
         found += _weak(report, task)
-    found += _heldout(report)
+    found += [Notice("note", text) for text in unmeasured(report)] + _heldout(report)
     if len(report.seeds) < FEW_SEEDS:
         count = "one seed" if len(report.seeds) == 1 else f"{len(report.seeds)} seeds"
         text = f"Scores rest on {count} of fine-tuning: the spread between seeds, often several points, is not in them."

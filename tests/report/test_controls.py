@@ -10,7 +10,7 @@ from distil.core.files import write_json
 from distil.evaluation.controls import is_left_over
 from distil.report.controls import NOT_MEASURED, distillation_sentence
 from distil.report.data import load_report
-from distil.report.findings import verdict
+from distil.report.findings import notices
 from distil.report.html import render_html
 from distil.report.markdown import render_markdown
 from distil.report.model_card import CardConfig, render_card
@@ -60,16 +60,16 @@ def test_without_the_control_the_distance_to_no_teacher_is_put_right(tmp_path: P
     params = write_inputs(tmp_path, rows=40)
     assert params["student"]["init"] == "teacher"
     report = load_report(tmp_path)
-    assert verdict(report).endswith(NOT_MEASURED) and "evaluate.controls" in NOT_MEASURED
+    assert NOT_MEASURED in [notice.text for notice in notices(report)] and "evaluate.controls" in NOT_MEASURED
     for text in (render_html(report), render_markdown(report), render_card(report, CARD)):
-        assert "beyond that start was not measured, set evaluate.controls to" in text
+        assert "beyond that start was not measured: set evaluate.controls to" in text
 
 
 def test_a_student_of_a_random_start_has_no_such_caveat(tmp_path: Path) -> None:
     write_inputs(tmp_path, rows=40)
     params = tmp_path / "params.yaml"
     params.write_text(params.read_text().replace("init: teacher", "init: random"))
-    assert NOT_MEASURED not in verdict(load_report(tmp_path))
+    assert NOT_MEASURED not in [notice.text for notice in notices(load_report(tmp_path))]
 
 
 def test_what_a_control_left_that_is_off_again_is_not_read(tmp_path: Path) -> None:
