@@ -47,6 +47,23 @@ def test_every_link_to_a_file_has_its_file(path: Path) -> None:
         assert target.exists() or target.relative_to(DOCS).as_posix() in MADE, link
 
 
+def test_every_page_that_code_and_settings_name_exists() -> None:
+    """CHANGELOG.md tells of pages as they were called then."""
+    paths = [
+        path
+        for folder in ("distil", "stages", "benchmarks", "tests", "data", "models")
+        for path in (ROOT / folder).rglob("*")
+    ]
+    missing = {
+        f"{name(path)}: {page}"
+        for path in [*paths, *ROOT.glob("*.*")]
+        if path.suffix in {".py", ".md", ".yaml", ".toml"} and path.name != "CHANGELOG.md" and path.is_file()
+        for page in re.findall(r"\bdocs/[a-z/_-]+\.(?:md|sh|py|sbatch)\b", path.read_text(encoding="utf-8"))
+        if not (ROOT / page).is_file() and page.removeprefix("docs/") not in MADE
+    }
+    assert missing == set()
+
+
 def test_no_page_of_the_site_needs_another_host() -> None:
     """Material fetches mermaid from a CDN; pictures that a page shows come with it."""
     config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
@@ -57,10 +74,10 @@ def test_no_page_of_the_site_needs_another_host() -> None:
         assert not re.search(r"!\[[^\]]*\]\(https?:|<(?:img|script)[^>]+https?:", text), page
 
 
-def test_the_table_of_what_reruns_when_has_every_stage() -> None:
-    table = (DOCS / "internals/design.md").read_text(encoding="utf-8").partition("## Stages")[2].partition("\n## ")[0]
-    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| ") and "---" not in line]
-    named = {word.partition("@")[0] for row in rows[1:] for word in re.split(r"[,\s]+", row.strip())}
+def test_the_list_of_what_reruns_when_has_every_stage() -> None:
+    text = (DOCS / "internals/design.md").read_text(encoding="utf-8").partition("## Stages")[2].partition("\n## ")[0]
+    rows = re.findall(r"(?m)^- (.*?):", text)
+    named = {word.partition("@")[0] for row in rows for word in re.split(r"[,\s]+", row)}
     assert named == set(PIPELINE["stages"])
 
 
@@ -96,28 +113,44 @@ def test_every_test_that_a_guarantee_names_exists() -> None:
     assert len(files) > 30 and [file for file in files if not (ROOT / "tests" / file).is_file()] == []
 
 
+def test_every_file_with_a_test_that_may_be_skipped_is_listed() -> None:
+    listed = (DOCS / "internals/guarantees.md").read_text(encoding="utf-8").partition("## Skipped tests")[2]
+    skipping = [
+        path for path in (ROOT / "tests").rglob("test_*.py")
+        if re.search(r"pytest\.(skip\(|importorskip)|mark\.skip", path.read_text(encoding="utf-8"))
+    ]  # fmt: skip
+    names = {path.relative_to(ROOT / "tests").as_posix() for path in skipping} - {"pipeline/test_docs.py"}
+    assert [name for name in names if name not in listed] == []
+
+
+VARIABLES = re.compile(r"(?m)^\$ ([A-Z]+=\S+(?: [A-Z]+=\S+)*)$")
 PRESET = re.compile(r"(?m)^\$ (python -m stages\.preset (?:[^\n]*\\\n)*[^\n]*)")
 
 
-def commands() -> list[str]:
-    """Every command of the pages that chooses a preset, as it is written; `...` stands for the settings before it."""
-    found = {command for path in TEXTS for command in PRESET.findall(path.read_text(encoding="utf-8"))}
-    return sorted(command for command in found if "..." not in command and "NAME" not in command)
+def commands() -> list[tuple[str, str]]:
+    """Every command of the pages that chooses a preset, behind the variables that its page sets."""
+    texts = [path.read_text(encoding="utf-8") for path in TEXTS]
+    found = {(" ".join(VARIABLES.findall(text)), command) for text in texts for command in PRESET.findall(text)}
+    return sorted(
+        (variables, command) for variables, command in found if "NAME" not in command and "..." not in command
+    )
 
 
-@pytest.mark.parametrize("command", commands())
-def test_a_command_that_chooses_a_preset_sets_what_it_names(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("variables", "command"), commands())
+def test_a_command_that_chooses_a_preset_sets_what_it_names(variables: str, command: str, tmp_path: Path) -> None:
     shutil.copy(ROOT / "params.yaml", tmp_path)
     shutil.copytree(ROOT / "stages/presets", tmp_path / "stages/presets")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        f"{command} --force", shell=True, cwd=tmp_path, capture_output=True, text=True,
+        f"{variables}\n{command} --force", shell=True, cwd=tmp_path, capture_output=True, text=True,
         env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     values = yaml.safe_load((tmp_path / "params.yaml").read_text(encoding="utf-8"))
-    for key, text in re.findall(r"--set '?([a-z_.]+)=([^\s']+)", command):
+    known = {"PWD": str(tmp_path), **dict(pair.split("=", 1) for pair in variables.split())}
+    for key, text in re.findall(r"--set ['\"]?([a-z_.]+)=([^\s']+)", command):
         found = values
         for part in key.split("."):
             found = found[part]
-        assert found == yaml.safe_load(text.replace("$PWD", str(tmp_path))), key
+        text = re.sub(r"\$([A-Z]+)", lambda name: known[name[1]], text.removesuffix('"') if "$" in text else text)
+        assert found == yaml.safe_load(text), key
