@@ -96,7 +96,7 @@ def rescore(kept: Path, task: Task, resamples: int = RESAMPLES) -> dict[str, Any
         for model in models:
             columns = [name for name in rows.columns if name.startswith(f"{model}/")]
             answers = {int(name.partition("/")[2]): GoldAndPredicted(gold, rows[name].tolist()) for name in columns}
-            scored = predictions_from_labels(answers, task.labels, task.kind)
+            scored = predictions_from_labels(answers, task.labels, task.kind, model, task.name)
             found[code][model] = scored._replace(train_rows=len(train), seen=seen)
     evaluated = {
         model: score(

@@ -38,7 +38,10 @@ def evaluate(root: Path, config: EvaluateConfig, languages: list[str]) -> dict[s
             models = with_parts(models_of(config), partial(has_predictions, root, task=name))
             read = read_task_predictions(root, name, models, languages)
             found = {
-                code: {model: predictions_from_labels(read[model][code], task.labels, task.kind) for model in models}
+                code: {
+                    model: predictions_from_labels(read[model][code], task.labels, task.kind, model, name)
+                    for model in models
+                }
                 for code in languages
             }
             rows += sum(len(one.gold) * len(one.predicted) for by_model in found.values() for one in by_model.values())

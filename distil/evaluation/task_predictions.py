@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distil.core.errors import UserError
+from distil.core.errors import UserError, cut
 from distil.evaluation.counts import Predictions, TagPredictions
 from distil.evaluation.model_names import predictions_stage
 from distil.evaluation.predictions import (
@@ -50,10 +50,23 @@ def _check(found: Mapping[str, ByLanguage], model: str, language: str, path: Pat
 
 
 def predictions_from_labels(
-    answers: Mapping[int, GoldAndPredicted], labels: list[str], kind: str
+    answers: Mapping[int, GoldAndPredicted], labels: list[str], kind: str, model: str, task: str
 ) -> Predictions | TagPredictions:
-    """Labels of one language by seed, in the form in which they are scored."""
+    """Labels of one language by seed, in the form in which they are scored; `model` and `task` are named in errors.
+
+    Raises:
+        UserError: a label is not among the task's.
+    """
     gold = next(iter(answers.values())).gold
+    columns = [gold, *(each.predicted for each in answers.values())]
+    found = {each for column in columns for each in set(column)}
+    if kind == "token_classification":
+        found = {tag for tags in found for tag in split_tags(tags)}
+    if unknown := sorted(found.difference(labels)):
+        raise UserError(
+            f"{predictions_file(Path(), model, task)}: expected labels of {', '.join(labels)}, found "
+            f"{cut(unknown[0])}; run `dvc repro --force {predictions_stage(model, task)}`"
+        )
     if kind == "token_classification":
         said = {seed: [split_tags(tags) for tags in each.predicted] for seed, each in answers.items()}
         return TagPredictions([split_tags(tags) for tags in gold], said)
