@@ -145,16 +145,21 @@ def environment(scratch: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
-    """The copy after one `dvc repro`, everything committed."""
-    folder = tmp_path_factory.mktemp("repository")
-    made = Repository(folder / "distil", environment(folder))
+def copy_repository(folder: Path) -> Repository:
+    """What git tracks here, in `folder`/distil, not yet a repository."""
+    copy = Repository(folder / "distil", environment(folder))
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
         if name != "dvc.lock" and (ROOT / name).is_file():  # the lock file tells of results that are not here
-            (made.root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, made.root / name)
+            (copy.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copy.root / name)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]:
+    """The copy after one `dvc repro`, everything committed."""
+    made = copy_repository(tmp_path_factory.mktemp("repository"))
     params = made.root / "params.yaml"
     params.write_text(toy_params(params.read_text(encoding="utf-8")), encoding="utf-8")
     made.run("git", "init", "--quiet")
