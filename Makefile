@@ -70,7 +70,7 @@ report: env  ## the result of the last run in a few lines: ARGS=--open for the w
 	@python -m distil report $(ARGS)
 
 mlflow: env  ## the runs in a browser; prints the address of the table of runs
-	@python -c 'from distil.report.mlflow_view import find_view_address; print("runs:", find_view_address())'
+	@python -c 'from distil.tracking.view import find_view_address; print("runs:", find_view_address())'
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db" --artifacts-destination "$(CURDIR)/mlartifacts"
 

@@ -25,8 +25,8 @@ from playwright.sync_api import Browser, sync_playwright
 from benchmarks.figure import IMAGES
 from distil.core.errors import UserError
 from distil.core.files import atomic_path
-from distil.report.mlflow_view import find_view_address
 from distil.runtime.process import run_command
+from distil.tracking.view import find_view_address
 
 REPORT, STORE = Path("metrics/report.html"), Path("mlflow.db")
 WIDTH = 1900  # of MLflow's page, px: all columns of the saved view

@@ -9,12 +9,12 @@ from distil.compute.distributed import init_distributed
 from distil.core.files import atomic_folder, read_json, scratch_folder, write_json, write_text
 from distil.core.params import load_languages, load_list, load_params, read_params
 from distil.core.pipeline import code_checksums
-from distil.report.mlflow_run import LiveRun
 from distil.runtime.cost import StageCost
 from distil.runtime.launch import run_ranks
 from distil.student.card import short_card
 from distil.student.distillation import DistillationConfig, distil_student, open_caches
 from distil.student.model import StudentConfig
+from distil.tracking.run import LiveRun
 from distil.training.config import RunPaths, TrainConfig
 from distil.training.fingerprint import training_key
 from distil.training.objective import LayerPair, LossConfig

@@ -10,13 +10,13 @@ from distil.core.params import read_params
 from distil.evaluation.config import load_evaluate
 from distil.evaluation.controls import is_left_over
 from distil.evaluation.model_names import models_of, scored_models
-from distil.report.mlflow_names import flatten
-from distil.report.mlflow_results import model_tags, read_curves, result_metrics, result_tags
-from distil.report.mlflow_run import complete_run
-from distil.report.mlflow_view import find_view_address, headline_metrics
 from distil.report.result import result_lines
 from distil.runtime.process import run_stage
 from distil.runtime.standard_streams import write_output
+from distil.tracking.names import flatten
+from distil.tracking.results import model_tags, read_curves, result_metrics, result_tags
+from distil.tracking.run import complete_run
+from distil.tracking.view import find_view_address, headline_metrics
 
 log = logging.getLogger("distil")
 

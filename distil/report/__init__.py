@@ -1,1 +1,1 @@
-"""Tables, charts, HTML, Markdown, the model card, and the MLflow run."""
+"""Tables, charts, HTML, Markdown and the model card."""

@@ -8,7 +8,7 @@ from distil.core.files import read_json
 from distil.core.params import read_params
 from distil.report.controls import NOT_MEASURED, distillation_sentence
 from distil.report.controls import TITLES as CONTROL_TITLES
-from distil.report.mlflow_view import find_view_address
+from distil.tracking.view import find_view_address
 
 TITLES = {"student": "student", "teacher": "teacher", "teachers": "teachers together",
           "student_start": "start", "student_masked_lm": "masked-LM",

@@ -21,11 +21,11 @@ from pathlib import Path
 import pytest
 
 from distil.core.errors import UserError
-from distil.report import mlflow_student_run
 from distil.report.data import load_report
-from distil.report.mlflow_run import complete_run
 from distil.runtime.process import run_command
 from distil.serving.predictor import Predictor
+from distil.tracking import student_run
+from distil.tracking.run import complete_run
 from tests.faults.pipeline import BY_NAME, ROOT, STEPS, contents, copy_of, make_repository
 from tests.support.report_fixture import write_footprint
 
@@ -119,7 +119,7 @@ def damaged(whole: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
     monkeypatch.chdir(whole)
     for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(mlflow_student_run, "_import_client", no_mlflow)
+    monkeypatch.setattr(student_run, "_import_client", no_mlflow)
 
     def act(file: str, how: str) -> None:
         kept[whole / file] = (whole / file).read_bytes()

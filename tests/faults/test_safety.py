@@ -20,7 +20,7 @@ from distil.core.errors import UserError
 from distil.corpus.build import write_corpus
 from distil.finetuning.classifier import load_classifier
 from distil.modeling.xlm_roberta import load_masked_lm
-from distil.report.mlflow_run import complete_run
+from distil.tracking.run import complete_run
 from tests.faults.pipeline import LANGUAGES, LAST, ROOT, STEPS, Zygote, make_root
 from tests.faults.test_input import CORPUS
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from distil.report import mlflow_student_run
 from distil.runtime.process import run_command
+from distil.tracking import student_run
 from tests.support import ROOT
 from tests.support.bad_input import (
     ARGUMENTS,
@@ -37,7 +37,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     """Runs a stage that must fail, in this process, and gives the sentence that it ended with."""
     for name in ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(mlflow_student_run, "_import_client", no_mlflow)
+    monkeypatch.setattr(student_run, "_import_client", no_mlflow)
     handler = signal.getsignal(signal.SIGTERM)
 
     def fails(root: Path, stage: str, *arguments: str) -> str:

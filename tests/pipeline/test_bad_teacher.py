@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from distil.report import mlflow_student_run
 from distil.report.data import read_curve
+from distil.tracking import student_run
 from tests.support import toy
 from tests.support.bad_input import (
     a_student,
@@ -164,7 +164,7 @@ def test_so_little_text_that_training_takes_few_steps_is_no_fault(root: Path, mo
     change(root / "params.yaml", {"train.epochs": 1, "train.batch_tokens": 4096})
     monkeypatch.chdir(root)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.setattr(mlflow_student_run, "_import_client", no_mlflow)
+    monkeypatch.setattr(student_run, "_import_client", no_mlflow)
     importlib.import_module("stages.distil").main()
     curve = read_curve(root / "metrics/distil/train.csv", "distil")  # as the report does
     steps = json.loads((root / "metrics/distil/summary.json").read_text(encoding="utf-8"))["steps"]

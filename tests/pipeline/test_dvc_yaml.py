@@ -18,12 +18,12 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 # A package imports only packages above it in this list.
 ORDER = (
     "core", "text", "compute", "runtime", "modeling", "sources", "tasks", "corpus", "tokenization", "cache", "teacher",
-    "losses", "training", "student", "evaluation", "finetuning", "serving", "report",
+    "losses", "training", "student", "evaluation", "finetuning", "serving", "tracking", "report",
 )  # fmt: skip
 
 # Imported by stages and dep of none: they show progress, end a process and write to MLflow, and cannot change a result.
-OBSERVERS = ("distil/__init__.py", "distil/runtime/", "distil/report/mlflow_run.py", "distil/report/mlflow_store.py",
-             "distil/report/mlflow_student_run.py")  # fmt: skip
+OBSERVERS = ("distil/__init__.py", "distil/runtime/", "distil/tracking/run.py", "distil/tracking/store.py",
+             "distil/tracking/student_run.py")  # fmt: skip
 
 # Files that a stage depends on through a folder without importing them. An edit of one reruns the stage for nothing, so
 # each is a decision: the folder is shorter to write, and the file rarely changes or the stage is cheap.
@@ -42,8 +42,7 @@ SURPLUS = {
     "export": "text/overlap text/words",
     "report": "evaluation/baselines evaluation/bootstrap evaluation/comparison evaluation/footprint "
     "evaluation/footprint_worker evaluation/linear_teacher evaluation/run evaluation/scores "
-    "evaluation/teacher_mixture report/mlflow_names report/mlflow_results report/mlflow_run report/mlflow_store "
-    "report/mlflow_student_run report/mlflow_view report/result report/result_command",
+    "evaluation/teacher_mixture report/result report/result_command",
 }
 
 # What must never be able to run a stage again.

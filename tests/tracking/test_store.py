@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from distil.report import mlflow_store
-from distil.report.mlflow_run import complete_run
-from distil.report.mlflow_store import absolute_uri, artifact_folder, is_foreign, masked, sqlite_path
+from distil.tracking import store
+from distil.tracking.run import complete_run
+from distil.tracking.store import absolute_uri, artifact_folder, is_foreign, masked, sqlite_path
 from tests.support import ROOT
 
 KEY = "0123456789abcdef" * 4
@@ -204,7 +204,7 @@ def test_what_libraries_log_about_another_attempt_is_masked() -> None:
     uri = "http://user:s3cr/et@word@127.0.0.1:9"
     code = (
         "import logging; logging.basicConfig(level=logging.INFO)\n"
-        "from distil.report.mlflow_run import complete_run\n"
+        "from distil.tracking.run import complete_run\n"
         "assert not complete_run('a' * 64, {}, {}, {}, [], [])\n"
         "logging.getLogger('urllib3.connectionpool').warning('Retrying (%r) after %s', 1, 'http://user:s3cr/et@word@h')\n"
         "logging.getLogger('mlflow.store.db.utils').warning('engine: %s', 'http://user:s3cr/et@word@h')\n"
@@ -219,5 +219,5 @@ def test_what_libraries_log_about_another_attempt_is_masked() -> None:
 
 def test_masking_leaves_other_records_as_they_are() -> None:
     record = logging.LogRecord("urllib3", logging.WARNING, "", 0, "Retrying (%d)", (2,), None)
-    assert mlflow_store._MASKING.filter(record) is True
+    assert store._MASKING.filter(record) is True
     assert record.getMessage() == "Retrying (2)" and record.args == (2,)

@@ -1,6 +1,6 @@
 """The run of one student in the MLflow store: found by its key, or created; named, described and filled.
 
-Whoever uses it catches what the store raises: mlflow_run.py.
+Whoever uses it catches what the store raises: run.py.
 """
 
 import logging
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from distil.report.mlflow_names import Point, changed_name, flatten, param_text, same_param, valid_name
-from distil.report.mlflow_store import (
+from distil.tracking.names import Point, changed_name, flatten, param_text, same_param, valid_name
+from distil.tracking.store import (
     EXPERIMENT,
     artifact_folder,
     first_touch,
@@ -22,7 +22,7 @@ from distil.report.mlflow_store import (
     masked,
     tracking_uri,
 )
-from distil.report.mlflow_view import experiment_tags
+from distil.tracking.view import experiment_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

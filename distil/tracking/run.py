@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from distil.report.mlflow_names import Point, curve_points
-from distil.report.mlflow_store import masked, tracking_uri
-from distil.report.mlflow_student_run import StudentRun, setting_changes
+from distil.tracking.names import Point, curve_points
+from distil.tracking.store import masked, tracking_uri
+from distil.tracking.student_run import StudentRun, setting_changes
 
 log = logging.getLogger("distil")
 

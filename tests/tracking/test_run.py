@@ -7,12 +7,12 @@ import time
 import pytest
 
 from distil.evaluation.model_names import MODEL_TITLES
-from distil.report import mlflow_run as tracking
-from distil.report.mlflow_names import changed_name, curve_points
-from distil.report.mlflow_results import model_tags, read_curves, result_metrics, result_tags
-from distil.report.mlflow_run import LiveRun, complete_run
-from distil.report.mlflow_student_run import StudentRun
-from distil.report.mlflow_view import HEADLINE, find_view_address, view_address
+from distil.tracking import run as tracking
+from distil.tracking.names import changed_name, curve_points
+from distil.tracking.results import model_tags, read_curves, result_metrics, result_tags
+from distil.tracking.run import LiveRun, complete_run
+from distil.tracking.student_run import StudentRun
+from distil.tracking.view import HEADLINE, find_view_address, view_address
 from tests.support import ROOT
 
 KEY = "0123456789abcdef" * 4
@@ -259,13 +259,13 @@ def test_a_step_does_not_wait_for_the_store(store, monkeypatch):
 
 
 def test_importing_tracking_imports_neither_mlflow_nor_torch():
-    code = "import sys, distil.report.mlflow_run, stages.track; print(sys.modules.keys() & {'mlflow', 'torch'})"
+    code = "import sys, distil.tracking.run, stages.track; print(sys.modules.keys() & {'mlflow', 'torch'})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
 
 def test_two_processes_that_first_touch_a_store_together_both_succeed_and_share_a_students_run(place):
-    code = "from distil.report.mlflow_run import complete_run; assert complete_run('a' * 64, {}, {}, {}, [], [])"
+    code = "from distil.tracking.run import complete_run; assert complete_run('a' * 64, {}, {}, {}, [], [])"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = [subprocess.Popen([sys.executable, "-c", code], cwd=place, env=environment) for _ in range(2)]
     assert [process.wait(120) for process in started] == [0, 0]

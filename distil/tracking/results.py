@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from distil.report.mlflow_names import Point, curve_points, flatten, valid_name
+from distil.tracking.names import Point, curve_points, flatten, valid_name
 
 STUDENT = "models/student"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from typing import Any
 
-from distil.report.mlflow_store import EXPERIMENT, sqlite_path, tracking_uri
+from distil.tracking.store import EXPERIMENT, sqlite_path, tracking_uri
 
 VIEW = "distil"
 # The columns, of the first task: F1 in points, share of the teacher in %, distances in points, held-out KL in nats,

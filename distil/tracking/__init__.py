@@ -1,0 +1,1 @@
+"""The MLflow run of a student: read run.py first."""
