@@ -3,9 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from distil.core.params import PARAMS_FILE, Params, load_params
+
+
+class CompanionConfig(Params):
+    """Section `evaluate.linear_companion:` of params.yaml (serving/linear_companion.py)."""
+
+    tasks: tuple[str, ...]
+    bits: int = Field(ge=8, le=20)
 
 
 class EvaluateConfig(Params):
@@ -15,6 +22,7 @@ class EvaluateConfig(Params):
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(min_length=1)
     languages: Literal["joint", "separate"]
     controls: tuple[Literal["start", "masked_lm"], ...]
+    linear_companion: CompanionConfig
     bootstrap_resamples: int = Field(ge=100)
 
     @field_validator("controls")
@@ -23,6 +31,17 @@ class EvaluateConfig(Params):
         if len(set(value)) < len(value):
             raise ValueError("expected each control once")
         return value
+
+    @model_validator(mode="after")
+    def _companions_of_scored_tasks(self) -> "EvaluateConfig":
+        tasks, found = self.linear_companion.tasks, ", ".join(self.linear_companion.tasks)
+        if len(set(tasks)) < len(tasks) or not set(tasks) <= set(self.tasks):
+            raise ValueError(f"linear_companion.tasks: expected tasks of evaluate.tasks, each once, found {found}")
+        if tasks and self.languages == "separate":
+            raise ValueError(
+                f"linear_companion.tasks is [{found}], which needs languages joint; set it or empty the list"
+            )
+        return self
 
 
 class TaskTeachersConfig(Params):

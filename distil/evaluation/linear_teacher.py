@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline
@@ -28,13 +29,13 @@ def linear_soft_labels(task: Task, language: str, splits: Sequence[str]) -> dict
     """
     inputs = {split: documents(task, language, split) for split in {"train": None} | dict.fromkeys(splits)}
     gold, classes = label_numbers(task, language, "train"), len(task.labels)
-    held_out = _out_of_fold(task.kind, inputs["train"], gold, _rows(task, language), classes)
+    held_out = out_of_fold(linear_model(task.kind), inputs["train"], gold, _rows(task, language), classes)
     if held_out is None:
         usual = np.bincount(gold, minlength=classes) / len(gold)
         return {split: _log(np.tile(usual, (len(inputs[split]), 1))) for split in splits}
     calibration = LogisticRegression(max_iter=1000).fit(held_out, gold)
     model = fit(linear_model(task.kind), inputs["train"], gold)
-    scores = {split: _scores(model, each, classes) for split, each in inputs.items()} | {"train": held_out}
+    scores = {split: decision_scores(model, each, classes) for split, each in inputs.items()} | {"train": held_out}
     found = {}
     for split in splits:
         each = scores[split]
@@ -52,10 +53,21 @@ def _rows(task: Task, language: str) -> np.ndarray:
     return np.repeat(np.arange(len(rows)), counts)
 
 
-def _out_of_fold(
-    kind: str, inputs: Sequence[object], gold: np.ndarray, rows: np.ndarray, classes: int
+def out_of_fold(
+    model: Pipeline, inputs: Sequence[object], gold: np.ndarray, rows: np.ndarray, classes: int
 ) -> np.ndarray | None:
-    """(U, C) scores of each unit from a model without its row; None where some fold would see one label only."""
+    """`decision_scores` of each unit from a model that was fitted without its row.
+
+    Args:
+        model: fitted anew for each fold; stays as it is.
+        inputs: U units.
+        gold: (U,) numbers of their labels.
+        rows: (U,) row of each unit; those of one row are held out together.
+        classes: C.
+
+    Returns:
+        (U, C), or None where some fold would see one label only.
+    """
     found = np.zeros((len(gold), classes))
     folds = min(FOLDS, len(np.unique(rows)))
     if folds < 2 or len(np.unique(gold)) < 2:
@@ -67,12 +79,12 @@ def _out_of_fold(
     for seen, held in parts:
         if len(np.unique(gold[seen])) < 2:
             return None
-        model = fit(linear_model(kind), [inputs[unit] for unit in seen], gold[seen])
-        found[held] = _scores(model, [inputs[unit] for unit in held], classes)
+        seeing = fit(clone(model), [inputs[unit] for unit in seen], gold[seen])
+        found[held] = decision_scores(seeing, [inputs[unit] for unit in held], classes)
     return found
 
 
-def _scores(model: Pipeline, inputs: Sequence[object], classes: int) -> np.ndarray:
+def decision_scores(model: Pipeline, inputs: Sequence[object], classes: int) -> np.ndarray:
     """(U, C) distances to the hyperplanes; a label that the model does not know is below all others."""
     if not len(inputs):
         return np.zeros((0, classes))

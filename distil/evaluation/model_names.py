@@ -8,6 +8,7 @@ from distil.evaluation.controls import finetune_stage, without_controls_off
 
 MODEL_TITLES = {
     "student": "Student",
+    "student_linear": "Student and linear model",
     "student_transformer": "Student's transformer alone",
     "student_plain": "Student, plain fine-tuning",
     "no_teacher": "Without a teacher",
@@ -18,9 +19,11 @@ MODEL_TITLES = {
     "tfidf": "TF-IDF",
     "majority": "Majority",
 }  # in the order of tables
-# Rows of the tasks that have them: whose student has an n-gram table (finetuning/ngrams.py), that have several teachers
-# (evaluation/teacher_mixture.py). Elsewhere their predictions are a header alone.
-PARTS = ["student_transformer", "teachers"]
+COMPANION = "student_linear"
+# Rows of the tasks that have them, with the stages that predict: those with a linear companion (serving/
+# linear_companion.py), whose student has an n-gram table (finetuning/ngrams.py), with several teachers (evaluation/
+# teacher_mixture.py). Of the others there are no predictions, or a header alone.
+PARTS = {COMPANION: "linear_companion", "student_transformer": "finetune_student", "teachers": "mix_teachers"}
 BASELINES = ["tfidf", "majority"]
 # Fine-tuned, in the order of stages.
 FINE_TUNED = ["teacher", "student", "student_plain", "no_teacher", "student_start", "student_masked_lm"]
@@ -49,5 +52,5 @@ def scored_models(metrics: Path, models: Sequence[str], task: str) -> list[str]:
 def predictions_stage(model: str, task: str) -> str:
     """The stage that predicts the test rows of a task with a model."""
     if model in PARTS:
-        return f"mix_teachers@{task}" if model == "teachers" else f"finetune_student@{task}"
+        return f"{PARTS[model]}@{task}"
     return f"baselines@{task}" if model in BASELINES else finetune_stage(model, task)

@@ -102,7 +102,7 @@ def notices(report: Report) -> list[Notice]:
         for baseline in baselines_of(report, "student"):
             found += _student_over(report, task, baseline)
         found += _against_plain(report, task)
-        found += _with_ngrams(report, task) + _of_teachers(report, task)
+        found += _with_ngrams(report, task) + _with_linear(report, task) + _of_teachers(report, task)
         found += _weak(report, task)
     found += [Notice("note", text) for text in unmeasured(report)] + _heldout(report)
     if len(report.seeds) < FEW_SEEDS:
@@ -192,6 +192,19 @@ def _with_ngrams(report: Report, task: str) -> list[Notice]:
     gain = f"{signed(pair.mean.difference)} points ({bracket(pair.mean.interval_95, sign=True)})"
     text = f"On {task} the student is a transformer and an n-gram table together, as are its teacher and its controls. "
     text += f"Its transformer alone, the model that transformers loads, has {alone}: the table gives {gain}."
+    return [Notice("note", text)]
+
+
+def _with_linear(report: Report, task: str) -> list[Notice]:
+    """What a linear model gives beside the exported student, and whether the two are above TF-IDF."""
+    comparison = report.comparisons[task]
+    alone, rival = comparison.over("student", "student_linear"), comparison.over("student_linear", "tfidf")
+    if alone is None or rival is None:
+        return []
+    (low, high), both = alone.mean.interval_95, points(mean_score(report, task, "student_linear"))
+    text = f"On {task} the exported student and a linear model together score {both}: "
+    text += f"{signed(-alone.mean.difference)} points over the student ({bracket((-high, -low), sign=True)}), "
+    text += f"{signed(rival.mean.difference)} over TF-IDF ({bracket(rival.mean.interval_95, sign=True)})."
     return [Notice("note", text)]
 
 

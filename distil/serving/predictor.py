@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from tokenizers import Encoding
 
+from distil.core.errors import UserError
 from distil.modeling.tokenizer import SpecialTokenIds, special_ids
 from distil.serving.line_stream import read_line
+from distil.serving.linear_companion import open_companion
 from distil.serving.model_info import open_tokenizer, read_card
 from distil.serving.runtime import each_row, open_runtime
 from distil.tasks.tag_decoding import Decoder
@@ -79,15 +81,30 @@ def word_logits(sentence: Words, rows: Sequence[np.ndarray], labels: int) -> tup
 class Predictor:
     """A folder, open: cleaned texts -> one result each, in their order."""
 
-    def __init__(self, folder: Path, threads: int = 0) -> None:
+    def __init__(self, folder: Path, threads: int = 0, language: str | None = None) -> None:
         """Open a folder with `threads` threads, 0 for one a core.
 
+        Args:
+            folder: with model.onnx or model.safetensors.
+            threads: 0 or more.
+            language: of all texts, for a model with a linear companion; None guesses that of each text.
+
         Raises:
-            UserError: see `read_card`, `open_tokenizer` and `open_runtime`.
+            UserError: see `read_card`, `open_tokenizer`, `open_runtime` and `open_companion`; or a language that the
+                companion does not have.
         """
         self.card = read_card(folder)
         self.tokenizer = open_tokenizer(folder, self.card)
         self.runtime = open_runtime(folder, self.card, threads)
+        self.companion = open_companion(folder, self.card)
+        self.language = language
+        known = list(self.companion.languages) if self.companion else []
+        if language and language not in known:
+            raise UserError(
+                f"--language: expected {', '.join(known)}, found {language}"
+                if known
+                else f"--language {language}: {folder} has no linear companion; leave the language out"
+            )
         self.special = special_ids(self.tokenizer)
         self.tokens = 0  # predicted so far, padding not counted
 
@@ -109,8 +126,8 @@ class Predictor:
     def predict(self, texts: Iterable[str]) -> list[dict[str, Any]]:
         """For each text what `distil predict` prints, without the number of the line.
 
-        A text classifier gives `label` and `scores`, a tagger `tokens`, `tags` and `scores`, a masked language model
-        `masks`; a text that cannot be predicted gives `error`.
+        A text classifier gives `label` and `scores`, with a linear companion also `language`; a tagger `tokens`, `tags`
+        and `scores`; a masked language model `masks`; a text that cannot be predicted gives `error`.
         """
         if isinstance(texts, str):
             raise TypeError("predict: expected a list of texts, found one text; give [text]")
@@ -140,8 +157,11 @@ class Predictor:
     def _classify(self, texts: list[str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = [{}] * len(texts)
         for row, logits in self.rows(self.encode(texts)):
-            scores = dict(zip(self.card.labels, (round(float(score), 6) for score in softmax(logits)), strict=True))
-            found[row] = {"label": self.card.labels[int(logits.argmax())], "scores": scores}
+            probs, about = softmax(logits), {}
+            if self.companion:
+                probs, about["language"] = self.companion.mix(texts[row], probs, self.language)
+            scores = dict(zip(self.card.labels, (round(float(score), 6) for score in probs), strict=True))
+            found[row] = {"label": self.card.labels[int(probs.argmax())], "scores": scores, **about}
         return found
 
     def _tag(self, texts: list[str]) -> list[dict[str, Any]]:

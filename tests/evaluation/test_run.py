@@ -9,6 +9,7 @@ import pytest
 
 from distil.core.errors import UserError
 from distil.core.files import write_checksums
+from distil.evaluation.config import CompanionConfig
 from distil.evaluation.model_names import models_of
 from distil.evaluation.predictions import predictions_file, read_predictions, write_predictions
 from distil.evaluation.run import evaluate
@@ -76,6 +77,21 @@ def test_the_transformer_of_a_student_with_ngrams_is_a_row_of_its_own(predicted:
     (predicted / "metrics/predictions/student_transformer/words.csv").write_text("a\nb\n")
     with pytest.raises(UserError, match="run `dvc repro --force finetune_student@words`"):
         evaluate(predicted, lab.SCORING, toy.LANGUAGES)
+
+
+def test_a_linear_companion_is_a_row_where_it_is_asked_for_whatever_is_left_over(predicted: Path) -> None:
+    path = predictions_file(predicted, "student_linear", "words")
+    path.parent.mkdir(parents=True)
+    shutil.copyfile("models/finetuned/teacher-words.csv", path)
+    evaluate(predicted, lab.SCORING, toy.LANGUAGES)
+    assert not (predicted / "metrics/evaluate/student_linear").exists()
+    asked = lab.SCORING.model_copy(update={"linear_companion": CompanionConfig(tasks=("words",), bits=10)})
+    evaluate(predicted, asked, toy.LANGUAGES)
+    compared = json.loads((predicted / "metrics/compare/words.json").read_text())
+    assert compared["models"][:2] == ["student", "student_linear"]
+    path.unlink()
+    with pytest.raises(UserError, match="no such file; run `dvc repro linear_companion@words`"):
+        evaluate(predicted, asked, toy.LANGUAGES)
 
 
 def test_teachers_together_are_a_row_where_there_are_several(predicted: Path) -> None:

@@ -196,6 +196,8 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "evaluate.seeds": [[], [-1], [2**31]],
     "evaluate.languages": ["both"],
     "evaluate.controls": [["stop"], ["start", "start"], "start"],
+    "evaluate.linear_companion.tasks": [["topics"], ["sentiment", "sentiment"], "sentiment"],
+    "evaluate.linear_companion.bits": [7, 21],
     "evaluate.bootstrap_resamples": [99],
     "footprint.threads": [0, 257],
     "footprint.rounds": [0],

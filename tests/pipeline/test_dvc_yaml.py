@@ -39,7 +39,8 @@ SURPLUS = {
     ),
     "evaluate": "evaluation/baselines evaluation/footprint evaluation/footprint_worker evaluation/linear_teacher "
     "evaluation/teacher_mixture text/encoding text/normalisation text/words",
-    "export": "text/overlap text/words",
+    "export": "serving/companion_fit text/overlap text/words",
+    "linear_companion": "text/overlap text/words",
     "report": "evaluation/baselines evaluation/bootstrap evaluation/comparison evaluation/footprint "
     "evaluation/footprint_worker evaluation/linear_teacher evaluation/run evaluation/scores "
     "evaluation/teacher_mixture report/result report/result_command",

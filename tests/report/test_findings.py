@@ -35,6 +35,16 @@ def set_pair(root, baseline: str, difference: float, interval: list[float]) -> N
     edit(root / "metrics/compare/sentiment.json", change)
 
 
+def test_what_a_linear_model_gives_beside_the_student(tmp_path):
+    write_inputs(tmp_path, rows=60, linear=True)
+    report = load_report(tmp_path)
+    (said,) = [notice.text for notice in notices(report) if "linear model together" in notice.text]
+    scores = {model: 100 * mean_score(report, "sentiment", model) for model in ("student", "student_linear", "tfidf")}
+    both = scores["student_linear"]
+    assert f"together score {both:.1f}: +{both - scores['student']:.1f} points over the student" in said
+    assert f"+{both - scores['tfidf']:.1f} over TF-IDF" in said
+
+
 def test_teachers_together_are_the_ceiling_of_the_student(tmp_path):
     write_inputs(tmp_path, rows=60, teachers=True)
     report = load_report(tmp_path)

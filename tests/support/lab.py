@@ -23,9 +23,10 @@ CONFIG = FineTuningConfig.model_validate({
     "task_teachers": {"path": "distil/lexicons", "use": ["transformer"]},
     "ngrams": {"max_n": 0, "bits": 10, "learning_rate": 0.2, "alone_weight": 0.3},
 })  # fmt: skip
-SCORING = EvaluateConfig.model_validate(
-    {"tasks": ["words"], "seeds": [1], "languages": "joint", "controls": [], "bootstrap_resamples": 200}
-)
+SCORING = EvaluateConfig.model_validate({
+    "tasks": ["words"], "seeds": [1], "languages": "joint", "controls": [], "bootstrap_resamples": 200,
+    "linear_companion": {"tasks": [], "bits": 10},
+})  # fmt: skip
 TASK: dict[str, Any] = {
     "source": "files", "verify": "", "normalise": False, "dev_from_train": 0.0,
     "max_train_rows": 0, "max_dev_rows": 0, "max_test_rows": 0,

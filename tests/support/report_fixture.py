@@ -27,7 +27,8 @@ LANGUAGES = ["kin", "swa", "hau", "ibo", "yor"]
 # Share of rows that a model knows.
 SKILL = {
     "majority": 0.0, "tfidf": 0.55, "teacher": 0.72, "student": 0.66, "student_plain": 0.63, "no_teacher": 0.52,
-    "student_transformer": 0.58, "teachers": 0.76, "student_start": 0.61, "student_masked_lm": 0.58,
+    "student_transformer": 0.58, "student_linear": 0.7, "teachers": 0.76, "student_start": 0.61,
+    "student_masked_lm": 0.58,
 }  # fmt: skip
 SHIFT = {"kin": -0.1, "swa": -0.06, "hau": 0.06, "ibo": 0.08, "yor": 0.0}
 RESAMPLES = 500
@@ -47,13 +48,14 @@ def write_inputs(
     texts: list[str] | None = None,
     ngrams: bool = False,
     teachers: bool = False,
+    linear: bool = False,
     controls: tuple[str, ...] = (),
 ) -> dict:
     """Write everything that a report reads below `root`; returns the params.
 
     `tagged` are the tasks of token classification. `skill` overrides the share of rows a model knows, by model and
     language. `texts` come first in every test set. With `ngrams` the student of a text classification has a table,
-    with `teachers` it learns from several.
+    with `teachers` it learns from several, with `linear` it has a linear companion.
     `controls` are those of `evaluate.controls`.
     """
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -63,6 +65,7 @@ def write_inputs(
     params["tasks"] = {task: copy.deepcopy(block) for task in tasks}
     params["evaluate"] |= {"tasks": tasks, "seeds": list(seeds), "bootstrap_resamples": RESAMPLES}
     params["evaluate"]["controls"] = list(controls)
+    params["evaluate"]["linear_companion"]["tasks"] = tasks if linear else []
     scoring = EvaluateConfig.model_validate(params["evaluate"])
     if not synthetic:
         params["teacher"]["source"] = params["corpus"]["source"] = "hub"
@@ -83,6 +86,7 @@ def write_inputs(
             *models_of(scoring),
             *(["student_transformer"] if ngrams else []),
             *(["teachers"] if teachers else []),
+            *(["student_linear"] if linear else []),
         ]
         found = {model: each for model, each in found.items() if model in scored}
         write_scored(root, task, labels, found)

@@ -1,0 +1,151 @@
+"""Fit the linear model that is served beside an exported text classifier (linear_companion.py).
+
+One model a language, a linear support vector machine as in the baselines, on hashed features without document
+frequencies. Its probabilities are calibrated on scores out of fold (evaluation/linear_teacher.py); its share in the
+mixture is the one of least dev loss (evaluation/teacher_mixture.py). U texts, C labels.
+"""
+
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.svm import LinearSVC
+
+from distil.core.errors import UserError
+from distil.core.files import atomic_folder, read_json, sha256_file, write_json
+from distil.evaluation.baselines import SEED, fit, label_numbers
+from distil.evaluation.config import CompanionConfig
+from distil.evaluation.counts import Predictions
+from distil.evaluation.linear_teacher import LEAST, out_of_fold
+from distil.evaluation.teacher_mixture import mixture_weights
+from distil.serving.hashed_ngrams import hashed_ngrams
+from distil.serving.linear_companion import COMPANION_FILE, LanguageModel, LinearCompanion, LinearModel
+from distil.serving.predictor import Predictor, softmax
+from distil.tasks.data import Task
+
+
+class Fitted(NamedTuple):
+    """The companion of a task and what the mixture says of its test rows."""
+
+    companion: LinearCompanion
+    predictions: dict[str, Predictions]  # by language
+    figures: dict[str, dict[str, float]]  # by language: share, dev loss of each, share of dev texts placed right
+
+
+def fit_companion(task: Task, predictor: Predictor, languages: Sequence[str], config: CompanionConfig) -> Fitted:
+    """Fit it on a task's training rows, weigh it on the dev rows, and predict the test rows.
+
+    Args:
+        task: a text classification.
+        predictor: the exported classifier, without a companion.
+        languages: of params.yaml.
+        config: section `evaluate.linear_companion:`.
+
+    Raises:
+        UserError: the task has tags, or a language's training rows have one label only.
+    """
+    if task.kind != "text_classification":
+        raise UserError(
+            f"params.yaml: evaluate.linear_companion.tasks: {task.name} is {task.kind}, "
+            "and a companion classifies texts; take it out"
+        )
+    train = {code: _matrix(task.texts(code, "train"), config.bits) for code in languages}
+    guesser = None
+    if len(languages) > 1:
+        stacked = [text for code in languages for text in task.texts(code, "train")]
+        said = np.repeat(np.arange(len(languages)), [train[code].shape[0] for code in languages])
+        guesser = _rounded(fit(_svm(config.bits), stacked, said))
+    models = {code: _fit_language(task, code, predictor, config.bits) for code in languages}
+    companion = LinearCompanion(config.bits, models, guesser)
+    predictions, figures = {}, {}
+    for code in languages:
+        dev, test = task.texts(code, "dev"), task.texts(code, "test")
+        gold = {split: label_numbers(task, code, split) for split in ("dev", "test")}
+        mixed = {
+            split: np.array([companion.mix(text, probs, code)[0] for text, probs in zip(
+                texts, _student_probs(predictor, texts), strict=True)]).reshape(-1, len(task.labels))
+            for split, texts in (("dev", dev), ("test", test))
+        }  # fmt: skip
+        guessed = [companion.guess(*hashed_ngrams(text, config.bits)) == code for text in dev]
+        predictions[code] = Predictions(gold["test"], {SEED: mixed["test"].argmax(axis=1)})
+        figures[code] = {
+            "share": round(models[code].share, 6),
+            "dev_loss": round(float(-np.log(mixed["dev"][np.arange(len(dev)), gold["dev"]]).mean()), 6) if dev else 0.0,
+            "language_guessed": round(float(np.mean(guessed)), 6) if dev else 0.0,
+        }
+    return Fitted(companion, predictions, figures)
+
+
+def write_companion(fitted: Fitted, exported: Path, out: Path) -> None:
+    """Write `out`: the exported folder, its manifest with the companion, and linear.npz."""
+    with atomic_folder(out) as folder:
+        shutil.copytree(exported, folder, dirs_exist_ok=True)
+        fitted.companion.save(folder)
+        manifest: dict[str, Any] = read_json(folder / "manifest.json", "export")
+        sums = manifest["sha256"] | {COMPANION_FILE: sha256_file(folder / COMPANION_FILE)}
+        write_json(folder / "manifest.json", {**manifest, "sha256": sums, "linear_companion": fitted.figures})
+
+
+def _matrix(texts: Sequence[str], bits: int) -> csr_matrix:
+    """(U, F) features."""
+    found = [hashed_ngrams(text, bits) for text in texts]
+    starts = np.cumsum([0, *(len(rows) for rows, _ in found)])
+    rows = np.concatenate([rows for rows, _ in found]) if found else np.empty(0, np.int64)
+    values = np.concatenate([values for _, values in found]) if found else np.empty(0)
+    return csr_matrix((values, rows, starts), shape=(len(found), 2 << bits))
+
+
+def _svm(bits: int) -> Pipeline:
+    return make_pipeline(FunctionTransformer(partial(_matrix, bits=bits)), LinearSVC(random_state=SEED))
+
+
+def _rounded(model: Pipeline) -> LinearModel:
+    """Weights in 8 bits with a scale for each class."""
+    machine = model[-1]
+    weights, intercept = machine.coef_, machine.intercept_
+    if len(weights) == 1:  # two classes
+        weights, intercept = np.concatenate([-weights, weights]), np.concatenate([-intercept, intercept])
+    scales = np.maximum(np.abs(weights).max(axis=1), 1e-12) / 127
+    return LinearModel(
+        np.round(weights / scales[:, None]).T.astype(np.int8), scales.astype(np.float32), intercept.astype(np.float32)
+    )
+
+
+def _fit_language(task: Task, code: str, predictor: Predictor, bits: int) -> LanguageModel:
+    texts, gold, classes = task.texts(code, "train"), label_numbers(task, code, "train"), len(task.labels)
+    held_out = out_of_fold(_svm(bits), texts, gold, np.arange(len(gold)), classes)
+    if held_out is None:
+        raise UserError(
+            f"{task.folder}/{code}/train.jsonl: expected enough rows of two labels for a linear model, found "
+            f"{np.bincount(gold, minlength=classes).tolist()} by label; take the task out of "
+            "evaluate.linear_companion.tasks"
+        )
+    model = fit(_svm(bits), texts, gold)
+    calibration = LogisticRegression(max_iter=1000).fit(held_out, gold)
+    coef, intercept = calibration.coef_, calibration.intercept_
+    if len(coef) == 1:  # two labels
+        coef, intercept = np.concatenate([0 * coef, coef]), np.concatenate([0 * intercept, intercept])
+    table = np.zeros((classes, classes + 1), np.float32)
+    table[:, -1] = np.log(LEAST)  # of a label that no training row has
+    table[calibration.classes_] = np.concatenate([coef, intercept[:, None]], axis=1)
+    found = LanguageModel(_rounded(model), np.asarray(model.classes_, np.int64), table, 1.0)
+    dev, dev_gold = task.texts(code, "dev"), label_numbers(task, code, "dev")
+    linear = [found.log_probs(*hashed_ngrams(text, bits)) for text in dev]
+    both = [np.log(np.maximum(_student_probs(predictor, dev), LEAST)), np.array(linear)]
+    share = mixture_weights([each.reshape(-1, classes) for each in both], dev_gold)[1]
+    return found._replace(share=float(share))
+
+
+def _student_probs(predictor: Predictor, texts: Sequence[str]) -> np.ndarray:
+    """(U, C) probabilities of the classifier."""
+    found = np.zeros((len(texts), len(predictor.card.labels)))
+    for row, logits in predictor.rows(predictor.encode(list(texts))):
+        found[row] = softmax(logits.astype(np.float64))
+    return found
