@@ -11,7 +11,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
 
-.PHONY: help run env test test-slow test-faults audit lint types docs check format runs report mlflow publish lock clean-scratch
+.PHONY: help run env node test test-slow test-faults audit lint types docs check format runs report mlflow publish lock clean-scratch
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,10 @@ audit: env  ## known vulnerabilities of the locked packages; asks the advisory s
 	  *) echo "$$said" | tail -n 1; \
 	    echo "audit: not done: the advisory service cannot be reached or does not know every locked package" >&2;; \
 	esac; exit 1
+
+node:  ## the npm packages of the tests in JavaScript, with Node.js; without them those tests are skipped
+	mkdir -p .tools/npm && cp tests/web/package.json tests/web/package-lock.json .tools/npm/
+	npm ci --silent --ignore-scripts --no-audit --no-fund --prefix .tools/npm
 
 lint: env  ## style
 	ruff check .

@@ -28,6 +28,7 @@ class Card(NamedTuple):
     max_length: int  # tokens with <s> and </s>; what is behind them is cut off
     pieces: int  # rows of the embedding table
     task: str | None
+    languages: list[str]  # ISO 639-3 codes; none where the folder does not say
     ngrams: bool  # an n-gram table is part of the model (distil/finetuning/ngrams.py)
     sha256: dict[str, str]  # of files that must be the ones that were exported
 
@@ -74,6 +75,7 @@ def read_card(folder: Path) -> Card:
         max_length=min(int(manifest.get("max_length", 512)), longest),
         pieces=pieces,
         task=manifest.get("task"),
+        languages=[str(code) for code in manifest.get("languages", [])],
         ngrams=kind == "text_classification" and bool(config.get("ngrams") or "ngrams.safetensors" in found),
         sha256=manifest.get("sha256", {}),
     )

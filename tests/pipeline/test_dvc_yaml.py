@@ -18,7 +18,7 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 # A package imports only packages above it in this list.
 ORDER = (
     "core", "text", "compute", "runtime", "modeling", "sources", "tasks", "corpus", "tokenization", "cache", "teacher",
-    "losses", "training", "student", "evaluation", "finetuning", "serving", "tracking", "report",
+    "losses", "training", "student", "evaluation", "finetuning", "serving", "web", "tracking", "report",
 )  # fmt: skip
 
 # Imported by stages and dep of none: they show progress, end a process and write to MLflow, and cannot change a result.
