@@ -36,7 +36,7 @@ def ours(teacher: Path, texts: dict[str, Sequences], steps: int, batch_tokens: i
     model, special = load_masked_lm(teacher, None), special_ids(load_tokenizer(teacher))
     schedule = MaskedLMSchedule(steps, batch_tokens, RATE, 0.0, MASKED, 1.0)
     start = time.process_time()
-    tokens = train_masked_lm(model, texts, special, schedule, 1, "adapt")
+    tokens = train_masked_lm(model, texts, special, schedule, 1, "adapt").tokens
     return tokens / (time.process_time() - start)
 
 

@@ -47,7 +47,7 @@ def ours(model: Path, task: Task, rows: Encoded, pad_id: int, batch_size: int) -
     classifier = load_classifier(model, task.kind, task.labels, MAX_LENGTH, "distil")
     recipe = FineTuningRecipe(1, RATE, "plain", batch_size, "float32", 0.1, 0.1, 0.01, 1.0, 0.0, None)
     training = TrainingRows(task.kind, task.labels, task.languages, rows, {}, pad_id)
-    run = FineTuningRun(classifier, training, recipe, 1, "benchmark")
+    run = FineTuningRun(classifier, training, recipe, 1, "benchmark", Path())
     classifier.train()
     start = time.process_time()
     for batch in run.rest_of(0):

@@ -172,7 +172,8 @@ def adapt(quick: bool) -> dict[str, Any]:
             # The difference of two trainings: what a model's way to the GPU and back takes is in both.
             for steps in (1, 1, 3) if quick else (5, 5, 65) if shape is LAPTOP else (2, 2, 12):
                 start = time.perf_counter()
-                read.append(train_masked_lm(model, {"x": text}, SPECIAL, schedule._replace(steps=steps), 1, "adapt"))
+                done = train_masked_lm(model, {"x": text}, SPECIAL, schedule._replace(steps=steps), 1, "adapt")
+                read.append(done.tokens)
                 taken.append(time.perf_counter() - start)
             found[f"{name} {precision}"] = round((read[2] - read[1]) / (taken[2] - taken[1]))
     return {"tokens_per_second": found}
@@ -193,7 +194,7 @@ def finetune(quick: bool) -> dict[str, Any]:
                 model = load_classifier(Path(folder), "text_classification", labels, ROW_TOKENS, "distil")
             recipe = FineTuningRecipe(1, 1e-4, "plain", BATCH_ROWS, precision, 0.1, 0.1, 0.01, 1.0, 0.0, None)
             rows_of = TrainingRows("text_classification", labels, ["x"], encoded, {}, SPECIAL.pad)
-            run = FineTuningRun(model, rows_of, recipe, 1, "benchmark")
+            run = FineTuningRun(model, rows_of, recipe, 1, "benchmark", Path())
             model.train()
             taken = []
             for batch in run.rest_of(0):

@@ -17,7 +17,8 @@ def main() -> None:
     synthetic = config.source == "train" and read_json(Path("data/raw/manifest.json"), "corpus")["synthetic"]
     with atomic_folder(Path("models/teacher")) as out:
         manifest = fetch_teacher(config, load_languages(), synthetic, load_seed(), out)
-    cost.write(Path("metrics/cost/teacher.json"), parameters=manifest["parameters"])
+    guard = {"guard": manifest["adapted"]["guard"]} if config.adapt.steps and config.adapt.guard else {}
+    cost.write(Path("metrics/cost/teacher.json"), parameters=manifest["parameters"], **guard)
 
 
 if __name__ == "__main__":

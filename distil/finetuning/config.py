@@ -4,6 +4,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from distil.compute.guard import GuardDeviations
 from distil.compute.optimizer import Precision
 from distil.core.params import Params
 from distil.evaluation.config import TaskTeachersConfig
@@ -32,6 +33,7 @@ class FineTuningConfig(Params):
     dropout: float = Field(ge=0, le=0.5)
     warmup_fraction: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0, lt=1)
+    guard: GuardDeviations
     task_distillation: bool
     task_teachers: TaskTeachersConfig
     task_temperature: float = Field(gt=0)
@@ -51,7 +53,7 @@ class FineTuningConfig(Params):
         return FineTuningRecipe(
             pace.epochs, rate, self.start, self.batch_size, self.precision, self.dropout, self.warmup_fraction,
             self.weight_decay, self.task_temperature if taught else 1.0, self.task_weight if taught else 0.0,
-            self.ngrams if texts and self.ngrams.max_n else None, pace.min_steps,
+            self.ngrams if texts and self.ngrams.max_n else None, pace.min_steps, self.guard,
         )  # fmt: skip
 
 
@@ -70,6 +72,7 @@ class FineTuningRecipe(NamedTuple):
     weight: float
     ngrams: NgramsConfig | None  # of the table beside a text classifier's transformer; None: it has none
     min_steps: int = 0  # optimiser steps; passes are added until there are so many
+    guard: float = 0.0  # deviations, see distil/compute/guard.py; 0 is off
 
     def steps_per_epoch(self, rows: int) -> int:
         """Optimiser steps of one pass over some rows."""

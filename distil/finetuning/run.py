@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 
+from distil.compute.guard import EVENTS_FILE, add_up
 from distil.core.errors import UserError
 from distil.core.files import (
     atomic_folder,
@@ -30,7 +31,7 @@ from distil.finetuning.encoding import Encoded, Encoder, join
 from distil.finetuning.row_predictions import predict_soft_labels, predict_test
 from distil.finetuning.saved_models import FinetunedModels, groups
 from distil.finetuning.soft_labels import SoftLabels
-from distil.finetuning.trainer import FineTuningStart, TrainingRows, fine_tune
+from distil.finetuning.trainer import FineTuningStart, TrainingRows, events_file, fine_tune
 from distil.modeling.tokenizer import copy_tokenizer
 from distil.tasks.data import Task
 
@@ -75,8 +76,8 @@ def fine_tune_task(job: FineTuning, paths: FineTuningPaths) -> dict[str, Any]:
     them; a killed run resumes from there.
 
     Returns:
-        `rows` trained on in this process and `rows_per_second`, `words_cut_off` of the test rows, and of the teacher
-        `soft_label_rows`.
+        `rows` trained on in this process and `rows_per_second`, `words_cut_off` of the test rows, of the teacher
+        `soft_label_rows`, and with `finetune.guard` its figures over all classifiers, `guard`.
 
     Raises:
         UserError: see `fine_tune` and `SoftLabels`.
@@ -131,10 +132,12 @@ def _fine_tune_all(job: FineTuning, key: dict[str, Any], unfinished: Path, out: 
             "task_distillation": job.soft_labels is not None, "ngrams": recipe.ngrams is not None,
             "recipe": recipe.as_json(),
             "rows": {code: _row_counts(train[code]) for code in languages},
-            **{name: {run: entry[name] for run, entry in runs.items()} for name in ("best_epoch", "dev", "history")},
+            **{name: {run: entry[name] for run, entry in runs.items()}
+               for name in ("best_epoch", "dev", "history", *(["guard"] if recipe.guard else []))},
         })  # fmt: skip
         write_checksums(folder)
-    return {"rows": trained, "rows_per_second": round(trained / seconds, 1)} if trained else {}
+    figures = {"rows": trained, "rows_per_second": round(trained / seconds, 1)} if trained else {}
+    return figures | add_up([{"guard": entry["guard"]} for entry in runs.values() if recipe.guard])
 
 
 def _train_rows(encoder: Encoder, task: Task, language: str, number: int, soft_labels: SoftLabels | None) -> Encoded:
@@ -163,9 +166,12 @@ def _finetune_into(done: Path, start: FineTuningStart, rows: TrainingRows, recip
     with atomic_folder(done) as folder:
         result.model.cpu().save_pretrained(folder)
         copy_tokenizer(start.folder, folder)
+        if recipe.guard:
+            shutil.copyfile(events_file(checkpoint), folder / EVENTS_FILE)
         best = result.history[result.best_epoch - 1]
         dev = {language: best[language] for language in rows.dev}
-        write_json(folder / "run.json", {"best_epoch": result.best_epoch, "dev": dev, "history": result.history})
+        write_json(folder / "run.json", {"best_epoch": result.best_epoch, "dev": dev, "history": result.history,
+                                         **result.guard})  # fmt: skip
     return result.rows
 
 

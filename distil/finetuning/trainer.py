@@ -18,7 +18,8 @@ from torch.nn import functional
 from transformers import XLMRobertaForSequenceClassification
 
 from distil.compute.checkpoint import load_checkpoint, save_checkpoint
-from distil.compute.optimizer import adamw, autocast, check_finite, set_learning_rate
+from distil.compute.guard import EVENTS_FILE, Action, Guard
+from distil.compute.optimizer import adamw, autocast, set_learning_rate
 from distil.evaluation.counts import metric_from_counts, metric_of, per_row_counts
 from distil.finetuning.classifier import (
     Classifier,
@@ -41,6 +42,7 @@ log = logging.getLogger("distil")
 POOL_BATCHES = 50
 MAX_GRAD_NORM = 1.0
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints; when they fall changes no result
+GUARDED_STEPS = 200  # between two where a guard may go back to the last one, which then must not depend on the clock
 
 
 class TrainingRows(NamedTuple):
@@ -55,12 +57,13 @@ class TrainingRows(NamedTuple):
 
 
 class FineTuned(NamedTuple):
-    """The weights of the best epoch, and of each epoch a dict with `epoch`, `loss` and each language's score."""
+    """The weights of the best epoch; of each epoch `epoch`, `loss`, `grad_norm` and each language's score."""
 
     model: Classifier
     best_epoch: int
     history: list[dict[str, float]]
     rows: int  # trained on by this process; fewer than in all where it went on from a checkpoint
+    guard: dict[str, dict[str, float]]  # Guard.summary
 
 
 class FineTuningStart(NamedTuple):
@@ -80,10 +83,11 @@ def fine_tune(start: FineTuningStart, rows: TrainingRows, recipe: FineTuningReci
         start: the masked language model and what is drawn.
         rows: to train on and to choose by.
         recipe: optimisation.
-        checkpoint: file from which a killed run of the very same inputs resumes.
+        checkpoint: file from which a killed run of the very same inputs resumes; beside it `events_file` lists the
+            steps that `recipe.guard` left out.
 
     Raises:
-        UserError: the model does not load, or the loss is not finite.
+        UserError: the model does not load, or see `Guard.judge`.
     """
     recipe = recipe.for_rows(len(rows.train.ids))
     torch.manual_seed(start.seed)
@@ -97,8 +101,8 @@ def fine_tune(start: FineTuningStart, rows: TrainingRows, recipe: FineTuningReci
         special = special_ids(load_tokenizer(start.folder, start.made_by))
         pieces = int(model.transformer.config.vocab_size)
         model.ngrams = new_table(recipe.ngrams, rows.labels, pieces, special).to(model.device)
-    run = FineTuningRun(model, rows, recipe, start.seed, start.title)
-    run.restore(checkpoint)
+    run = FineTuningRun(model, rows, recipe, start.seed, start.title, checkpoint)
+    run.restore()
     saved, before = time.monotonic(), run.state["rows"]
     with Progress(start.title, recipe.epochs * len(rows.train.ids), "rows") as progress:
         progress.skip(before)
@@ -106,45 +110,67 @@ def fine_tune(start: FineTuningStart, rows: TrainingRows, recipe: FineTuningReci
             model.train()
             for batch in run.rest_of(epoch):
                 progress.add(len(batch), f"loss {run.step(batch):.3f}")
-                if time.monotonic() - saved >= CHECKPOINT_SECONDS:
-                    run.save(checkpoint)
+                if run.checkpoint_is_due(time.monotonic() - saved):
+                    run.save()
                     saved = time.monotonic()
             run.end_epoch()
     model.load_state_dict(run.best.state_dict())
     checkpoint.unlink(missing_ok=True)
-    return FineTuned(model.eval(), run.state["best_epoch"], run.state["history"], run.state["rows"] - before)
+    run.guard.write_events()
+    return FineTuned(model.eval(), run.state["best_epoch"], run.state["history"], run.state["rows"] - before,
+                     run.guard.summary())  # fmt: skip
+
+
+def events_file(checkpoint: Path) -> Path:
+    """Of the guard of a fine-tuning."""
+    return checkpoint.with_suffix(f".{EVENTS_FILE}")
 
 
 class FineTuningRun:
     """The state of one fine-tuning: what a checkpoint holds, and the step."""
 
-    def __init__(self, model: Classifier, rows: TrainingRows, recipe: FineTuningRecipe, seed: int, title: str) -> None:
+    def __init__(
+        self, model: Classifier, rows: TrainingRows, recipe: FineTuningRecipe, seed: int, title: str, checkpoint: Path
+    ) -> None:
         self.model, self.rows, self.recipe, self.seed, self.title = model, rows, recipe, seed, title
+        self.checkpoint = checkpoint
+        self.guard = Guard(recipe.guard, title, "learning_rate in finetune: of params.yaml",
+                           events_file(checkpoint) if recipe.guard else None)  # fmt: skip
         self.best = copy.deepcopy(model)
         self.optimizer = adamw(model.transformer.named_parameters(), recipe.learning_rate, recipe.weight_decay)
-        self.checkpointed: dict[str, nn.Module] = {"model": model, "best": self.best}
+        self.trained: dict[str, nn.Module] = {"model": model}
         self.ngram_optimizer = None
         if model.ngrams is not None and recipe.ngrams:
             self.ngram_optimizer = NgramOptimizer(model.ngrams, recipe.ngrams.learning_rate)
-            self.checkpointed["ngram_optimizer"] = self.ngram_optimizer
+            self.trained["ngram_optimizer"] = self.ngram_optimizer
         self.lengths = rows.train.lengths()
         self.steps = recipe.epochs * recipe.steps_per_epoch(len(self.lengths))
         self.warm = max(1, round(recipe.warmup_fraction * self.steps))
         self.state: dict[str, Any] = {
-            "epoch": 0, "step": 0, "rows": 0, "done": 0, "loss": 0.0, "best_epoch": 0, "best_score": -1.0,
-            "history": [],
+            "epoch": 0, "step": 0, "rows": 0, "done": 0, "taken": 0, "loss": 0.0, "grad_norm": 0.0, "best_epoch": 0,
+            "best_score": -1.0, "history": [],
         }  # fmt: skip
 
-    def restore(self, checkpoint: Path) -> None:
-        """Go on from a checkpoint, if there is one."""
-        state = load_checkpoint(checkpoint, self.checkpointed, self.optimizer)
-        if state is not None:
-            self.state = state
-            log.info("%s: continuing after step %d", self.title, state["step"])
+    def restore(self) -> None:
+        """Go on from the checkpoint, if there is one."""
+        restored = load_checkpoint(self.checkpoint, {**self.trained, "best": self.best}, self.optimizer)
+        if restored is not None:
+            self.guard.state = restored.pop("guard")
+            self.state = restored
+            log.info("%s: continuing after step %d", self.title, self.state["step"])
+        elif self.guard.on:
+            self.save()  # there is always one to go back to
 
-    def save(self, checkpoint: Path) -> None:
+    def save(self) -> None:
         """Write a checkpoint."""
-        save_checkpoint(checkpoint, self.checkpointed, self.optimizer, self.state)
+        state = {**self.state, "guard": self.guard.state}
+        save_checkpoint(self.checkpoint, {**self.trained, "best": self.best}, self.optimizer, state)
+
+    def checkpoint_is_due(self, seconds: float) -> bool:
+        """Whether to write one after this step, `seconds` after the last."""
+        if self.guard.on:
+            return self.state["step"] % GUARDED_STEPS == 0 and self.guard.settled
+        return seconds >= CHECKPOINT_SECONDS
 
     def rest_of(self, epoch: int) -> Iterator[np.ndarray]:
         """The rows of each batch of an epoch that is not done yet."""
@@ -154,10 +180,10 @@ class FineTuningRun:
                 yield batch
 
     def step(self, batch: np.ndarray) -> float:
-        """One optimiser step; returns its loss.
+        """One optimiser step, unless the guard leaves it out; returns its loss.
 
         Raises:
-            UserError: the loss or the gradient is not finite; names the step and the languages.
+            UserError: see `Guard.judge`; names the step and the languages.
         """
         step, recipe = self.state["step"] + 1, self.recipe
         rate = min(step / self.warm, (self.steps - step + 1) / max(1, self.steps - self.warm + 1))
@@ -169,15 +195,18 @@ class FineTuningRun:
         norm = nn.utils.clip_grad_norm_(self.model.transformer.parameters(), MAX_GRAD_NORM)
         value = float(loss.detach())
         present = ", ".join(self.rows.languages[number] for number in np.unique(self.rows.train.languages[batch]))
-        check_finite(
-            value, norm, f"{self.title}: step {step}", f"{len(batch)} rows of {present}",
-            "learning_rate in finetune: of params.yaml",
-        )  # fmt: skip
-        self.optimizer.step()
-        if self.ngram_optimizer is not None:
-            self.ngram_optimizer.step()
-        self.state |= {"step": step, "rows": self.state["rows"] + len(batch), "done": self.state["done"] + 1,
-                       "loss": self.state["loss"] + value}  # fmt: skip
+        action = self.guard.judge(step, value, norm, f"{len(batch)} rows of {present}")
+        if action is Action.TAKE:
+            self.optimizer.step()
+            if self.ngram_optimizer is not None:
+                self.ngram_optimizer.step()
+            self.state |= {"taken": self.state["taken"] + 1, "loss": self.state["loss"] + value,
+                           "grad_norm": self.state["grad_norm"] + float(norm)}  # fmt: skip
+        elif self.model.ngrams is not None:
+            self.model.ngrams.zero_grad(set_to_none=True)
+        if action is Action.ROLL_BACK:
+            self.guard.roll_back(self.checkpoint, self.trained, self.optimizer)
+        self.state |= {"step": step, "rows": self.state["rows"] + len(batch), "done": self.state["done"] + 1}
         return value
 
     def _losses(self, batch: np.ndarray) -> Tensor:
@@ -207,14 +236,14 @@ class FineTuningRun:
         """Score the dev rows, keep the weights if they are the best so far, and turn to the next epoch."""
         scores = dev_scores(self.model, self.rows)
         mean, epoch = float(np.mean(list(scores.values()))), self.state["epoch"] + 1
-        loss = round(self.state["loss"] / max(1, self.state["done"]), 6)
+        means = {name: round(self.state[name] / max(1, self.state["taken"]), 6) for name in ("loss", "grad_norm")}
         rounded = {language: round(score, 6) for language, score in scores.items()}
-        self.state["history"].append({"epoch": epoch, "loss": loss, **rounded})
+        self.state["history"].append({"epoch": epoch, **means, **rounded})
         log.info("%s: epoch %d of %d: mean dev score %.3f", self.title, epoch, self.recipe.epochs, mean)
         if mean > self.state["best_score"]:
             self.state |= {"best_score": mean, "best_epoch": epoch}
             self.best.load_state_dict(self.model.state_dict())
-        self.state |= {"epoch": epoch, "done": 0, "loss": 0.0}
+        self.state |= {"epoch": epoch, "done": 0, "taken": 0, "loss": 0.0, "grad_norm": 0.0}
 
 
 def dev_scores(model: Classifier, rows: TrainingRows) -> dict[str, float]:

@@ -20,12 +20,13 @@ _TERMS = {
     "logit_kd": ("Training loss: distributions (logit_kd)", "nats"),
     "attention": ("Training loss: attention", "distance of attention rows"),
     "masked_lm": ("Training loss: masked LM", "nats"),
+    "grad_norm": ("Norm of the gradient, before clipping", "norm"),
 }
 # Models in the charts by language.
 _SHOWN = ("student", "student_start", "student_masked_lm", "no_teacher", "teacher", "tfidf")
 _OVER = {"tfidf": "over TF-IDF", "no_teacher": "over no teacher", "student_start": "over its start",
          "student_masked_lm": "over masked-LM training"}  # fmt: skip
-_NO_TERMS = ("step", "epoch", "tokens", "learning_rate", "loss")
+_NO_TERMS = ("step", "epoch", "tokens", "learning_rate", "loss", "skipped")
 
 
 class Chart(NamedTuple):

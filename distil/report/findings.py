@@ -4,6 +4,7 @@ from distil.report.controls import NOT_MEASURED, TITLES, distillation_sentence
 from distil.report.data import Report, language_name
 from distil.report.data_notices import Notice, data_notices
 from distil.report.format import bracket, listed, names, p_text, percent, points, signed, size, times
+from distil.report.guard import guard_notices
 from distil.report.inputs import Difference, Pair
 from distil.report.tables_scores import baselines_of, mean_score
 
@@ -104,7 +105,7 @@ def notices(report: Report) -> list[Notice]:
         found += _against_plain(report, task)
         found += _with_ngrams(report, task) + _with_linear(report, task) + _of_teachers(report, task)
         found += _weak(report, task)
-    found += [Notice("note", text) for text in unmeasured(report)] + _heldout(report)
+    found += [Notice("note", text) for text in unmeasured(report)] + _heldout(report) + guard_notices(report.costs)
     if len(report.seeds) < FEW_SEEDS:
         count = "one seed" if len(report.seeds) == 1 else f"{len(report.seeds)} seeds"
         text = f"Scores rest on {count} of fine-tuning: the spread between seeds, often several points, is not in them."

@@ -247,6 +247,14 @@ class Tokenizer(StageFile):
     languages: dict[str, TokenizerLanguage]
 
 
+class GuardFigures(StageFile):
+    """What a guard left out of the trainings of a stage."""
+
+    deviations: float
+    skipped: int
+    rollbacks: int
+
+
 class StageCost(StageFile):
     """metrics/cost/STAGE.json."""
 
@@ -256,3 +264,4 @@ class StageCost(StageFile):
     tokens_per_second: float | None = None
     rows_per_second: float | None = None
     data_wait_share: float | None = None
+    guard: GuardFigures | None = None

@@ -6,6 +6,7 @@ Scores are shown in points (0 to 100). An average is always below the rows of it
 from distil.report.data import Report
 from distil.report.findings import unmeasured
 from distil.report.format import Section
+from distil.report.guard import guard_tables
 from distil.report.tables_models import export_tables, footprint_table, size_table
 from distil.report.tables_scores import (
     confusion_table,
@@ -47,9 +48,8 @@ def sections(report: Report) -> list[Section]:
             folded=True,
         ),
         Section("heldout", "Held-out text", _HELDOUT_TEXT, [heldout_table(report)]),
-        Section(
-            "training", "Training and teacher cache", "", [training_table(report), cache_table(report)], folded=True
-        ),
+        Section("training", "Training and teacher cache", "",
+                [training_table(report), cache_table(report), *guard_tables(report.costs)], folded=True),
         Section(
             "data",
             "Data",
@@ -66,7 +66,7 @@ def sections(report: Report) -> list[Section]:
             [params_table(report)],
             folded=True,
         ),
-    ]
+    ]  # fmt: skip
 
 
 _SIZE_TEXT = (

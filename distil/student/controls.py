@@ -27,7 +27,7 @@ def make_control(
     config: TrainConfig,
     paths: RunPaths,
     processes: Processes = SINGLE_PROCESS,
-) -> tuple[dict[str, Any], dict[str, float]]:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Make one control and write it to `paths.out`, a Hugging Face folder with its tokenizer.
 
     Args:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field
 from transformers import XLMRobertaForMaskedLM
 
+from distil.compute.guard import GuardDeviations
 from distil.compute.optimizer import Precision
 from distil.core.errors import UserError
 from distil.core.params import Params
@@ -36,6 +37,7 @@ class AdaptConfig(Params):
     sampling_temperature: float = Field(gt=0)
     heldout_fraction: float = Field(gt=0, le=0.5)
     checkpoint_every: int = Field(ge=1)
+    guard: GuardDeviations
     precision: Precision
 
 
@@ -50,7 +52,7 @@ def adapt(
         languages: codes; `config.text` holds LANG.txt of each.
         config: text and optimisation; its steps are 1 or more.
         seed: decides batches, masks and dropout.
-        scratch: folder of the checkpoint, for this very training only.
+        scratch: folder of the checkpoint and of the guard's events, for this very training only.
 
     Raises:
         UserError: a text is missing or too short to hold anything out, or longer sequences than the teacher can read.
@@ -93,8 +95,8 @@ def adapt(
 
     before = measure()
     schedule = MaskedLMSchedule(config.steps, config.batch_tokens, config.learning_rate, config.warmup_fraction,
-                        config.mask_rate, config.sampling_temperature, config.precision)  # fmt: skip
-    tokens = train_masked_lm(
+                        config.mask_rate, config.sampling_temperature, config.precision, config.guard)  # fmt: skip
+    training = train_masked_lm(
         model, train, special, schedule, seed, "adapt the teacher", scratch, config.checkpoint_every
     )
     after = measure()
@@ -103,7 +105,8 @@ def adapt(
                  after[language][0])  # fmt: skip
     return {
         "steps": config.steps,
-        "tokens": tokens,
+        "tokens": training.tokens,
+        **training.guard,
         "languages": {
             language: {
                 "train_sequences": len(train[language].offsets) - 1,

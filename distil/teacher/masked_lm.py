@@ -4,6 +4,7 @@ Masks are drawn again at every step. Everything that a step draws follows from t
 run continued from a checkpoint is the run that was not killed.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import count, islice
@@ -18,11 +19,14 @@ from transformers import XLMRobertaForMaskedLM
 
 from distil.compute.batching import BATCH_TOKENS, by_length, prefetch
 from distil.compute.checkpoint import load_checkpoint, save_checkpoint
-from distil.compute.optimizer import Precision, adamw, autocast, check_finite, set_learning_rate
+from distil.compute.guard import EVENTS_FILE, Action, Guard
+from distil.compute.optimizer import Precision, adamw, autocast, set_learning_rate
 from distil.modeling.tokenizer import SpecialTokenIds
 from distil.modeling.xlm_roberta import MaskedHead
 from distil.runtime.progress import Progress
 from distil.tokenization.masking import draw_masks
+
+log = logging.getLogger("distil")
 
 LINES_AT_ONCE = 2000
 POOL = 16  # steps whose sequences are drawn together: of one, a quarter to a half is padding
@@ -50,6 +54,14 @@ class MaskedLMSchedule(NamedTuple):
     mask_rate: float
     sampling_temperature: float  # languages are drawn in proportion to tokens ** (1 / this)
     precision: Precision = "float32"
+    guard: float = 0.0  # deviations, see distil/compute/guard.py; 0 is off
+
+
+class MaskedLMTraining(NamedTuple):
+    """What a training came to."""
+
+    tokens: int  # read
+    guard: dict[str, dict[str, float]]  # Guard.summary
 
 
 def encode_lines(lines: Sequence[str], tokenizer: Tokenizer, special: SpecialTokenIds, max_length: int) -> Sequences:
@@ -108,8 +120,8 @@ def train_masked_lm(
     title: str,
     scratch: Path | None = None,
     checkpoint_every: int = 0,
-) -> int:
-    """Train `model` in place; returns the tokens read.
+) -> MaskedLMTraining:
+    """Train `model` in place.
 
     Args:
         model: with its first weights.
@@ -118,21 +130,28 @@ def train_masked_lm(
         schedule: optimisation.
         seed: decides batches, masks and dropout.
         title: names the work in messages.
-        scratch: folder of the checkpoint, for this very training only; None keeps none.
+        scratch: folder of the checkpoint and of the guard's events, for this very training only; None keeps none, and
+            then there is no guard.
         checkpoint_every: steps between two checkpoints.
 
     Raises:
-        UserError: the loss or the gradient is not finite; names the step and the languages.
+        UserError: see `Guard.judge`; names the step and the languages.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)  # type: ignore[arg-type]  # transformers hides the signature
     model.train()
     torch.manual_seed(seed)
     head, optimizer = MaskedHead(model), adamw(model.named_parameters(), schedule.learning_rate, WEIGHT_DECAY)
-    state: dict[str, Any] = {"step": 0, "tokens": 0}
+    guard = Guard(schedule.guard if scratch else 0, title, "learning rate in teacher: of params.yaml",
+                  scratch / EVENTS_FILE if scratch else None)  # fmt: skip
+    state: dict[str, Any] = {"step": 0, "tokens": 0, "norms": 0.0, "guard": guard.state}
     checkpoint = scratch / "checkpoint.safetensors" if scratch else None
     if checkpoint:
-        state = load_checkpoint(checkpoint, {"model": model}, optimizer) or state
+        restored = load_checkpoint(checkpoint, {"model": model}, optimizer)
+        state = restored or state
+        guard.state = state["guard"]
+        if guard.on and not restored:
+            save_checkpoint(checkpoint, {"model": model}, optimizer, state)  # there is always one to go back to
     draws = SequenceSampler(list(texts.values()), schedule, BATCH_TOKENS[device.type]).steps(seed, state["step"])
 
     def masked(step: int) -> list[MaskedBatch]:
@@ -151,14 +170,22 @@ def train_masked_lm(
                 value += float(loss.detach())
             norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             batch = f"{sum(len(part.mask) for part in parts)} sequences of {', '.join(texts)}"
-            check_finite(value, norm, f"{title}: step {step + 1}", batch, "learning rate in teacher: of params.yaml")
-            optimizer.step()
-            state = {"step": step + 1, "tokens": state["tokens"] + sum(int(part.mask.sum()) for part in parts)}
+            action = guard.judge(step + 1, value, norm, batch)
+            if action is Action.TAKE:
+                optimizer.step()
+                state["norms"] += float(norm)
+            elif action is Action.ROLL_BACK and checkpoint:
+                guard.roll_back(checkpoint, {"model": model}, optimizer)
+            state |= {"step": step + 1, "tokens": state["tokens"] + sum(int(part.mask.sum()) for part in parts)}
             progress.add(1, f"loss {value:.3f}")
-            if checkpoint and state["step"] % checkpoint_every == 0 and state["step"] < schedule.steps:
+            due = checkpoint_every and state["step"] % checkpoint_every == 0 and state["step"] < schedule.steps
+            if checkpoint and due and guard.settled:
                 save_checkpoint(checkpoint, {"model": model}, optimizer, state)
+    taken = max(1, state["step"] - guard.state["skipped"])
+    log.info("%s: mean gradient norm %.3f over %d steps", title, state["norms"] / taken, taken)
+    guard.write_events()
     model.cpu().eval()
-    return state["tokens"]
+    return MaskedLMTraining(state["tokens"], guard.summary())
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from filelock import FileLock
 from pydantic import Field, model_validator
 from transformers import XLMRobertaForMaskedLM, XLMRobertaTokenizer
 
+from distil.compute.guard import EVENTS_FILE
 from distil.core.errors import UserError
 from distil.core.files import scratch_folder, sha256_file, sha256_json, write_checksums, write_json, write_text
 from distil.core.params import Params
@@ -143,6 +144,8 @@ def _adapt(
     scratch = scratch_folder("teacher", key)
     with FileLock(scratch / "lock"):
         adapted = adapt(model, out, languages, config, seed, scratch)
+        if config.guard:
+            shutil.copyfile(scratch / EVENTS_FILE, out / EVENTS_FILE)
         (out / SAFETENSORS).unlink()
         model.save_pretrained(out)
     shutil.rmtree(scratch)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
+from distil.compute.guard import GuardDeviations
 from distil.compute.optimizer import Precision
 from distil.core.params import Params
 
@@ -19,6 +20,7 @@ class TrainConfig(Params):
     warmup_fraction: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0, lt=1)
     max_grad_norm: float = Field(gt=0)
+    guard: GuardDeviations
     evaluate_every: int = Field(ge=1)
     patience: int = Field(ge=0)
     checkpoint_every: int = Field(ge=1)
@@ -32,5 +34,5 @@ class RunPaths(NamedTuple):
     teacher: Path  # models/teacher
     tokenizer: Path  # models/tokenizer
     out: Path  # an empty folder for the model
-    metrics: Path  # folder of train.csv and heldout.csv
+    metrics: Path  # folder of train.csv, heldout.csv and events.csv
     scratch: Path  # folder of the checkpoint, for this very training only

@@ -45,7 +45,7 @@ class TrainingCurves:
     def write(self) -> None:
         """Write both files."""
         columns = [*self.terms, *(f"{language}.{term}" for language in self.languages for term in self.terms)]
-        fields = ["step", "epoch", "tokens", "learning_rate", "loss", *columns]
+        fields = ["step", "epoch", "tokens", "learning_rate", "loss", "grad_norm", "skipped", *columns]
         _write_csv(self.folder / "train.csv", fields, self.train)
         _write_csv(self.folder / "heldout.csv", list(self.heldout[0]), self.heldout)
 
@@ -65,9 +65,10 @@ class RunningMeans:
         self._languages, self._terms = languages, terms
         self._sums: dict[str, list[float]] = {}
 
-    def add(self, loss: float, terms: dict[str, Term]) -> None:
-        """One step's loss and its unreduced terms."""
+    def add(self, loss: float, grad_norm: float, terms: dict[str, Term]) -> None:
+        """One step's loss, the norm of its gradient, and its unreduced terms."""
         self._put("loss", loss, 1)
+        self._put("grad_norm", grad_norm, 1)
         for name, term in terms.items():
             values, owners = term.values.detach().float().cpu().numpy(), term.languages.cpu().numpy()
             if not len(values):
@@ -86,7 +87,7 @@ class RunningMeans:
     def take(self, ranks: Processes) -> dict[str, float]:
         """Means since the last take, over all processes."""
         if ranks.world > 1:
-            names = ["loss", *self._terms]
+            names = ["loss", "grad_norm", *self._terms]
             names += [f"{language}.{term}" for language in self._languages for term in self._terms]
             flat = ranks.sums([number for name in names for number in self._sums.get(name, (0.0, 0))])
             pairs = zip(names, zip(flat[::2], flat[1::2], strict=True), strict=True)

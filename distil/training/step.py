@@ -1,7 +1,7 @@
 """One optimiser step of a student, alone or as one of several processes, and the state that a checkpoint keeps."""
 
 import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -9,10 +9,20 @@ from torch import nn
 from transformers import XLMRobertaForMaskedLM
 
 from distil.compute.distributed import SINGLE_PROCESS, Processes
-from distil.compute.optimizer import adamw, autocast, check_finite, parameters_of, set_learning_rate
+from distil.compute.guard import Action, Guard
+from distil.compute.optimizer import adamw, autocast, parameters_of, set_learning_rate
 from distil.training.config import TrainConfig
 from distil.training.data_loader import Batch
 from distil.training.objective import Objective, Term
+
+
+class StepResult(NamedTuple):
+    """What one step came to."""
+
+    loss: float
+    grad_norm: float  # before clipping
+    terms: dict[str, Term]
+    action: Action  # the optimiser moved only where it is TAKE
 
 
 class TrainingState:
@@ -24,12 +34,12 @@ class TrainingState:
         objective: Objective,
         config: TrainConfig,
         total_tokens: int,
-        title: str,
+        guard: Guard,
         processes: Processes = SINGLE_PROCESS,
     ) -> None:
-        """`total_tokens` of all epochs, for the learning rate; `title` names the training in errors."""
+        """`total_tokens` of all epochs, for the learning rate; `guard` decides which steps are taken."""
         self.student, self.objective, self.config, self.total_tokens = student, objective, config, total_tokens
-        self.title, self.processes = title, processes
+        self.guard, self.processes = guard, processes
         named = [*student.named_parameters(), *objective.named_parameters()]
         self.optimizer = adamw(named, config.learning_rate, config.weight_decay)
         self.parameters = parameters_of(self.optimizer)
@@ -55,14 +65,14 @@ class TrainingState:
         # Never zero: neither in the first step nor in one beyond the estimate of the total.
         return self.config.learning_rate * max(share, 0.001)
 
-    def step(self, batch: Batch | None, languages: list[str]) -> tuple[float, dict[str, Term]]:
-        """One optimiser step; returns its loss and terms.
+    def step(self, batch: Batch | None, languages: list[str]) -> StepResult:
+        """One optimiser step, unless the guard leaves it out; it is counted in both cases.
 
         Of several processes each has its part of the batch (None where there are fewer sequences than processes): every
         mean is taken over the whole batch and gradients are added up, so that all take the step that one alone would.
 
         Raises:
-            UserError: the loss or the gradient is not finite; names the step and the batch.
+            UserError: see `Guard.judge`; names the step and the batch.
         """
         set_learning_rate(self.optimizer, self.learning_rate())
         terms = self._terms(batch) if batch else {}
@@ -81,13 +91,11 @@ class TrainingState:
         value = float(loss.detach())
         numbers = batch.languages.tolist() if batch else []
         present = ", ".join(sorted({languages[number] for number in numbers})) or "another process"
-        check_finite(
-            value, norm, f"{self.title}: step {self.counters['step'] + 1}", f"{len(numbers)} sequences of {present}",
-            "train.learning_rate",
-        )  # fmt: skip
-        self.optimizer.step()
+        action = self.guard.judge(self.counters["step"] + 1, value, norm, f"{len(numbers)} sequences of {present}")
+        if action is Action.TAKE:
+            self.optimizer.step()
         self.counters["step"] += 1
-        return value, terms
+        return StepResult(value, float(norm), terms, action)
 
     def _terms(self, batch: Batch) -> dict[str, Term]:
         """The terms of the loss, float32 whatever the forward pass is computed in."""

@@ -11,6 +11,7 @@ from distil.cache.format import TeacherCache
 from distil.compute.batching import prefetch
 from distil.compute.checkpoint import load_checkpoint, save_checkpoint
 from distil.compute.distributed import SINGLE_PROCESS, Processes, process_device
+from distil.compute.guard import EVENTS_FILE, Action, Guard
 from distil.runtime.progress import Progress
 from distil.training.config import RunPaths, TrainConfig
 from distil.training.curves import RunningMeans, TrainingCurves
@@ -39,7 +40,7 @@ class TrainingResult(NamedTuple):
     best_step: int
     stopped_early: bool
     heldout: dict[str, Any]  # validation.evaluate_heldout of the best weights
-    cost: dict[str, float]  # tokens_per_second, data_wait_share
+    cost: dict[str, Any]  # tokens_per_second, data_wait_share, and of a guard that is on its summary
 
 
 class Trainer:
@@ -84,9 +85,11 @@ class Trainer:
         self.languages = languages
         self.data, self.heldout = CachedDataset(sources, "train"), CachedDataset(sources, "heldout")
         total = int(self.data.length.sum(dtype=np.int64)) * self.config.epochs
-        self.state = TrainingState(self.student, self.objective, self.config, total, self.title, self.processes)
+        events = self.paths.metrics / EVENTS_FILE if self.processes.is_main else None
+        self.guard = Guard(self.config.guard, self.title, "train.learning_rate", events)
+        self.state = TrainingState(self.student, self.objective, self.config, total, self.guard, self.processes)
         self.curves = TrainingCurves(self.paths.metrics, languages, self.objective.terms_used, self.live)
-        self.means, self.waited = RunningMeans(languages, self.objective.terms_used), 0.0
+        self.means, self.skipped, self.waited = RunningMeans(languages, self.objective.terms_used), 0, 0.0
         self._resume()
         first, counters = self.state.counters["tokens"], self.state.counters
         with Progress(self.title, total, "tokens") as progress:
@@ -95,11 +98,13 @@ class Trainer:
             seconds = progress.seconds
         if self.processes.is_main:
             self.curves.write()
+        self.guard.write_events()
         self.state.restore_best()
         cost = {
             "tokens_per_second": round((counters["tokens"] - first) / max(seconds, 1e-9)),
             "data_wait_seconds": round(self.waited, 1),
             "data_wait_share": round(self.waited / max(seconds, 1e-9), 4),
+            **self.guard.summary(),
         }
         return TrainingResult(counters["step"], counters["tokens"], counters["best_step"], stopped,
                               counters["best_heldout"], cost)  # fmt: skip
@@ -110,10 +115,13 @@ class Trainer:
         batches = prefetch(self._batches_left(), lambda item: self._load(item[1]))
         for (epoch, indices), batch, waited in batches:
             self.waited += waited
-            value, terms = self.state.step(batch and batch.to(self.device), self.languages)
-            self.means.add(value, terms)
+            result = self.state.step(batch and batch.to(self.device), self.languages)
+            if result.action is Action.TAKE:
+                self.means.add(result.loss, result.grad_norm, result.terms)
+            else:
+                self._leave_out(result.action)
             counters["tokens"] += indices.tokens
-            progress.add(indices.tokens, f"loss {value:.3f}")
+            progress.add(indices.tokens, f"loss {result.loss:.3f}")
             if counters["step"] % LOG_EVERY == 0:
                 self._record(epoch)
             if counters["step"] % self.config.evaluate_every == 0:
@@ -122,13 +130,21 @@ class Trainer:
                     stopped = True
                     break
             # Only where a row of train.csv has just ended, so that no means are pending.
-            if counters["step"] % self.config.checkpoint_every == 0 and counters["step"] % LOG_EVERY == 0:
+            due = counters["step"] % self.config.checkpoint_every == 0 and counters["step"] % LOG_EVERY == 0
+            if due and self.guard.settled:
                 self._save()
         if counters["step"] % LOG_EVERY:
             self._record(epoch)  # the last row is a shorter one; of a short training it is the only one
         if counters["step"] % self.config.evaluate_every:
             self._evaluate()
         return stopped
+
+    def _leave_out(self, action: Action) -> None:
+        """Count a step that was not taken, and after several of them go back to the weights of the checkpoint."""
+        self.skipped += 1
+        if action is Action.ROLL_BACK:
+            self.guard.roll_back(self.checkpoint, self.state.modules, self.state.optimizer)
+            self.processes.barrier()  # all have read the checkpoint before the main process may write the next
 
     def _batches_left(self) -> Iterator[tuple[int, BatchIndices]]:
         """The batches of all epochs that were not trained on yet, each with its epoch."""
@@ -151,7 +167,9 @@ class Trainer:
         """A row of train.csv."""
         counters, rate = self.state.counters, float(f"{self.state.learning_rate():.4g}")
         self.curves.add_train({"step": counters["step"], "epoch": epoch, "tokens": counters["tokens"],
-                               "learning_rate": rate, **self.means.take(self.processes)})  # fmt: skip
+                               "learning_rate": rate, "skipped": self.skipped,
+                               **self.means.take(self.processes)})  # fmt: skip
+        self.skipped = 0
 
     def _evaluate(self) -> None:
         """Measure on held-out text, keep the weights if they are the best, and write the curves."""
@@ -164,13 +182,16 @@ class Trainer:
         """Resume from the checkpoint, if there is one."""
         restored = load_checkpoint(self.checkpoint, self.state.checkpointed, self.state.optimizer)
         if restored:
-            self.state.counters = restored["state"]
+            self.state.counters, self.guard.state = restored["state"], restored["guard"]
             self.curves.train, self.curves.heldout = restored["train"], restored["heldout"]
             log.info("%s: continuing after step %d", self.title, self.state.counters["step"])
         self.processes.barrier()  # all have read the checkpoint before the main process may write the next
+        if self.guard.on and not restored:
+            self._save()  # there is always one to go back to
 
     def _save(self) -> None:
         """Write a checkpoint."""
         if self.processes.is_main:
-            rows = {"state": self.state.counters, "train": self.curves.train, "heldout": self.curves.heldout}
+            rows = {"state": self.state.counters, "guard": self.guard.state, "train": self.curves.train,
+                    "heldout": self.curves.heldout}  # fmt: skip
             save_checkpoint(self.checkpoint, self.state.checkpointed, self.state.optimizer, rows)

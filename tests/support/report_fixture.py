@@ -147,7 +147,18 @@ def write_distil(root: Path, languages: list[str], synthetic: bool, steps: int) 
     terms = [f"{code}.{term}" for code in languages for term in ("logit_kd", "attention")]
     chance = random.Random(3)
     with _writer(root / "metrics/distil/train.csv") as rows:
-        names = ["step", "epoch", "tokens", "learning_rate", "loss", "logit_kd", "attention", "masked_lm"]
+        names = [
+            "step",
+            "epoch",
+            "tokens",
+            "learning_rate",
+            "loss",
+            "grad_norm",
+            "skipped",
+            "logit_kd",
+            "attention",
+            "masked_lm",
+        ]
         rows.writerow([*names, *terms])
         for step in range(steps):
             fall = math.exp(-4 * step / steps)
@@ -157,7 +168,18 @@ def write_distil(root: Path, languages: list[str], synthetic: bool, steps: int) 
             ]
             values = ["" if at == step % 10 else f"{value:.6g}" for at, value in enumerate(values)]
             logit, attention = 1 + 30 * fall, 0.0004 + 0.01 * fall
-            row = [step * 10, step // 10, step * 2048, 0.001, (logit + attention) / 2, logit, attention, ""]
+            row = [
+                step * 10,
+                step // 10,
+                step * 2048,
+                0.001,
+                (logit + attention) / 2,
+                1 + fall,
+                0,
+                logit,
+                attention,
+                "",
+            ]
             rows.writerow([*row, *values])
     with _writer(root / "metrics/distil/heldout.csv") as rows:
         names = [f"{code}.{name}" for code in languages for name in ("kl", "attention", "accuracy")]

@@ -16,14 +16,23 @@ from distil.core.files import sha256_file
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.teacher.adaptation import AdaptConfig, adapt
-from distil.teacher.masked_lm import MaskedLMSchedule, Sequences, SequenceSampler, _share, encode_lines, mask_batch
+from distil.teacher.masked_lm import (
+    MaskedLMSchedule,
+    MaskedLMTraining,
+    Sequences,
+    SequenceSampler,
+    _share,
+    encode_lines,
+    mask_batch,
+)
 from distil.teacher.source import TeacherConfig, fetch_teacher
 from distil.tokenization.masking import is_held_out
 from tests.support import toy
 
 ADAPT = AdaptConfig(
     steps=40, text="data/raw", batch_tokens=512, max_length=24, learning_rate=0.003, warmup_fraction=0.1,
-    mask_rate=0.15, sampling_temperature=2.0, heldout_fraction=0.15, checkpoint_every=10, precision="float32",
+    mask_rate=0.15, sampling_temperature=2.0, heldout_fraction=0.15, checkpoint_every=10, guard=0.0,
+    precision="float32",
 )  # fmt: skip
 
 
@@ -133,16 +142,21 @@ def test_held_out_lines_are_never_trained_on(root: Path, monkeypatch: pytest.Mon
     from distil.teacher import adaptation as module
 
     seen: list[Sequences] = []
-    monkeypatch.setattr(module, "train_masked_lm", lambda model, texts, *rest: seen.extend(texts.values()) or 0)
+
+    def trained(model: Any, texts: Any, *rest: Any) -> MaskedLMTraining:
+        seen.extend(texts.values())
+        return MaskedLMTraining(0, {})
+
+    monkeypatch.setattr(module, "train_masked_lm", trained)
     tokenizer = load_tokenizer(root / "models/teacher")
     special = special_ids(tokenizer)
     adapt(load_masked_lm(root / "given", None), root / "given", toy.LANGUAGES, ADAPT, 1, root)
-    trained = {tuple(sequence) for text in seen for sequence in text.take(np.arange(len(text.offsets) - 1))}
+    found = {tuple(sequence) for text in seen for sequence in text.take(np.arange(len(text.offsets) - 1))}
     for language in toy.LANGUAGES:
         lines = (root / f"data/raw/{language}.txt").read_text(encoding="utf-8").splitlines()
         for line in lines:
             sequence = (special.bos, *tokenizer.encode(line, add_special_tokens=False).ids[:22], special.eos)
-            assert (sequence in trained) != is_held_out(line, 0.15), line
+            assert (sequence in found) != is_held_out(line, 0.15), line
 
 
 def test_what_a_smaller_share_holds_out_a_larger_one_does_too() -> None:
@@ -264,3 +278,43 @@ def test_the_learning_rate_rises_and_falls_and_is_never_zero() -> None:
     assert shares[0] == pytest.approx(0.1) and max(shares) == 1.0 == shares[9]
     assert shares[54] == pytest.approx(46 / 90) and shares[99] == pytest.approx(1 / 90)
     assert _share(0, schedule._replace(warmup_fraction=0.0)) == 1.0
+
+
+@pytest.mark.slow
+def test_a_guard_leaves_bad_steps_out_of_an_adaptation_and_a_kill_behind_them_changes_no_byte(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distil.teacher import masked_lm as mlm
+
+    original, seen, bad = mlm._losses, [], set()
+
+    def losses(model: Any, head: Any, batch: Any, *rest: Any) -> Any:
+        found = original(model, head, batch, *rest)
+        if not torch.is_grad_enabled():
+            return found
+        seen.append(hash(tuple(batch.gold.tolist())))
+        return found * 1e4 if seen[-1] in bad else found
+
+    monkeypatch.setattr(mlm, "_losses", losses)
+    length = {"steps": 90, "checkpoint_every": 20}
+    plain, guarded = fetch("plain", adapt=length), fetch("guarded", adapt={**length, "guard": 8.0})
+    assert plain["weights_sha256"] == guarded["weights_sha256"]  # on, and nothing to leave out
+    assert "guard" not in plain["adapted"] and not Path("plain/events.csv").exists()
+    bad |= {seen[number] for number in (70, 82, 83, 84)}
+    whole = fetch("whole", adapt={**length, "guard": 8.0})
+    assert whole["adapted"]["guard"] == {"deviations": 8.0, "skipped": 4, "rollbacks": 1}
+    assert Path("whole/events.csv").read_text(encoding="utf-8").count("roll back") == 1
+    drawn = len(seen)
+
+    def killed(*given: Any) -> Any:
+        if len(seen) - drawn == 87:
+            raise KeyboardInterrupt
+        return losses(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlm, "_losses", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fetch("killed", adapt={**length, "guard": 8.0})
+    shutil.rmtree("killed")
+    assert fetch("killed", adapt={**length, "guard": 8.0}) == whole
+    assert Path("killed/events.csv").read_bytes() == Path("whole/events.csv").read_bytes()

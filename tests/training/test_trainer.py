@@ -28,7 +28,7 @@ LOSS = LossConfig(
 )  # fmt: skip
 TRAIN = TrainConfig(
     seed=1, epochs=6, batch_tokens=512, learning_rate=0.01, warmup_fraction=0.1, weight_decay=0.01, max_grad_norm=1.0,
-    evaluate_every=10, patience=0, checkpoint_every=10, sampling_temperature=1.0, precision="float32",
+    guard=0.0, evaluate_every=10, patience=0, checkpoint_every=10, sampling_temperature=1.0, precision="float32",
 )  # fmt: skip
 LAST = [LayerPair(student=-1, teacher=-1)]
 
@@ -300,7 +300,7 @@ def test_every_term_is_logged_for_each_language(world: Path, tmp_path: Path) -> 
     terms = ["logit_kd", "attention", "masked_lm"]
     columns = [*terms, *(f"{language}.{term}" for language in toy.LANGUAGES for term in terms)]
     for row in rows(tmp_path / "metrics/train.csv"):
-        assert list(row) == ["step", "epoch", "tokens", "learning_rate", "loss", *columns]
+        assert list(row) == ["step", "epoch", "tokens", "learning_rate", "loss", "grad_norm", "skipped", *columns]
         assert all(row[column] for column in columns)
         for term in terms:  # the whole is a mean of the languages, each by its number of places
             low, high = sorted(float(row[f"{language}.{term}"]) for language in toy.LANGUAGES)
