@@ -24,7 +24,7 @@ from benchmarks.material import load_student, load_text, parser, shards
 from benchmarks.stored_forms import Form, Said, draws, exact, hidden, in_bfloat16, renormalised, threshold, with_bucket
 from distil.cache.format import quantise_rows, quantise_states
 from distil.cache.sparse_logits import SoftTargets
-from distil.compute.optimizer import autocast
+from distil.compute.precision import autocast
 from distil.losses.logits import logit_kd
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_piece_ids
 from distil.modeling.xlm_roberta import AttentionTap, MaskedHead, attention_rows, load_masked_lm

@@ -33,7 +33,7 @@ from benchmarks.material import PAPER
 from benchmarks.scale_sim import LARGE, LENGTH, MASKED, Shape
 from benchmarks.step import LAYERS, bare_cache, random_batch, untrained
 from benchmarks.steps import from_cache
-from distil.compute.optimizer import Precision, autocast
+from distil.compute.precision import Precision, autocast
 from distil.finetuning.classifier import load_classifier
 from distil.finetuning.config import FineTuningRecipe
 from distil.finetuning.encoding import Encoded

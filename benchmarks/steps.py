@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import XLMRobertaForMaskedLM
 
-from distil.compute.optimizer import Precision, autocast
+from distil.compute.precision import Precision, autocast
 from distil.losses.logits import masked_lm
 from distil.modeling.xlm_roberta import AttentionTap, MaskedHead
 from distil.training.data_loader import Batch

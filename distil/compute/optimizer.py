@@ -1,7 +1,6 @@
-"""What every training step shares: AdamW, the precision of the forward pass, the check for a finite loss."""
+"""What every training step shares: AdamW, and the check for a finite loss."""
 
 from collections.abc import Iterable
-from typing import Literal
 
 import numpy as np
 import torch
@@ -59,11 +58,3 @@ def check_finite(loss: float, gradient_norm: Tensor, step: str, batch: str, key:
             f"{step}: the loss is {loss}, its gradient's norm {float(gradient_norm)}, on {batch}; the last checkpoint "
             f"is kept; try a lower {key}"
         )
-
-
-Precision = Literal["float32", "bfloat16"]
-
-
-def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """The context of a forward pass. Weights, sums over rows and whatever is stored stay float32 in both."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

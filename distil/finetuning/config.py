@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 
 from distil.compute.guard import GuardDeviations
-from distil.compute.optimizer import Precision
+from distil.compute.precision import Precision
 from distil.core.params import Params
 from distil.evaluation.config import TaskTeachersConfig
 from distil.evaluation.controls import control_of

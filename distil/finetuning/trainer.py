@@ -19,7 +19,8 @@ from transformers import XLMRobertaForSequenceClassification
 
 from distil.compute.checkpoint import load_checkpoint, save_checkpoint
 from distil.compute.guard import EVENTS_FILE, Action, Guard
-from distil.compute.optimizer import adamw, autocast, set_learning_rate
+from distil.compute.optimizer import adamw, set_learning_rate
+from distil.compute.precision import autocast
 from distil.evaluation.counts import metric_from_counts, metric_of, per_row_counts
 from distil.finetuning.classifier import (
     Classifier,

@@ -12,7 +12,7 @@ from pydantic import Field
 from transformers import XLMRobertaForMaskedLM
 
 from distil.compute.guard import GuardDeviations
-from distil.compute.optimizer import Precision
+from distil.compute.precision import Precision
 from distil.core.errors import UserError
 from distil.core.params import Params
 from distil.modeling.tokenizer import load_tokenizer, special_ids

@@ -20,7 +20,8 @@ from transformers import XLMRobertaForMaskedLM
 from distil.compute.batching import BATCH_TOKENS, by_length, prefetch
 from distil.compute.checkpoint import load_checkpoint, save_checkpoint
 from distil.compute.guard import EVENTS_FILE, Action, Guard
-from distil.compute.optimizer import Precision, adamw, autocast, set_learning_rate
+from distil.compute.optimizer import adamw, set_learning_rate
+from distil.compute.precision import Precision, autocast
 from distil.modeling.tokenizer import SpecialTokenIds
 from distil.modeling.xlm_roberta import MaskedHead
 from distil.runtime.progress import Progress

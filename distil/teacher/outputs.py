@@ -15,7 +15,7 @@ from distil.cache.format import AttentionIndex, LogitEncoding, pack_logits, pack
 from distil.cache.sparse_logits import SparseLogits, sample_logits, top_k_logits
 from distil.compute.batching import runs
 from distil.compute.distributed import process_device
-from distil.compute.optimizer import Precision, autocast
+from distil.compute.precision import Precision, autocast
 from distil.core.errors import UserError
 from distil.core.params import Params
 from distil.modeling.xlm_roberta import AttentionTap, MaskedHead, resolve_layer

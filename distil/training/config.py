@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from distil.compute.guard import GuardDeviations
-from distil.compute.optimizer import Precision
+from distil.compute.precision import Precision
 from distil.core.params import Params
 
 

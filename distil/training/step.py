@@ -10,7 +10,8 @@ from transformers import XLMRobertaForMaskedLM
 
 from distil.compute.distributed import SINGLE_PROCESS, Processes
 from distil.compute.guard import Action, Guard
-from distil.compute.optimizer import adamw, autocast, parameters_of, set_learning_rate
+from distil.compute.optimizer import adamw, parameters_of, set_learning_rate
+from distil.compute.precision import autocast
 from distil.training.config import TrainConfig
 from distil.training.data_loader import Batch
 from distil.training.objective import Objective, Term

@@ -31,7 +31,7 @@ SURPLUS = {
     "tasks": "sources/hub",
     "corpus": "text/normalisation text/words",
     "teacher": "compute/distributed",
-    "cache_teacher": "compute/checkpoint modeling/shape",
+    "cache_teacher": "modeling/shape",
     "distil": "student/controls student/no_teacher",
     **dict.fromkeys(
         ("finetune_teacher", "finetune_student", "finetune_student_plain", "finetune_no_teacher", "finetune_control"),
