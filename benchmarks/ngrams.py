@@ -113,7 +113,7 @@ def main() -> None:
             for kind, table in (("without", None), ("with", ngrams)):
                 recipe = FineTuningRecipe(epochs, given.learning_rate, "pooled", 16, "float32", 0.1, 0.1, 0.01, 1.0,
                                           0.0, table)  # fmt: skip
-                start = FineTuningStart(folder, "distil", MAX_LENGTH, seed, f"{kind} n-grams, seed {seed}")
+                start = FineTuningStart(folder, "distil", MAX_LENGTH, seed, seed, f"{kind} n-grams, seed {seed}")
                 model = fine_tune(start, training, recipe, Path(name) / "checkpoint").model
                 for part in (kind, "transformer") if table else (kind,):
                     if part == "transformer":

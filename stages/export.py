@@ -16,11 +16,14 @@ def main() -> None:
     """Write models/onnx and metrics/export.json."""
     spent = StageCost()
     config, languages = load_params("export", ExportConfig), load_languages()
-    names = load_evaluate().tasks
+    scoring = load_evaluate()
+    names = scoring.tasks
     tasks = {name: read_task(Path("data/tasks") / name) for name in names}
     verify_checksums(Path("models/student"), "distil")
     verify_checksums(Path("models/teacher"), "teacher")
-    sources = find_sources(Path("models/finetuned/student"), Path("models/student"), names, languages)
+    sources = find_sources(
+        Path("models/finetuned/student"), Path("models/student"), names, scoring.merge.tasks, languages
+    )
     models = {}
     with atomic_folder(Path("models/onnx")) as out:
         for source in sources:

@@ -30,6 +30,8 @@ def main(model: str, name: str) -> None:
         raise UserError(f"stages.finetune: expected one of {', '.join(BASE_MODELS)} as MODEL, found {model}")
     languages, scoring = load_languages(), load_evaluate()
     config, task = load_params("finetune", FineTuningConfig), read_task(Path("data/tasks") / name)
+    if model == "student" and name in scoring.merge.tasks:
+        config.check_merged(name)
     learns = config.learns_from_teacher(model)
     soft_labels = SoftLabels(MIXED / name, task, f"mix_teachers@{name}") if learns else None
     paths = FineTuningPaths(

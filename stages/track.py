@@ -42,7 +42,7 @@ def main() -> None:
     comparisons = [read_json(METRICS / "compare" / f"{task}.json", "evaluate") for task in scored.tasks]
     costs = {
         path.stem: read_json(path, path.stem) for path in sorted((METRICS / "cost").glob("*.json"))
-        if not is_left_over(path.stem, scored.controls)
+        if not is_left_over(path.stem, scored.controls, scored.merge.tasks)
     }  # fmt: skip
     headline, export, footprint = (
         read_json(METRICS / f"{stage}.json", made_by)

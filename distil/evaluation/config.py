@@ -7,6 +7,16 @@ from pydantic import Field, field_validator, model_validator
 
 from distil.core.params import PARAMS_FILE, Params, load_params
 
+MergeMethod = Literal["linear", "slerp", "ties", "dare"]  # distil/merging/methods.py
+
+
+class MergeConfig(Params):
+    """Section `evaluate.merge:` of params.yaml: tasks whose student is also one model of all seeds."""
+
+    tasks: tuple[str, ...]
+    method: MergeMethod
+    density: float = Field(gt=0, le=1)
+
 
 class CompanionConfig(Params):
     """Section `evaluate.linear_companion:` of params.yaml (serving/linear_companion.py)."""
@@ -23,6 +33,7 @@ class EvaluateConfig(Params):
     languages: Literal["joint", "separate"]
     controls: tuple[Literal["start", "masked_lm"], ...]
     linear_companion: CompanionConfig
+    merge: MergeConfig
     bootstrap_resamples: int = Field(ge=100)
 
     @field_validator("controls")
@@ -40,6 +51,18 @@ class EvaluateConfig(Params):
         if tasks and self.languages == "separate":
             raise ValueError(
                 f"linear_companion.tasks is [{found}], which needs languages joint; set it or empty the list"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _merge_what_is_scored_with_several_seeds(self) -> "EvaluateConfig":
+        found = ", ".join(self.merge.tasks)
+        if len(set(self.merge.tasks)) < len(self.merge.tasks) or not set(self.merge.tasks) <= set(self.tasks):
+            raise ValueError(f"merge.tasks: expected tasks of evaluate.tasks, each once, found {found}")
+        if self.merge.tasks and len(self.seeds) < 2:
+            raise ValueError(
+                f"merge.tasks is [{found}] with {len(self.seeds)} seed: expected two seeds or more in evaluate.seeds, "
+                "whose models are merged; or an empty list"
             )
         return self
 

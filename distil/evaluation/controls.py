@@ -26,7 +26,9 @@ def without_controls_off(models: Sequence[str], controls: Sequence[str]) -> list
     return [model for model in models if control_of(model) in (None, *controls)]
 
 
-def is_left_over(cost: str, controls: Sequence[str]) -> bool:
-    """Whether a file of metrics/cost, by its name without suffix, is of a control that is switched off."""
+def is_left_over(cost: str, controls: Sequence[str], merged: Sequence[str]) -> bool:
+    """Whether a file of metrics/cost, by its name without suffix, is of a control or a merge that is switched off."""
     stage, _, rest = cost.partition("-")
+    if stage == "merge_student":
+        return rest not in merged
     return stage in ("control", "finetune_control") and rest.split("-")[0] not in controls

@@ -8,6 +8,7 @@ from distil.evaluation.controls import finetune_stage, without_controls_off
 
 MODEL_TITLES = {
     "student": "Student",
+    "student_merged": "Student, merged",
     "student_linear": "Student and linear model",
     "student_transformer": "Student's transformer alone",
     "student_plain": "Student, plain fine-tuning",
@@ -19,11 +20,15 @@ MODEL_TITLES = {
     "tfidf": "TF-IDF",
     "majority": "Majority",
 }  # in the order of tables
-COMPANION = "student_linear"
-# Rows of the tasks that have them, with the stages that predict: those with a linear companion (serving/
-# linear_companion.py), whose student has an n-gram table (finetuning/ngrams.py), with several teachers (evaluation/
-# teacher_mixture.py). Of the others there are no predictions, or a header alone.
-PARTS = {COMPANION: "linear_companion", "student_transformer": "finetune_student", "teachers": "mix_teachers"}
+COMPANION, MERGED = "student_linear", "student_merged"
+# Rows of the tasks that have them, with the stages that predict: whose student's seeds are merged (merging/
+# student_soup.py), with a linear companion (serving/linear_companion.py), whose student has an n-gram table
+# (finetuning/ngrams.py), with several teachers (evaluation/teacher_mixture.py). Of the others there are no predictions,
+# or a header alone.
+PARTS = {
+    MERGED: "merge_student", COMPANION: "linear_companion", "student_transformer": "finetune_student",
+    "teachers": "mix_teachers",
+}  # fmt: skip
 BASELINES = ["tfidf", "majority"]
 # Fine-tuned, in the order of stages.
 FINE_TUNED = ["teacher", "student", "student_plain", "no_teacher", "student_start", "student_masked_lm"]

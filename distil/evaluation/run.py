@@ -10,7 +10,7 @@ from distil.core.files import atomic_folder, write_json, write_text
 from distil.evaluation.comparison import compare_models
 from distil.evaluation.config import EvaluateConfig
 from distil.evaluation.counts import Predictions, TagPredictions
-from distil.evaluation.model_names import BASELINES, COMPANION, models_of, predictions_stage, with_parts
+from distil.evaluation.model_names import BASELINES, COMPANION, MERGED, models_of, predictions_stage, with_parts
 from distil.evaluation.predictions import has_predictions
 from distil.evaluation.scores import TABLE_COLUMNS, score, seen_rows, table_rows
 from distil.evaluation.task_predictions import predictions_from_labels, read_task_predictions
@@ -60,7 +60,8 @@ def evaluate(root: Path, config: EvaluateConfig, languages: list[str]) -> dict[s
 
 def _has_part(root: Path, config: EvaluateConfig, task: str, part: str) -> bool:
     """Whether a task has a row of PARTS: by the setting, whatever is left over, or where its predictions have rows."""
-    return task in config.linear_companion.tasks if part == COMPANION else has_predictions(root, part, task)
+    asked = {MERGED: config.merge.tasks, COMPANION: config.linear_companion.tasks}
+    return task in asked[part] if part in asked else has_predictions(root, part, task)
 
 
 def _about_rows(task: Task, language: str, found: Mapping[str, Predictions | TagPredictions]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from distil.compute.guard import GuardDeviations
 from distil.compute.precision import Precision
+from distil.core.errors import UserError
 from distil.core.params import Params
 from distil.evaluation.config import TaskTeachersConfig
 from distil.evaluation.controls import control_of
@@ -21,11 +22,17 @@ class FineTuningSchedule(Params):
     tagger_learning_rate: float = Field(gt=0, lt=1)  # of token classification
 
 
+class StudentSchedule(FineTuningSchedule):
+    """`finetune.student:`."""
+
+    shared_head: bool  # every seed starts from the head that the first seed draws
+
+
 class FineTuningConfig(Params):
     """Section `finetune:` of params.yaml."""
 
     teacher: FineTuningSchedule
-    student: FineTuningSchedule
+    student: StudentSchedule
     start: Literal["plain", "pooled"]
     batch_size: int = Field(ge=1)
     max_length: int = Field(ge=8, le=512)
@@ -43,6 +50,18 @@ class FineTuningConfig(Params):
     def learns_from_teacher(self, model: str) -> bool:
         """Whether a model learns a task from its teachers too: the student, and its controls likewise."""
         return self.task_distillation and (model == "student" or control_of(model) is not None)
+
+    def shares_head(self, model: str) -> bool:
+        """Whether all seeds of a model start from one head."""
+        return model != "teacher" and self.student.shared_head
+
+    def check_merged(self, task: str) -> None:
+        """Raises UserError where the seeds of a task's student are to be merged and start from heads of their own."""
+        if not self.student.shared_head:
+            raise UserError(
+                f"params.yaml: evaluate.merge.tasks: {task}: expected finetune.student.shared_head true, found false: "
+                "heads that start apart do not average; set it, or take the task out of the list"
+            )
 
     def recipe(self, model: str, kind: str) -> "FineTuningRecipe":
         """What one model takes for a kind of task; the teacher's pace is its own."""

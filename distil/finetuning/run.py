@@ -119,7 +119,8 @@ def _fine_tune_all(job: FineTuning, key: dict[str, Any], unfinished: Path, out: 
                 rows = TrainingRows(task.kind, task.labels, languages, join([train[code] for code in group.languages]),
                                     {code: dev[code] for code in group.languages}, encoder.pad_id)  # fmt: skip
                 title = f"fine-tune {job.model} on {task.name}, {' '.join(group.languages)}, seed {seed}"
-                start = FineTuningStart(base, made_by, job.config.max_length, seed, title)
+                head_seed = _shared_head(job).get("head_seed", seed)
+                start = FineTuningStart(base, made_by, job.config.max_length, seed, head_seed, title)
                 trained += _finetune_into(done, start, rows, recipe)
                 seconds += time.monotonic() - began
             runs[run] = read_json(done / "run.json", finetune_stage(job.model, task.name))
@@ -128,7 +129,7 @@ def _fine_tune_all(job: FineTuning, key: dict[str, Any], unfinished: Path, out: 
             "model": job.model, "task": task.name, "kind": task.kind, "labels": task.labels,
             "normalised": task.manifest.get("normalised", False), "max_length": job.config.max_length,
             "languages_mode": job.mode, "seeds": job.seeds, "languages": languages,
-            "start": {"folder": base.as_posix(), "weights_sha256": key["weights"]},
+            "start": {"folder": base.as_posix(), "weights_sha256": key["weights"], **_shared_head(job)},
             "task_distillation": job.soft_labels is not None, "ngrams": recipe.ngrams is not None,
             "recipe": recipe.as_json(),
             "rows": {code: _row_counts(train[code]) for code in languages},
@@ -190,8 +191,13 @@ def _key(job: FineTuning) -> dict[str, Any]:
                  for language in job.languages for split in ("train", "dev")},
         "soft_labels": job.soft_labels.sha256 if job.soft_labels else None,
         "code": code_checksums(finetune_stage(job.model, task.name).split("@")[0]),
-        "torch": torch.__version__, "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "torch": torch.__version__, "device": "cuda" if torch.cuda.is_available() else "cpu", **_shared_head(job),
     }  # fmt: skip
+
+
+def _shared_head(job: FineTuning) -> dict[str, int]:
+    """The seed of the head that all seeds start from, where they share one."""
+    return {"head_seed": job.seeds[0]} if job.config.shares_head(job.model) else {}
 
 
 def _link(source: str, target: str) -> None:

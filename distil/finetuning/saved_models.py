@@ -37,13 +37,13 @@ def groups(mode: str, languages: list[str]) -> list[Group]:
 class FinetunedModels:
     """models/finetuned/MODEL/TASK, open for reading."""
 
-    def __init__(self, folder: Path) -> None:
-        """`folder` ends in MODEL/TASK.
+    def __init__(self, folder: Path, made_by: str = "") -> None:
+        """`folder` ends in MODEL/TASK; `made_by` is the stage that writes it, where that is no fine-tuning.
 
         Raises:
             UserError: missing or damaged; names the command that makes it again.
         """
-        self.folder, self.made_by = folder, finetune_stage(folder.parent.name, folder.name)
+        self.folder, self.made_by = folder, made_by or finetune_stage(folder.parent.name, folder.name)
         verify_checksums(folder, self.made_by)
         self.manifest = read_json(folder / "manifest.json", self.made_by)
         self.seeds: list[int] = self.manifest["seeds"]

@@ -73,7 +73,8 @@ class FineTuningStart(NamedTuple):
     folder: Path  # of the masked language model
     made_by: str  # the stage that writes it, named in errors
     max_length: int  # tokens of a row at most, as they were encoded
-    seed: int  # first weights of the head, dropout, order of the rows
+    seed: int  # dropout, order of the rows
+    head_seed: int  # first weights of the head; the same as `seed`, or another where seeds share a head
     title: str  # of this run, in messages
 
 
@@ -91,17 +92,9 @@ def fine_tune(start: FineTuningStart, rows: TrainingRows, recipe: FineTuningReci
         UserError: the model does not load, or see `Guard.judge`.
     """
     recipe = recipe.for_rows(len(rows.train.ids))
-    torch.manual_seed(start.seed)
-    model = load_classifier(
-        start.folder, rows.kind, rows.labels, start.max_length, start.made_by, hidden_dropout_prob=recipe.dropout,
-        attention_probs_dropout_prob=recipe.dropout,
-    )  # fmt: skip
-    if recipe.start == "pooled" and isinstance(model.transformer, XLMRobertaForSequenceClassification):
-        init_mean_pooling(model.transformer, rows.train, rows.pad_id, start.seed)
-    if recipe.ngrams:
-        special = special_ids(load_tokenizer(start.folder, start.made_by))
-        pieces = int(model.transformer.config.vocab_size)
-        model.ngrams = new_table(recipe.ngrams, rows.labels, pieces, special).to(model.device)
+    model = new_classifier(start, rows, recipe)
+    if start.seed != start.head_seed:
+        torch.manual_seed(start.seed)
     run = FineTuningRun(model, rows, recipe, start.seed, start.title, checkpoint)
     run.restore()
     saved, before = time.monotonic(), run.state["rows"]
@@ -125,6 +118,22 @@ def fine_tune(start: FineTuningStart, rows: TrainingRows, recipe: FineTuningReci
 def events_file(checkpoint: Path) -> Path:
     """Of the guard of a fine-tuning."""
     return checkpoint.with_suffix(f".{EVENTS_FILE}")
+
+
+def new_classifier(start: FineTuningStart, rows: TrainingRows, recipe: FineTuningRecipe) -> Classifier:
+    """The classifier before its first step; arguments and errors as of `fine_tune`."""
+    torch.manual_seed(start.head_seed)
+    model = load_classifier(
+        start.folder, rows.kind, rows.labels, start.max_length, start.made_by, hidden_dropout_prob=recipe.dropout,
+        attention_probs_dropout_prob=recipe.dropout,
+    )  # fmt: skip
+    if recipe.start == "pooled" and isinstance(model.transformer, XLMRobertaForSequenceClassification):
+        init_mean_pooling(model.transformer, rows.train, rows.pad_id, start.head_seed)
+    if recipe.ngrams:
+        special = special_ids(load_tokenizer(start.folder, start.made_by))
+        pieces = int(model.transformer.config.vocab_size)
+        model.ngrams = new_table(recipe.ngrams, rows.labels, pieces, special).to(model.device)
+    return model
 
 
 class FineTuningRun:

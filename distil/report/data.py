@@ -21,13 +21,14 @@ from distil.core.languages import language
 from distil.core.params import load_languages, read_params
 from distil.evaluation.config import EvaluateConfig, load_evaluate
 from distil.evaluation.controls import finetune_stage, is_left_over
-from distil.evaluation.model_names import fine_tuned_models, models_of, predictions_stage, scored_models
+from distil.evaluation.model_names import MERGED, fine_tuned_models, models_of, predictions_stage, scored_models
 from distil.evaluation.predictions import ByLanguage
 from distil.evaluation.task_predictions import read_task_predictions, read_texts
 from distil.report.disagreement import Disagreement, disagreement
 from distil.report.inputs import (
     Comparison,
     Corpus,
+    MergedStudent,
     PlainSummary,
     StageCost,
     StageFile,
@@ -98,6 +99,7 @@ class Report:
     scores: dict[str, dict[str, TaskScores]]
     comparisons: dict[str, Comparison]
     disagreements: dict[str, dict[str, Disagreement]]
+    merged: dict[str, MergedStudent]
     footprint: Footprint
     export: Export
     costs: dict[str, StageCost]
@@ -163,6 +165,10 @@ def load_report(root: Path = Path()) -> Report:
         scores={task: _scores(metrics, task, models, languages) for task in tasks},
         comparisons={task: _comparison(metrics, task, models, languages) for task in tasks},
         disagreements={task: _disagreements(root, task, languages) for task in tasks},
+        merged={
+            task: _read(metrics / f"predictions/{MERGED}/{task}.json", MergedStudent, predictions_stage(MERGED, task))
+            for task in scoring.merge.tasks
+        },  # fmt: skip
         footprint=_read(metrics / "footprint.json", Footprint, "footprint", ["teacher", "student"], "models"),
         export=_read(metrics / "export.json", Export, "export"),
         costs=_costs(metrics, scoring),
@@ -179,6 +185,7 @@ def costed_stages(scoring: EvaluateConfig) -> list[str]:
         *(f"control@{control}" for control in scoring.controls),
         *(f"mix_teachers@{task}" for task in tasks),
         *(finetune_stage(model, task) for task in tasks for model in fine_tuned_models(scoring)),
+        *(predictions_stage(MERGED, task) for task in scoring.merge.tasks),
         *(f"baselines@{task}" for task in tasks),
         *("evaluate", "footprint", "export"),
     ]
@@ -194,7 +201,7 @@ def _costs(metrics: Path, scoring: EvaluateConfig) -> dict[str, StageCost]:
     tasks, known = scoring.tasks, {cost_file(stage): stage for stage in costed_stages(scoring)}
     costs = {stage: _read(metrics / file, StageCost, stage) for file, stage in known.items()}
     for path in sorted((metrics / "cost").glob("*.json")):
-        if is_left_over(path.stem, scoring.controls):
+        if is_left_over(path.stem, scoring.controls, scoring.merge.tasks):
             continue
         of_a_task = "-" in path.stem
         if f"cost/{path.name}" not in known and (not of_a_task or path.stem.endswith(tuple(f"-{t}" for t in tasks))):

@@ -1,5 +1,6 @@
 """What a reader must know before any number: the verdict in one sentence, and the notices."""
 
+from distil.evaluation.model_names import MERGED
 from distil.report.controls import NOT_MEASURED, TITLES, distillation_sentence
 from distil.report.data import Report, language_name
 from distil.report.data_notices import Notice, data_notices
@@ -103,7 +104,8 @@ def notices(report: Report) -> list[Notice]:
         for baseline in baselines_of(report, "student"):
             found += _student_over(report, task, baseline)
         found += _against_plain(report, task)
-        found += _with_ngrams(report, task) + _with_linear(report, task) + _of_teachers(report, task)
+        found += _merged(report, task) + _with_ngrams(report, task) + _with_linear(report, task)
+        found += _of_teachers(report, task)
         found += _weak(report, task)
     found += [Notice("note", text) for text in unmeasured(report)] + _heldout(report) + guard_notices(report.costs)
     if len(report.seeds) < FEW_SEEDS:
@@ -219,6 +221,19 @@ def _of_teachers(report: Report, task: str) -> list[Notice]:
     text = f"On {task} the teachers together score {points(together)}, {signed(-over.mean.difference)} points over the "
     text += f"fine-tuned teacher ({bracket((-high, -low), sign=True)}). The "
     return [Notice("note", text + f"student learns from their mixture and keeps {share} of its score.")]
+
+
+def _merged(report: Report, task: str) -> list[Notice]:
+    """What one model of all seeds scores beside the mean of the seeds."""
+    pair = report.comparisons[task].over("student", MERGED)
+    if pair is None:
+        return []
+    about, (low, high) = report.merged[task], pair.mean.interval_95
+    counts = sorted({len(seeds) for seeds in about.kept.values()})
+    kept = f"{' or '.join(map(str, counts))} of {len(about.seeds)} seeds"
+    text = f"On {task} the merged student ({about.method}, {kept}) scores {signed(-pair.mean.difference)} points "
+    text += f"({bracket((-high, -low), sign=True)}) over the mean of its seeds."
+    return [Notice("note", f"{text} It is one model, which has no spread between seeds, and the one that is exported.")]
 
 
 def _heldout(report: Report) -> list[Notice]:

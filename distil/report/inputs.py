@@ -199,6 +199,14 @@ class Comparison(StageFile):
         return found[0] if found else None
 
 
+class MergedStudent(StageFile):
+    """metrics/predictions/student_merged/TASK.json: the seeds that were merged, of each group of languages."""
+
+    method: str
+    seeds: list[int]
+    kept: dict[str, list[int]]
+
+
 class CorpusLanguage(StageFile):
     """Lines read, kept and dropped of a language's text."""
 

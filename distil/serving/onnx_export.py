@@ -10,7 +10,7 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from distil.core.errors import UserError
 from distil.core.files import atomic_folder, read_json, sha256_file, verify_checksums, write_json, write_text
 from distil.core.params import Params
+from distil.evaluation.model_names import MERGED, predictions_stage
 from distil.finetuning.ngrams import NGRAMS_FILE, NgramTable, QuantisedNgramTable
 from distil.modeling.tokenizer import copy_tokenizer, limit_length
 from distil.serving.model_info import ServedKind, open_tokenizer, read_card
@@ -57,13 +58,18 @@ class ExportSource(NamedTuple):
     max_length: int
 
 
-def find_sources(finetuned: Path, student: Path, tasks: Sequence[str], languages: list[str]) -> list[ExportSource]:
-    """Of each task the model of the first seed (of each language, where they are separate), then the masked LM.
+def find_sources(
+    finetuned: Path, student: Path, tasks: Sequence[str], merged: Sequence[str], languages: list[str]
+) -> list[ExportSource]:
+    """Of each task the merged model or the one of the best seed (of each language, where they are separate).
+
+    Then the masked LM. The best seed is that of the highest mean dev score over the languages.
 
     Args:
         finetuned: models/finetuned/student.
         student: models/student.
         tasks: of `evaluate.tasks`.
+        merged: those of `evaluate.merge.tasks`.
         languages: of params.yaml.
 
     Raises:
@@ -73,22 +79,29 @@ def find_sources(finetuned: Path, student: Path, tasks: Sequence[str], languages
     for task in tasks:
         if task == MASKED_LM:
             raise UserError(f"params.yaml: evaluate.tasks: {task} is the folder of the masked LM; rename the task")
-        path, stage = finetuned / task / "manifest.json", f"finetune_student@{task}"
+        stage = predictions_stage(MERGED if task in merged else "student", task)
+        path = finetuned / ("merged" if task in merged else "") / task / "manifest.json"
         verify_checksums(path.parent, stage)
         manifest = read_json(path, stage)
         try:
-            seed = finetuned / task / f"seed-{manifest['seeds'][0]}"
             about = {"kind": manifest["kind"], "task": task, "normalised": manifest["normalised"],
                      "max_length": manifest["max_length"]}  # fmt: skip
             if manifest["languages_mode"] == "joint":
-                found.append(ExportSource(name=task, folder=seed, languages=languages, **about))
+                folder = path.parent / best_run(manifest, "")
+                found.append(ExportSource(name=task, folder=folder, languages=languages, **about))
             else:
-                found += [ExportSource(name=f"{task}-{code}", folder=seed / code, languages=[code], **about)
-                          for code in languages]  # fmt: skip
-        except (KeyError, IndexError, TypeError) as error:
+                found += [ExportSource(name=f"{task}-{code}", folder=path.parent / best_run(manifest, f"/{code}"),
+                                       languages=[code], **about) for code in languages]  # fmt: skip
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"{path}: damaged (no usable {error}); run `dvc repro --force {stage}`") from None
     positions = read_card(student).max_length
     return [*found, ExportSource(MASKED_LM, student, "masked_lm", None, languages, False, positions)]
+
+
+def best_run(manifest: Mapping[str, Any], folder: str) -> str:
+    """The classifier with the best mean dev score of all seeds, of equal ones the first: seed-2, or seed-2/kin."""
+    runs = [f"seed-{seed}{folder}" for seed in manifest["seeds"]]
+    return max(runs, key=lambda run: sum(manifest["dev"][run].values()))
 
 
 def export(source: ExportSource, config: ExportConfig, out: Path) -> None:

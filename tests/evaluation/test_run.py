@@ -139,6 +139,21 @@ def test_rows_follow_the_settings_and_not_the_files_that_are_there(predicted: Pa
     assert compared["models"][:4] == ["student", "student_plain", "no_teacher", "student_start"]
 
 
+def test_a_merged_student_is_a_row_by_the_setting_and_not_by_the_file(predicted: Path) -> None:
+    path = predictions_file(predicted, "student_merged", "words")
+    path.parent.mkdir(parents=True)
+    shutil.copyfile("models/finetuned/teacher-words.csv", path)
+    evaluate(predicted, lab.SCORING, toy.LANGUAGES)
+    assert not (predicted / "metrics/evaluate/student_merged").exists()
+    on = lab.SCORING.model_copy(update={"merge": lab.SCORING.merge.model_copy(update={"tasks": ("words",)})})
+    evaluate(predicted, on, toy.LANGUAGES)
+    compared = json.loads((predicted / "metrics/compare/words.json").read_text())
+    assert compared["models"][:2] == ["student", "student_merged"]
+    path.unlink()
+    with pytest.raises(UserError, match="student_merged/words.csv: no such file; run `dvc repro merge_student@words`"):
+        evaluate(predicted, on, toy.LANGUAGES)
+
+
 def test_test_rows_that_are_training_rows_too_are_scored_apart(predicted: Path) -> None:
     train, test = (predicted / f"data/tasks/words/swa/{split}.jsonl" for split in ("train", "test"))
     rows = test.read_text(encoding="utf-8").splitlines()

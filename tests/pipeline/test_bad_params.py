@@ -171,6 +171,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "finetune.teacher.learning_rate": [0, 1, float("nan")],
     "finetune.teacher.tagger_learning_rate": [0, 1, float("nan")],
     "finetune.student.epochs": [0],
+    "finetune.student.shared_head": [2],
     "finetune.student.min_steps": [-1],
     "finetune.student.learning_rate": [0, 1, float("nan")],
     "finetune.student.tagger_learning_rate": [0, 1, float("nan")],
@@ -201,6 +202,9 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "evaluate.controls": [["stop"], ["start", "start"], "start"],
     "evaluate.linear_companion.tasks": [["topics"], ["sentiment", "sentiment"], "sentiment"],
     "evaluate.linear_companion.bits": [7, 21],
+    "evaluate.merge.tasks": [["sentiment"], ["mood"], "sentiment"],  # one seed; no task that is scored; no list
+    "evaluate.merge.method": ["none", "mean"],
+    "evaluate.merge.density": [0, 1.1],
     "evaluate.bootstrap_resamples": [99],
     "footprint.threads": [0, 257],
     "footprint.rounds": [0],

@@ -18,7 +18,7 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 # A package imports only packages above it in this list.
 ORDER = (
     "core", "text", "compute", "runtime", "modeling", "sources", "tasks", "corpus", "tokenization", "cache", "teacher",
-    "losses", "training", "student", "evaluation", "finetuning", "serving", "web", "tracking", "report",
+    "losses", "training", "student", "evaluation", "finetuning", "merging", "serving", "web", "tracking", "report",
 )  # fmt: skip
 
 # Imported by stages and dep of none: they show progress, end a process and write to MLflow, and cannot change a result.
@@ -37,6 +37,7 @@ SURPLUS = {
         ("finetune_teacher", "finetune_student", "finetune_student_plain", "finetune_no_teacher", "finetune_control"),
         "compute/distributed modeling/shape modeling/xlm_roberta",
     ),
+    "merge_student": "compute/distributed finetuning/run modeling/shape modeling/xlm_roberta",
     "evaluate": "evaluation/baselines evaluation/footprint evaluation/footprint_worker evaluation/linear_teacher "
     "evaluation/teacher_mixture text/encoding text/normalisation text/words",
     "export": "serving/companion_fit text/overlap text/words",
@@ -272,6 +273,15 @@ def test_controls_that_are_off_are_no_stages_and_depend_on_no_loss_where_they_ar
     block = stages()["control"]
     assert not {param.split(".")[0] for param in block["params"]} & {"loss", "layer_map", "cache_teacher", "evaluate"}
     assert "train.patience" not in block["params"] and "data/teacher" not in block["deps"]
+
+
+def test_a_merged_student_is_a_stage_where_it_is_asked_for_and_within_what_the_export_reads() -> None:
+    assert not [name for name in stage_names(PIPELINE["stages"], PARAMS) if "merge" in name]
+    on = {**PARAMS, "evaluate": {**PARAMS["evaluate"], "merge": {"tasks": ["sentiment"]}}}
+    assert "merge_student@sentiment" in stage_names(PIPELINE["stages"], on)
+    block = PIPELINE["stages"]["merge_student"]["do"]
+    assert "models/finetuned/student/merged/${item}" in block["outs"]
+    assert "models/finetuned/student" in stages()["export"]["deps"]
 
 
 def test_every_key_of_params_yaml_stands_under_a_comment() -> None:

@@ -92,7 +92,9 @@ def test_what_a_control_left_that_is_off_again_is_not_read(tmp_path: Path) -> No
         ("finetune_control-masked_lm-my-task", ["start"], True),
         ("finetune_control-masked_lm-my-task", ["masked_lm"], False),
         ("finetune_student-start", [], False),
+        ("merge_student-my-task", [], True),
+        ("merge_student-words", [], False),
     ],
 )
-def test_costs_of_controls_that_are_off_are_left_over(cost: str, controls: list[str], left: bool) -> None:
-    assert is_left_over(cost, controls) is left
+def test_costs_of_controls_and_merges_that_are_off_are_left_over(cost: str, controls: list[str], left: bool) -> None:
+    assert is_left_over(cost, controls, ["words"]) is left

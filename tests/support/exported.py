@@ -68,6 +68,7 @@ def make_exports(root: Path) -> Path:
             write_json(made.folder.parent / "manifest.json", {
                 "model": "student", "task": made.task, "kind": kind, "labels": LABELS[kind], "normalised": False,
                 "max_length": MAX_LENGTH, "languages_mode": "joint", "seeds": [1], "languages": toy.LANGUAGES,
+                "dev": {"seed-1": dict.fromkeys(toy.LANGUAGES, 0.5)},
             })  # fmt: skip
         export(made, CONFIG, root / "models/onnx" / made.name)
     return root

@@ -16,7 +16,7 @@ from tests.support import ROOT, toy
 
 PACE = {"epochs": 4, "min_steps": 0, "learning_rate": 0.002, "tagger_learning_rate": 0.002}
 CONFIG = FineTuningConfig.model_validate({
-    "teacher": PACE, "student": PACE,
+    "teacher": PACE, "student": PACE | {"shared_head": False},
     "start": "plain", "batch_size": 8, "max_length": 40, "precision": "float32", "dropout": 0.1,
     "warmup_fraction": 0.1, "weight_decay": 0.01, "guard": 0.0,
     "task_distillation": True, "task_temperature": 2.0, "task_weight": 0.5,
@@ -25,7 +25,7 @@ CONFIG = FineTuningConfig.model_validate({
 })  # fmt: skip
 SCORING = EvaluateConfig.model_validate({
     "tasks": ["words"], "seeds": [1], "languages": "joint", "controls": [], "bootstrap_resamples": 200,
-    "linear_companion": {"tasks": [], "bits": 10},
+    "merge": {"tasks": [], "method": "linear", "density": 0.5}, "linear_companion": {"tasks": [], "bits": 10},
 })  # fmt: skip
 TASK: dict[str, Any] = {
     "source": "files", "verify": "", "normalise": False, "dev_from_train": 0.0,

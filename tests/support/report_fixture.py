@@ -15,7 +15,7 @@ from distil.core.files import write_json, write_text
 from distil.evaluation.comparison import compare_models
 from distil.evaluation.config import EvaluateConfig
 from distil.evaluation.counts import Predictions, TagPredictions
-from distil.evaluation.model_names import BASELINES, FINE_TUNED, MODEL_TITLES, PARTS, models_of
+from distil.evaluation.model_names import BASELINES, FINE_TUNED, MERGED, MODEL_TITLES, PARTS, models_of
 from distil.evaluation.predictions import predictions_file, write_predictions
 from distil.evaluation.scores import score
 from distil.report.data import cost_file, costed_stages
@@ -28,7 +28,7 @@ LANGUAGES = ["kin", "swa", "hau", "ibo", "yor"]
 SKILL = {
     "majority": 0.0, "tfidf": 0.55, "teacher": 0.72, "student": 0.66, "student_plain": 0.63, "no_teacher": 0.52,
     "student_transformer": 0.58, "student_linear": 0.7, "teachers": 0.76, "student_start": 0.61,
-    "student_masked_lm": 0.58,
+    "student_masked_lm": 0.58, "student_merged": 0.68,
 }  # fmt: skip
 SHIFT = {"kin": -0.1, "swa": -0.06, "hau": 0.06, "ibo": 0.08, "yor": 0.0}
 RESAMPLES = 500
@@ -50,13 +50,14 @@ def write_inputs(
     teachers: bool = False,
     linear: bool = False,
     controls: tuple[str, ...] = (),
+    merged: tuple[str, ...] = (),
 ) -> dict:
     """Write everything that a report reads below `root`; returns the params.
 
     `tagged` are the tasks of token classification. `skill` overrides the share of rows a model knows, by model and
     language. `texts` come first in every test set. With `ngrams` the student of a text classification has a table,
     with `teachers` it learns from several, with `linear` it has a linear companion.
-    `controls` are those of `evaluate.controls`.
+    `controls` are those of `evaluate.controls`, `merged` the tasks of `evaluate.merge.tasks`.
     """
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     languages, tasks = languages or LANGUAGES, tasks or ["sentiment"]
@@ -66,6 +67,7 @@ def write_inputs(
     params["evaluate"] |= {"tasks": tasks, "seeds": list(seeds), "bootstrap_resamples": RESAMPLES}
     params["evaluate"]["controls"] = list(controls)
     params["evaluate"]["linear_companion"]["tasks"] = tasks if linear else []
+    params["evaluate"]["merge"]["tasks"] = list(merged)
     scoring = EvaluateConfig.model_validate(params["evaluate"])
     if not synthetic:
         params["teacher"]["source"] = params["corpus"]["source"] = "hub"
@@ -87,9 +89,13 @@ def write_inputs(
             *(["student_transformer"] if ngrams else []),
             *(["teachers"] if teachers else []),
             *(["student_linear"] if linear else []),
+            *(["student_merged"] if task in merged else []),
         ]
         found = {model: each for model, each in found.items() if model in scored}
         write_scored(root, task, labels, found)
+    for task in merged:
+        about = {"method": "linear", "seeds": list(seeds), "kept": {"seed-0": list(seeds)[:2]}, "dev": {}}
+        write_json(root / f"metrics/predictions/student_merged/{task}.json", about)
     for at, stage in enumerate(costed_stages(scoring)):
         cost = {"seconds": 3.5 * (at + 1) ** 2, "peak_memory_mib": 310 + 173 * at, "machine": "x86_64, 2 CPU cores"}
         if stage in ("distil", "cache_teacher"):
@@ -250,7 +256,7 @@ def _knows(model: str, code: str, skill: dict[str, dict[str, float]]) -> float:
 
 
 def _seeds(model: str, seeds: tuple[int, ...]) -> tuple[int, ...]:
-    return (0,) if model in BASELINES else seeds
+    return (0,) if model in (*BASELINES, MERGED) else seeds
 
 
 def write_texts(root, task, languages, synthetic, seeds, rows, skill, texts):
@@ -287,7 +293,7 @@ def write_tagged(root, task, languages, synthetic, seeds, rows, skill, texts):
             json.dumps({"tokens": [f"ijambo{at}" for at in range(len(tags))], "tags": tags}) for tags in gold[code]
         ]
         write_text(root / f"data/tasks/{task}/{code}/test.jsonl", "\n".join(lines) + "\n")
-    found = {model: {} for model in (*BASELINES, *FINE_TUNED)}
+    found = {model: {} for model in (*BASELINES, *FINE_TUNED, *PARTS)}
     for model, by_language in found.items():
         for code in languages:
             knows = _knows(model, code, skill)
