@@ -39,7 +39,8 @@ def main(model: str, name: str) -> None:
         soft_labels=SOFT_LABELS / name if model == "teacher" else None, scratch=scratch_folder("finetune"),
         transformer=predictions_file(Path(), "student_transformer", name) if model == "student" else None,
     )  # fmt: skip
-    job = FineTuning(model, task, languages, scoring.languages, list(scoring.seeds), config, soft_labels)
+    job = FineTuning(model, task, languages, scoring.languages, list(scoring.seeds), config, soft_labels,
+                     scoring.few_labels)  # fmt: skip
     file = finetune_stage(model, name).replace("@", "-")
     cost.write(Path(f"metrics/cost/{file}.json"), **fine_tune_task(job, paths))
 

@@ -1,5 +1,7 @@
 """What needs no neural network, one model a language: the most frequent label, and a linear model on TF-IDF.
 
+A language with few labels has a model of the other languages' rows and its own few (evaluation/few_labels.py).
+
 Of tagged sentences, majority gives each word the tag that it had most often in train, and the linear model sees a
 token as a small text: itself by its characters, and its neighbours by their place.
 """
@@ -14,30 +16,33 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.svm import LinearSVC
 
+from distil.evaluation.config import ALL_LABELS, FewLabelsConfig
 from distil.evaluation.counts import Predictions, TagPredictions
-from distil.tasks.data import Task, TokenRow
+from distil.evaluation.few_labels import training_rows
+from distil.tasks.data import Row, Task, TextRow, TokenRow, row_text
 
 SEED = 0  # neither baseline depends on a seed; the JSON names one
 CONTEXT_WORDS = 2  # words to either side of a token that the linear model sees
 
 
-def majority(task: Task, language: str) -> Predictions | TagPredictions:
+def majority(task: Task, language: str, few: FewLabelsConfig = ALL_LABELS) -> Predictions | TagPredictions:
     """The most frequent label of train for every test row; of equally frequent ones the first of the task's labels.
 
     Of tagged sentences: of a word that is in train its most frequent tag, of any other the most frequent tag of all.
     """
     if task.kind == "token_classification":
-        return _tags_by_word(task, language)
-    train, test = label_numbers(task, language, "train"), label_numbers(task, language, "test")
+        return _tags_by_word(task, language, few)
+    train, test = numbers_of(task, training_rows(task, language, few)), label_numbers(task, language, "test")
     most = int(np.bincount(train, minlength=len(task.labels)).argmax())
     return Predictions(test, {SEED: np.full(len(test), most)})
 
 
-def tfidf(task: Task, language: str) -> Predictions | TagPredictions:
+def tfidf(task: Task, language: str, few: FewLabelsConfig = ALL_LABELS) -> Predictions | TagPredictions:
     """A linear support vector machine on sublinear TF-IDF (`linear_model`); majority where train has one label only."""
-    train, inputs = label_numbers(task, language, "train"), documents(task, language, "train")
+    rows = training_rows(task, language, few)
+    train, inputs = numbers_of(task, rows), documents_of(rows)
     if len(np.unique(train)) < 2:
-        return majority(task, language)
+        return majority(task, language, few)
     if task.kind == "text_classification":
         predicted = fit(linear_model(task.kind), inputs, train).predict(documents(task, language, "test"))
         return Predictions(label_numbers(task, language, "test"), {SEED: np.asarray(predicted, np.int64)})
@@ -68,19 +73,28 @@ def linear_model(kind: str) -> Pipeline:
 
 def documents(task: Task, language: str, split: str) -> Sequence[object]:
     """What the linear model reads of each unit: a text, or a token with its neighbours."""
+    if split != "unlabelled":
+        return documents_of(task.rows(language, split))
     if task.kind == "text_classification":
-        return task.unlabelled_texts(language) if split == "unlabelled" else task.texts(language, split)
-    if split == "unlabelled":
-        return _windows(task.unlabelled_tokens(language))
-    return _windows([row.tokens for row in task.token_rows(language, split)])
+        return task.unlabelled_texts(language)
+    return _windows(task.unlabelled_tokens(language))
+
+
+def documents_of(rows: Sequence[Row]) -> Sequence[object]:
+    """As `documents`, of some rows of one kind."""
+    if any(isinstance(row, TokenRow) for row in rows):
+        return _windows([row.tokens for row in rows if isinstance(row, TokenRow)])
+    return [row_text(row) for row in rows]
 
 
 def label_numbers(task: Task, language: str, split: str) -> np.ndarray:
     """(U,) int64 number of the label of each unit of a split."""
-    if task.kind == "text_classification":
-        labels = [row.label for row in task.text_rows(language, split)]
-    else:
-        labels = [tag for row in task.token_rows(language, split) for tag in row.tags]
+    return numbers_of(task, task.rows(language, split))
+
+
+def numbers_of(task: Task, rows: Sequence[Row]) -> np.ndarray:
+    """(U,) int64 number of the label of each unit of some rows."""
+    labels = [label for row in rows for label in ([row.label] if isinstance(row, TextRow) else row.tags)]
     return np.array([task.labels.index(label) for label in labels], np.int64)
 
 
@@ -92,10 +106,11 @@ def fit(model: Pipeline, inputs: Sequence[object], labels: np.ndarray) -> Pipeli
     return model
 
 
-def _tags_by_word(task: Task, language: str) -> TagPredictions:
-    train, test = task.token_rows(language, "train"), task.token_rows(language, "test")
+def _tags_by_word(task: Task, language: str, few: FewLabelsConfig) -> TagPredictions:
+    train, test = training_rows(task, language, few), task.token_rows(language, "test")
     words: dict[str, Counter[str]] = {}
     for row in train:
+        assert isinstance(row, TokenRow)
         for token, tag in zip(row.tokens, row.tags, strict=True):
             words.setdefault(token, Counter())[tag] += 1
 

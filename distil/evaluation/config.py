@@ -5,7 +5,25 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from distil.core.params import PARAMS_FILE, Params, load_params
+from distil.core.errors import UserError
+from distil.core.params import PARAMS_FILE, Params, load_languages, load_params
+
+
+class FewLabelsConfig(Params):
+    """Section `evaluate.few_labels:` of params.yaml."""
+
+    languages: tuple[str, ...]
+    rows: int = Field(ge=0)  # of train that keep their label, in each of these languages
+
+    @field_validator("languages")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("expected each language once")
+        return value
+
+
+ALL_LABELS = FewLabelsConfig(languages=(), rows=0)
 
 MergeMethod = Literal["linear", "slerp", "ties", "dare"]  # distil/merging/methods.py
 
@@ -34,6 +52,7 @@ class EvaluateConfig(Params):
     controls: tuple[Literal["start", "masked_lm"], ...]
     linear_companion: CompanionConfig
     merge: MergeConfig
+    few_labels: FewLabelsConfig
     bootstrap_resamples: int = Field(ge=100)
 
     @field_validator("controls")
@@ -66,6 +85,22 @@ class EvaluateConfig(Params):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_model_has_labels(self) -> "EvaluateConfig":
+        few = self.few_labels
+        for key, tasks in (("linear_companion", self.linear_companion.tasks), ("merge", self.merge.tasks)):
+            if few.languages and tasks:
+                raise ValueError(
+                    f"{key}.tasks: expected none while few_labels.languages names {', '.join(few.languages)}, since it "
+                    f"reads labels that are hidden, found {', '.join(tasks)}; empty one of the lists"
+                )
+        if few.languages and not few.rows and self.languages == "separate":
+            raise ValueError(
+                f"few_labels.rows: expected 1 or more, since with languages `separate` {few.languages[0]} has a model "
+                "of its own, found 0; raise it or set evaluate.languages to joint"
+            )
+        return self
+
 
 class TaskTeachersConfig(Params):
     """Section `finetune.task_teachers:` of params.yaml: whose soft labels a student learns a task from."""
@@ -82,5 +117,22 @@ class TaskTeachersConfig(Params):
 
 
 def load_evaluate(path: Path = PARAMS_FILE) -> EvaluateConfig:
-    """Section `evaluate:`, checked."""
-    return load_params("evaluate", EvaluateConfig, path)
+    """Section `evaluate:`, checked; where `few_labels` names languages, against `languages:` too.
+
+    Raises:
+        UserError: a value is out of range, or `few_labels` leaves no label or names a language that is not there.
+    """
+    config = load_params("evaluate", EvaluateConfig, path)
+    if few := config.few_labels.languages:
+        languages, where = load_languages(path), f"{path}: evaluate.few_labels"
+        if unknown := [code for code in few if code not in languages]:
+            raise UserError(
+                f"{where}.languages: expected some of {', '.join(languages)}, found {unknown[0]}; take it out or add "
+                "it to `languages:`"
+            )
+        if set(languages) <= set(few) and not config.few_labels.rows:
+            raise UserError(
+                f"{where}: expected a language with labels, found all of {', '.join(languages)} with rows 0; take one "
+                "out or raise rows"
+            )
+    return config

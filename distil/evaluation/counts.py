@@ -23,6 +23,7 @@ class Predictions(NamedTuple):
     predicted: dict[int, np.ndarray]  # seed -> (N,) int64
     train_rows: int = 0
     seen: np.ndarray | None = None  # (N,) bool: the text is one of the training rows too
+    hidden_rows: int = 0  # of train, whose label no model was told
 
 
 class TagPredictions(NamedTuple):
@@ -32,6 +33,7 @@ class TagPredictions(NamedTuple):
     predicted: dict[int, list[list[str]]]  # seed -> N sentences
     train_rows: int = 0
     seen: np.ndarray | None = None  # (N,) bool
+    hidden_rows: int = 0  # of train, whose label no model was told
 
 
 def metric_of(kind: str, labels: Sequence[str]) -> Metric:

@@ -2,7 +2,8 @@
 
 On the rows that it was fitted on, a linear model is almost always sure and right, which says nothing. So the training
 rows are predicted out of fold: each by a model that has not seen it. The scores become probabilities by a logistic
-regression on the out-of-fold scores (Platt 1999, for several classes).
+regression on the out-of-fold scores (Platt 1999, for several classes). For languages with few labels see
+evaluation/pooled_teacher.py.
 """
 
 import warnings
@@ -15,7 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline
 
 from distil.evaluation.baselines import SEED, documents, fit, label_numbers, linear_model
-from distil.tasks.data import Task
+from distil.tasks.data import Row, Task, TextRow
 
 FOLDS = 5
 LEAST = 1e-6  # probability of a label that no training row has
@@ -31,26 +32,34 @@ def linear_soft_labels(task: Task, language: str, splits: Sequence[str]) -> dict
     gold, classes = label_numbers(task, language, "train"), len(task.labels)
     held_out = out_of_fold(linear_model(task.kind), inputs["train"], gold, _rows(task, language), classes)
     if held_out is None:
-        usual = np.bincount(gold, minlength=classes) / len(gold)
-        return {split: _log(np.tile(usual, (len(inputs[split]), 1))) for split in splits}
+        return {split: frequencies(gold, classes, len(inputs[split])) for split in splits}
     calibration = LogisticRegression(max_iter=1000).fit(held_out, gold)
     model = fit(linear_model(task.kind), inputs["train"], gold)
     scores = {split: decision_scores(model, each, classes) for split, each in inputs.items()} | {"train": held_out}
-    found = {}
-    for split in splits:
-        each = scores[split]
-        probs = np.zeros((len(each), classes))
-        if len(each):
-            probs[:, calibration.classes_] = calibration.predict_proba(each)
-        found[split] = _log(probs)
-    return found
+    return {split: calibrated(calibration, scores[split]) for split in splits}
+
+
+def frequencies(gold: np.ndarray, classes: int, units: int) -> np.ndarray:
+    """(units, C) float32 logs of the labels' frequencies in `gold`."""
+    return _log(np.tile(np.bincount(gold, minlength=classes) / len(gold), (units, 1)))
+
+
+def calibrated(calibration: LogisticRegression, scores: np.ndarray) -> np.ndarray:
+    """(U, C) float32 log-probabilities of (U, C) scores."""
+    probs = np.zeros(scores.shape)
+    if len(scores):
+        probs[:, calibration.classes_] = calibration.predict_proba(scores)
+    return _log(probs)
 
 
 def _rows(task: Task, language: str) -> np.ndarray:
     """(U,) the row of each training unit: the words of a sentence are held out together."""
-    rows = task.rows(language, "train")
-    counts = [1 if task.kind == "text_classification" else len(row.tokens) for row in rows]  # type: ignore[union-attr]
-    return np.repeat(np.arange(len(rows)), counts)
+    return unit_rows(task.rows(language, "train"))
+
+
+def unit_rows(rows: Sequence[Row]) -> np.ndarray:
+    """(U,) the row that each unit is of."""
+    return np.repeat(np.arange(len(rows)), [1 if isinstance(row, TextRow) else len(row.tokens) for row in rows])
 
 
 def out_of_fold(
@@ -69,19 +78,24 @@ def out_of_fold(
         (U, C), or None where some fold would see one label only.
     """
     found = np.zeros((len(gold), classes))
-    folds = min(FOLDS, len(np.unique(rows)))
-    if folds < 2 or len(np.unique(gold)) < 2:
+    parts = row_folds(gold, rows)
+    if not parts or any(len(np.unique(gold[seen])) < 2 for seen, _ in parts):
         return None
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=SEED)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # it is in some folds, then
-        parts = list(splitter.split(np.zeros((len(gold), 1)), gold, rows))
     for seen, held in parts:
-        if len(np.unique(gold[seen])) < 2:
-            return None
         seeing = fit(clone(model), [inputs[unit] for unit in seen], gold[seen])
         found[held] = decision_scores(seeing, [inputs[unit] for unit in held], classes)
     return found
+
+
+def row_folds(gold: np.ndarray, rows: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The units that are seen and those that are held out, FOLDS times; none where there is too little to split."""
+    folds = min(FOLDS, len(np.unique(rows)))
+    if folds < 2 or len(np.unique(gold)) < 2:
+        return []
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=SEED)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # it is in some folds, then
+        return list(splitter.split(np.zeros((len(gold), 1)), gold, rows))
 
 
 def decision_scores(model: Pipeline, inputs: Sequence[object], classes: int) -> np.ndarray:

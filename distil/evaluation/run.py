@@ -8,8 +8,9 @@ from typing import Any
 from distil.core.errors import UserError
 from distil.core.files import atomic_folder, write_json, write_text
 from distil.evaluation.comparison import compare_models
-from distil.evaluation.config import EvaluateConfig
+from distil.evaluation.config import EvaluateConfig, FewLabelsConfig
 from distil.evaluation.counts import Predictions, TagPredictions
+from distil.evaluation.few_labels import known_rows
 from distil.evaluation.model_names import BASELINES, COMPANION, MERGED, models_of, predictions_stage, with_parts
 from distil.evaluation.predictions import has_predictions
 from distil.evaluation.scores import TABLE_COLUMNS, score, seen_rows, table_rows
@@ -45,7 +46,7 @@ def evaluate(root: Path, config: EvaluateConfig, languages: list[str]) -> dict[s
                 for code in languages
             }
             rows += sum(len(one.gold) * len(one.predicted) for by_model in found.values() for one in by_model.values())
-            about = {code: _about_rows(task, code, found[code]) for code in languages}
+            about = {code: _about_rows(task, code, found[code], config.few_labels) for code in languages}
             for model in models:
                 mode = None if model in BASELINES else config.languages
                 by_language = {code: found[code][model]._replace(**about[code]) for code in languages}
@@ -64,8 +65,10 @@ def _has_part(root: Path, config: EvaluateConfig, task: str, part: str) -> bool:
     return task in asked[part] if part in asked else has_predictions(root, part, task)
 
 
-def _about_rows(task: Task, language: str, found: Mapping[str, Predictions | TagPredictions]) -> dict[str, Any]:
-    """How many training rows there are, and which test texts are among them."""
+def _about_rows(
+    task: Task, language: str, found: Mapping[str, Predictions | TagPredictions], few: FewLabelsConfig
+) -> dict[str, Any]:
+    """How many training rows have a label, how many do not, and which test texts are among them."""
     train, test = task.texts(language, "train"), task.texts(language, "test")
     model, predictions = next(iter(found.items()))
     if len(predictions.gold) != len(test):
@@ -73,4 +76,5 @@ def _about_rows(task: Task, language: str, found: Mapping[str, Predictions | Tag
             f"{task.folder}/{language}/test.jsonl: expected the {len(predictions.gold)} rows that {model} predicted, "
             f"found {len(test)}; run `dvc repro {predictions_stage(model, task.name)}`"
         )
-    return {"train_rows": len(train), "seen": seen_rows(train, test)}
+    known = int(known_rows(task, language, few).sum())
+    return {"train_rows": known, "hidden_rows": len(train) - known, "seen": seen_rows(train, test)}

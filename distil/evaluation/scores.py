@@ -84,6 +84,7 @@ def _score_language(
     return {
         "n": len(predictions.gold),
         "n_train": predictions.train_rows,
+        **({"n_train_hidden": predictions.hidden_rows} if predictions.hidden_rows else {}),
         **{name: _mean(values) for name, values in shares.items()},
         "interval_95": _rounded(interval(draws)),
         **unseen,

@@ -35,11 +35,18 @@ def mix_teachers(found: Mapping[str, Mapping[str, np.ndarray]], dev_gold: np.nda
     """
     names = list(found)
     weights = mixture_weights([found[name]["dev"] for name in names], dev_gold)
-    splits = {split: weighted_mean([found[name][split] for name in names], weights) for split in found[names[0]]}
+    mixed = mix_by_weights(found, weights)
     losses = {name: _loss(found[name]["dev"], dev_gold) for name in names} | {
-        "together": _loss(splits["dev"], dev_gold)
+        "together": _loss(mixed.log_probs["dev"], dev_gold)
     }
-    return Mixture(dict(zip(names, weights.round(6).tolist(), strict=True)), losses, splits)
+    return mixed._replace(dev_loss=losses)
+
+
+def mix_by_weights(found: Mapping[str, Mapping[str, np.ndarray]], weights: np.ndarray) -> Mixture:
+    """As `mix_teachers` with (K,) weights that are given; it looks at no dev label and has no `dev_loss`."""
+    names = list(found)
+    splits = {split: weighted_mean([found[name][split] for name in names], weights) for split in found[names[0]]}
+    return Mixture(dict(zip(names, weights.round(6).tolist(), strict=True)), {}, splits)
 
 
 def mixture_weights(dev: Sequence[np.ndarray], gold: np.ndarray) -> np.ndarray:

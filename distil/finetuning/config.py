@@ -28,6 +28,13 @@ class StudentSchedule(FineTuningSchedule):
     shared_head: bool  # every seed starts from the head that the first seed draws
 
 
+class UnlabelledConfig(Params):
+    """Section `finetune.unlabelled:` of params.yaml: how rows without a label are learned from their teachers."""
+
+    weight: Literal["even", "entropy"]
+    mask_words: float = Field(ge=0, lt=1)  # share of the words that the student reads as <mask>
+
+
 class FineTuningConfig(Params):
     """Section `finetune:` of params.yaml."""
 
@@ -45,6 +52,7 @@ class FineTuningConfig(Params):
     task_teachers: TaskTeachersConfig
     task_temperature: float = Field(gt=0)
     task_weight: float = Field(ge=0, le=1)
+    unlabelled: UnlabelledConfig
     ngrams: NgramsConfig
 
     def learns_from_teacher(self, model: str) -> bool:
@@ -73,7 +81,11 @@ class FineTuningConfig(Params):
             pace.epochs, rate, self.start, self.batch_size, self.precision, self.dropout, self.warmup_fraction,
             self.weight_decay, self.task_temperature if taught else 1.0, self.task_weight if taught else 0.0,
             self.ngrams if texts and self.ngrams.max_n else None, pace.min_steps, self.guard,
+            self.unlabelled if taught and self.unlabelled != EVEN else None,
         )  # fmt: skip
+
+
+EVEN = UnlabelledConfig(weight="even", mask_words=0.0)
 
 
 class FineTuningRecipe(NamedTuple):
@@ -92,6 +104,7 @@ class FineTuningRecipe(NamedTuple):
     ngrams: NgramsConfig | None  # of the table beside a text classifier's transformer; None: it has none
     min_steps: int = 0  # optimiser steps; passes are added until there are so many
     guard: float = 0.0  # deviations, see distil/compute/guard.py; 0 is off
+    unlabelled: UnlabelledConfig | None = None  # of rows without a label; None: as they are, all of equal weight
 
     def steps_per_epoch(self, rows: int) -> int:
         """Optimiser steps of one pass over some rows."""
@@ -103,4 +116,7 @@ class FineTuningRecipe(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """For a manifest or a key."""
-        return {**self._asdict(), "ngrams": self.ngrams.model_dump() if self.ngrams else None}
+        sections = {"ngrams": self.ngrams.model_dump() if self.ngrams else None}
+        found = {**self._asdict(), **sections}
+        unlabelled = found.pop("unlabelled")
+        return found | ({"unlabelled": unlabelled.model_dump()} if unlabelled else {})

@@ -34,6 +34,27 @@ class Encoded(NamedTuple):
         """(N,) tokens of each row."""
         return np.array([len(row) for row in self.ids], np.int64)
 
+    def take(self, rows: np.ndarray) -> "Encoded":
+        """Some rows, in the order given."""
+        units = np.concatenate(
+            [np.arange(self.starts[row], self.starts[row + 1]) for row in rows] or [np.empty(0, int)]
+        )
+        counts = self.starts[rows + 1] - self.starts[rows]
+        return Encoded(
+            [self.ids[row] for row in rows], np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            self.places[units], self.gold[units], self.languages[rows],
+            None if self.teacher is None else self.teacher[units],
+        )  # fmt: skip
+
+    def hide_labels(self, hidden: np.ndarray) -> "Encoded":
+        """The same rows, those in `hidden` (N,) bool without labels."""
+        return self._replace(gold=np.where(np.repeat(hidden, np.diff(self.starts)), NO_LABEL, self.gold))
+
+    def unlabelled_rows(self) -> np.ndarray:
+        """(N,) bool: which rows have no label; a row without units has none."""
+        known = np.concatenate([[0], np.cumsum(self.gold != NO_LABEL)])
+        return known[self.starts[1:]] == known[self.starts[:-1]]
+
     def units(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The units of some rows that have a place: their numbers (B,), and which of `rows` each is of (B,)."""
         counts = self.starts[rows + 1] - self.starts[rows]

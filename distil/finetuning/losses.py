@@ -1,5 +1,7 @@
 """What a classifier is taught: pure functions on tensors. U units (texts or words), C labels."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -24,6 +26,21 @@ def soft_label_kd(student_logits: Tensor, teacher_log_probs: Tensor, temperature
     teacher = (teacher_log_probs.float() / temperature).log_softmax(dim=-1)
     student = (student_logits.float() / temperature).log_softmax(dim=-1)
     return (teacher.exp() * (teacher - student)).sum(dim=-1) * temperature**2
+
+
+def confidence(teacher_log_probs: Tensor) -> Tensor:
+    """1 - H / log C of a teacher's distribution: 1 where it is sure, 0 where all labels are equally likely.
+
+    Args:
+        teacher_log_probs: (U, C) log-probabilities at temperature 1, C at least 2, nan where there are none.
+
+    Returns:
+        (U,) from 0 to 1, float32; 0 where there are none.
+    """
+    log_probs = teacher_log_probs.float()
+    entropy = -(log_probs.exp() * log_probs).nan_to_num(nan=0.0).sum(dim=-1)  # 0 * -inf is 0
+    share = (1 - entropy / math.log(log_probs.shape[-1])).clamp(0, 1)
+    return torch.where(log_probs.isnan().any(dim=-1), torch.zeros_like(share), share)
 
 
 def task_distillation(

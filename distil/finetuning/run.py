@@ -24,7 +24,9 @@ from distil.core.files import (
     write_json,
 )
 from distil.core.pipeline import code_checksums
+from distil.evaluation.config import ALL_LABELS, FewLabelsConfig
 from distil.evaluation.controls import CONTROLS, control_model, finetune_stage
+from distil.evaluation.few_labels import chooses, few_labels_entry, known_rows
 from distil.evaluation.predictions import write_predictions
 from distil.finetuning.config import FineTuningConfig, FineTuningRecipe
 from distil.finetuning.encoding import Encoded, Encoder, join
@@ -57,6 +59,7 @@ class FineTuning(NamedTuple):
     seeds: list[int]  # one classifier (or one a language) for each
     config: FineTuningConfig
     soft_labels: SoftLabels | None  # of the task's teachers, for a model that learns from them
+    few_labels: FewLabelsConfig = ALL_LABELS  # languages whose labels are hidden, and whose dev rows choose nothing
 
 
 class FineTuningPaths(NamedTuple):
@@ -108,8 +111,9 @@ def _fine_tune_all(job: FineTuning, key: dict[str, Any], unfinished: Path, out: 
     if job.config.ngrams.max_n and recipe.ngrams is None:
         log.warning("fine-tune %s on %s: finetune.ngrams is of text classification; this tagger has no n-gram table",
                     job.model, task.name)  # fmt: skip
-    train = {code: _train_rows(encoder, task, code, number, job.soft_labels) for number, code in enumerate(languages)}
-    dev = {code: encoder.split(task, code, number, "dev") for number, code in enumerate(languages)}
+    train = {code: _train_rows(encoder, job, code, number) for number, code in enumerate(languages)}
+    dev = {code: encoder.split(task, code, number, "dev") for number, code in enumerate(languages)
+           if chooses(code, job.few_labels)}  # fmt: skip
     runs, seconds, trained = {}, 0.0, 0
     with atomic_folder(out) as folder:
         for seed, group in product(job.seeds, groups(job.mode, languages)):
@@ -117,7 +121,8 @@ def _fine_tune_all(job: FineTuning, key: dict[str, Any], unfinished: Path, out: 
             if not (done / "run.json").is_file():
                 began = time.monotonic()
                 rows = TrainingRows(task.kind, task.labels, languages, join([train[code] for code in group.languages]),
-                                    {code: dev[code] for code in group.languages}, encoder.pad_id)  # fmt: skip
+                                    {code: dev[code] for code in group.languages if code in dev},
+                                    encoder.pad_id)  # fmt: skip
                 title = f"fine-tune {job.model} on {task.name}, {' '.join(group.languages)}, seed {seed}"
                 head_seed = _shared_head(job).get("head_seed", seed)
                 start = FineTuningStart(base, made_by, job.config.max_length, seed, head_seed, title)
@@ -131,7 +136,7 @@ def _fine_tune_all(job: FineTuning, key: dict[str, Any], unfinished: Path, out: 
             "languages_mode": job.mode, "seeds": job.seeds, "languages": languages,
             "start": {"folder": base.as_posix(), "weights_sha256": key["weights"], **_shared_head(job)},
             "task_distillation": job.soft_labels is not None, "ngrams": recipe.ngrams is not None,
-            "recipe": recipe.as_json(),
+            "recipe": recipe.as_json(), **few_labels_entry(task, languages, job.few_labels),
             "rows": {code: _row_counts(train[code]) for code in languages},
             **{name: {run: entry[name] for run, entry in runs.items()}
                for name in ("best_epoch", "dev", "history", *(["guard"] if recipe.guard else []))},
@@ -141,13 +146,14 @@ def _fine_tune_all(job: FineTuning, key: dict[str, Any], unfinished: Path, out: 
     return figures | add_up([{"guard": entry["guard"]} for entry in runs.values() if recipe.guard])
 
 
-def _train_rows(encoder: Encoder, task: Task, language: str, number: int, soft_labels: SoftLabels | None) -> Encoded:
+def _train_rows(encoder: Encoder, job: FineTuning, language: str, number: int) -> Encoded:
     """Labelled rows, and with a teacher its distributions on them and on the rows without a label."""
-    labelled = encoder.split(task, language, number, "train")
-    if soft_labels is None:
-        return labelled
-    unlabelled = encoder.unlabelled(task, language, number)
-    found = soft_labels.read(language)
+    labelled = encoder.split(job.task, language, number, "train")
+    known = known_rows(job.task, language, job.few_labels)
+    if job.soft_labels is None:
+        return labelled if known.all() else labelled.take(np.flatnonzero(known))
+    labelled, unlabelled = labelled.hide_labels(~known), encoder.unlabelled(job.task, language, number)
+    found = job.soft_labels.read(language)
     return join([labelled._replace(teacher=found["train"]), unlabelled._replace(teacher=found["unlabelled"])])
 
 
@@ -189,6 +195,7 @@ def _key(job: FineTuning) -> dict[str, Any]:
         "kind": task.kind, "labels": task.labels,
         "rows": {f"{language}/{split}": sha256_file(task.folder / language / f"{split}.jsonl")
                  for language in job.languages for split in ("train", "dev")},
+        "few_labels": few_labels_entry(task, job.languages, job.few_labels),
         "soft_labels": job.soft_labels.sha256 if job.soft_labels else None,
         "code": code_checksums(finetune_stage(job.model, task.name).split("@")[0]),
         "torch": torch.__version__, "device": "cuda" if torch.cuda.is_available() else "cpu", **_shared_head(job),

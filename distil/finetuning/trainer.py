@@ -32,9 +32,10 @@ from distil.finetuning.classifier import (
 )
 from distil.finetuning.config import FineTuningRecipe
 from distil.finetuning.encoding import Encoded
-from distil.finetuning.losses import task_distillation
+from distil.finetuning.losses import confidence, task_distillation
 from distil.finetuning.mean_pooling import init_mean_pooling
 from distil.finetuning.ngrams import NgramOptimizer, new_table
+from distil.finetuning.word_masks import WordMasks
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.runtime.progress import Progress
 
@@ -42,6 +43,7 @@ log = logging.getLogger("distil")
 
 POOL_BATCHES = 50
 MAX_GRAD_NORM = 1.0
+MASK_STREAM = 1_000_000  # of random numbers: more than any number of epochs, which the order of rows takes
 CHECKPOINT_SECONDS = 60.0  # between two checkpoints; when they fall changes no result
 GUARDED_STEPS = 200  # between two where a guard may go back to the last one, which then must not depend on the clock
 
@@ -53,7 +55,7 @@ class TrainingRows(NamedTuple):
     labels: list[str]
     languages: list[str]
     train: Encoded  # all languages together
-    dev: dict[str, Encoded]  # by language
+    dev: dict[str, Encoded]  # by language, of those that choose; without any the last epoch is kept
     pad_id: int
 
 
@@ -81,6 +83,8 @@ class FineTuningStart(NamedTuple):
 def fine_tune(start: FineTuningStart, rows: TrainingRows, recipe: FineTuningRecipe, checkpoint: Path) -> FineTuned:
     """A classifier from a masked language model; the epoch with the best mean dev score over languages is kept.
 
+    Without dev rows that is the last one.
+
     Args:
         start: the masked language model and what is drawn.
         rows: to train on and to choose by.
@@ -95,7 +99,10 @@ def fine_tune(start: FineTuningStart, rows: TrainingRows, recipe: FineTuningReci
     model = new_classifier(start, rows, recipe)
     if start.seed != start.head_seed:
         torch.manual_seed(start.seed)
-    run = FineTuningRun(model, rows, recipe, start.seed, start.title, checkpoint)
+    masks = None
+    if recipe.unlabelled and recipe.unlabelled.mask_words:
+        masks = WordMasks(load_tokenizer(start.folder, start.made_by), rows.train, recipe.unlabelled.mask_words)
+    run = FineTuningRun(model, rows, recipe, start.seed, start.title, checkpoint, masks)
     run.restore()
     saved, before = time.monotonic(), run.state["rows"]
     with Progress(start.title, recipe.epochs * len(rows.train.ids), "rows") as progress:
@@ -140,10 +147,11 @@ class FineTuningRun:
     """The state of one fine-tuning: what a checkpoint holds, and the step."""
 
     def __init__(
-        self, model: Classifier, rows: TrainingRows, recipe: FineTuningRecipe, seed: int, title: str, checkpoint: Path
-    ) -> None:
+        self, model: Classifier, rows: TrainingRows, recipe: FineTuningRecipe, seed: int, title: str, checkpoint: Path,
+        masks: WordMasks | None = None,
+    ) -> None:  # fmt: skip
         self.model, self.rows, self.recipe, self.seed, self.title = model, rows, recipe, seed, title
-        self.checkpoint = checkpoint
+        self.checkpoint, self.masks = checkpoint, masks
         self.guard = Guard(recipe.guard, title, "learning_rate in finetune: of params.yaml",
                            events_file(checkpoint) if recipe.guard else None)  # fmt: skip
         self.best = copy.deepcopy(model)
@@ -225,8 +233,11 @@ class FineTuningRun:
         With n-grams the transformer has a share of the loss to itself: the table soon fits the training rows, and what
         is left of the common loss teaches the transformer little.
         """
+        train = self.rows.train
+        if self.masks is not None:  # drawn by the step, so a resumed run draws the same
+            train = self.masks.apply(batch, np.random.default_rng([self.seed, MASK_STREAM, self.state["step"]]))
         with autocast(self.model.device, self.recipe.precision):
-            logits, alone, units = unit_logits(self.model, self.rows.train, batch, self.rows.pad_id)
+            logits, alone, units = unit_logits(self.model, train, batch, self.rows.pad_id)
         losses = self._loss(logits, units)
         if self.recipe.ngrams is None:
             return losses
@@ -240,18 +251,22 @@ class FineTuningRun:
         if train.teacher is None:
             return functional.cross_entropy(logits, gold, reduction="none")
         teacher = torch.from_numpy(train.teacher[units]).to(logits.device)
-        return task_distillation(logits, gold, teacher, recipe.temperature, recipe.weight)
+        losses = task_distillation(logits, gold, teacher, recipe.temperature, recipe.weight)
+        if recipe.unlabelled is None or recipe.unlabelled.weight == "even":
+            return losses
+        return losses * torch.where(gold >= 0, torch.ones_like(losses), confidence(teacher))
 
     def end_epoch(self) -> None:
         """Score the dev rows, keep the weights if they are the best so far, and turn to the next epoch."""
         scores = dev_scores(self.model, self.rows)
-        mean, epoch = float(np.mean(list(scores.values()))), self.state["epoch"] + 1
+        mean, epoch = float(np.mean(list(scores.values()))) if scores else None, self.state["epoch"] + 1
         means = {name: round(self.state[name] / max(1, self.state["taken"]), 6) for name in ("loss", "grad_norm")}
         rounded = {language: round(score, 6) for language, score in scores.items()}
         self.state["history"].append({"epoch": epoch, **means, **rounded})
-        log.info("%s: epoch %d of %d: mean dev score %.3f", self.title, epoch, self.recipe.epochs, mean)
-        if mean > self.state["best_score"]:
-            self.state |= {"best_score": mean, "best_epoch": epoch}
+        said = "no dev rows, the last epoch is kept" if mean is None else f"mean dev score {mean:.3f}"
+        log.info("%s: epoch %d of %d: %s", self.title, epoch, self.recipe.epochs, said)
+        if mean is None or mean > self.state["best_score"]:
+            self.state |= {"best_score": -1.0 if mean is None else mean, "best_epoch": epoch}
             self.best.load_state_dict(self.model.state_dict())
         self.state |= {"epoch": epoch, "done": 0, "taken": 0, "loss": 0.0, "grad_norm": 0.0}
 

@@ -4,6 +4,7 @@ from distil.evaluation.model_names import MERGED
 from distil.report.controls import NOT_MEASURED, TITLES, distillation_sentence
 from distil.report.data import Report, language_name
 from distil.report.data_notices import Notice, data_notices
+from distil.report.few_labels import few_labels_notices
 from distil.report.format import bracket, listed, names, p_text, percent, points, signed, size, times
 from distil.report.guard import guard_notices
 from distil.report.inputs import Difference, Pair
@@ -100,7 +101,7 @@ def notices(report: Report) -> list[Notice]:
             )
         )
     for task in report.tasks:
-        found += data_notices(task, report.task_data[task], report.languages)
+        found += data_notices(task, report.task_data[task], report.languages) + few_labels_notices(report, task)
         for baseline in baselines_of(report, "student"):
             found += _student_over(report, task, baseline)
         found += _against_plain(report, task)

@@ -109,6 +109,7 @@ class LanguageScore(StageFile):
 
     n: int
     n_train: int | None = None
+    n_train_hidden: int = 0
     weighted_f1: float
     macro_f1: float
     accuracy: float

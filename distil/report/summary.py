@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from distil.evaluation.controls import control_of
 from distil.report.data import Report, language_name
+from distil.report.few_labels import few_labels_headline
 from distil.report.format import bracket, names, percent, short, signed, size, times
 from distil.report.inputs import Difference, Retention
 from distil.report.tables_scores import baselines_of, mean_score, metric_name
@@ -139,5 +140,5 @@ def headline(report: Report) -> dict[str, dict[str, float]]:
             each["of_teacher_lowest"] = round(100 * min(r.ratio for r in kept.languages.values() if r), 2)
         if "teachers" in report.scores[task] and (together := mean_score(report, task, "teachers")):
             each["of_teachers"] = round(100 * mean_score(report, task, "student") / together, 2)
-        found[task] = each
+        found[task] = each | few_labels_headline(report, task)
     return found

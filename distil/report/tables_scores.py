@@ -42,7 +42,7 @@ def distance_table(report: ScoreSource, task: str) -> Table:
     pairs = [pair for name in (*baselines, "student_plain") if (pair := compared.over("student", name))]
     kept = compared.retention["student"]
     rows = [
-        [language_cell(code), *(_apart(pair.languages[code]) for pair in pairs), _kept(kept.languages[code])]
+        [row_head(report, task, code), *(_apart(pair.languages[code]) for pair in pairs), _kept(kept.languages[code])]
         for code in report.languages
     ]
     last = [Cell(f"Mean of {len(report.languages)}"), *(_apart(pair.mean) for pair in pairs), _kept(kept.mean)]
@@ -54,6 +54,19 @@ def distance_table(report: ScoreSource, task: str) -> Table:
     return Table(
         f"distances-{task}", caption, columns, [*rows, last], average=True,
     )  # fmt: skip
+
+
+def row_head(report: ScoreSource, task: str, code: str) -> Cell:
+    """The language; of one with few labels with their number."""
+    own = report.scores[task]["student"].languages[code]
+    labels = f", {whole(own.n_train)} labels" if own.n_train_hidden else ""
+    return Cell(language_cell(code).text, f"{code}{labels}")
+
+
+def _train_rows(own: LanguageScore) -> str:
+    """2,171; of a language with few labels 30 of 2,171."""
+    known = whole(own.n_train)
+    return f"{known} of {whole((own.n_train or 0) + own.n_train_hidden)}" if own.n_train_hidden else known
 
 
 def _apart(found: Difference) -> Cell:
@@ -71,7 +84,7 @@ def score_table(report: ScoreSource, task: str) -> Table:
     for code in report.languages:
         own = scores["student"].languages[code]
         cells = [_scored(scores[model], code) for model in scores]
-        rows.append([language_cell(code), *cells, Cell(whole(own.n)), Cell(whole(own.n_train))])
+        rows.append([row_head(report, task, code), *cells, Cell(whole(own.n)), Cell(_train_rows(own))])
     means = [Cell(points(mean_score(report, task, model)), bracket(scores[model].mean.interval_95)) for model in scores]
     last = [Cell(f"Mean of {len(report.languages)}"), *means, Cell(""), Cell("")]
     columns = ["Language", *(MODEL_TITLES[model] for model in scores), "Test rows", "Train rows"]

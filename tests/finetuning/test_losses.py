@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from distil.finetuning.losses import soft_label_kd, task_distillation
+from distil.finetuning.losses import confidence, soft_label_kd, task_distillation
 from distil.finetuning.row_predictions import mean_log_probs
 
 NAN = float("nan")
@@ -57,3 +57,10 @@ def test_an_ensemble_is_the_mean_of_probabilities() -> None:
     found = mean_log_probs([log(0.9, 0.1).numpy(), (log(0.5, 0.5) + 7).numpy()])
     torch.testing.assert_close(torch.from_numpy(found).exp(), torch.tensor([[0.7, 0.3]]))
     assert math.isnan(mean_log_probs([torch.tensor([[NAN, NAN]]).numpy()])[0, 0])
+
+
+def test_confidence_by_hand() -> None:
+    # 0.9 and 0.1: H = 0.0948 + 0.2303 = 0.3251 nats, log 2 = 0.6931, 1 - 0.469 = 0.531
+    found = confidence(torch.cat([log(0.9, 0.1), log(0.5, 0.5), log(1.0, 0.0), torch.tensor([[NAN, NAN]])]))
+    assert found.tolist() == pytest.approx([0.531, 0.0, 1.0, 0.0], abs=1e-3)
+    assert not confidence(torch.randn(50, 9).log_softmax(-1)).isnan().any()

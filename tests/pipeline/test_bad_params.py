@@ -11,7 +11,7 @@ import yaml
 from distil.core.errors import UserError
 from distil.core.params import load_languages, load_list, load_params, load_seed
 from distil.corpus.build import CorpusConfig
-from distil.evaluation.config import EvaluateConfig
+from distil.evaluation.config import load_evaluate
 from distil.evaluation.footprint import FootprintConfig
 from distil.finetuning.config import FineTuningConfig
 from distil.report.model_card import CardConfig
@@ -46,7 +46,7 @@ READERS: dict[str, Callable[[], Any]] = {
     "train": lambda: load_params("train", TrainConfig),
     "finetune": lambda: load_params("finetune", FineTuningConfig),
     "export": lambda: load_params("export", ExportConfig),
-    "evaluate": lambda: load_params("evaluate", EvaluateConfig),
+    "evaluate": load_evaluate,
     "footprint": lambda: load_params("footprint", FootprintConfig),
     "card": lambda: load_params("card", CardConfig),
     "launch": lambda: load_params("launch", LaunchConfig),
@@ -188,6 +188,8 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "finetune.task_teachers.path": [""],
     "finetune.task_temperature": [0, -1, float("inf")],
     "finetune.task_weight": [-0.1, 1.1],
+    "finetune.unlabelled.weight": ["flat"],
+    "finetune.unlabelled.mask_words": [-0.1, 1],
     "finetune.ngrams.max_n": [-1, 6],
     "finetune.ngrams.bits": [7, 23],
     "finetune.ngrams.learning_rate": [0, 1.1, float("nan")],
@@ -205,6 +207,8 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "evaluate.merge.tasks": [["sentiment"], ["mood"], "sentiment"],  # one seed; no task that is scored; no list
     "evaluate.merge.method": ["none", "mean"],
     "evaluate.merge.density": [0, 1.1],
+    "evaluate.few_labels.languages": [["yor", "yor"], ["zul"], "yor"],
+    "evaluate.few_labels.rows": [-1],
     "evaluate.bootstrap_resamples": [99],
     "footprint.threads": [0, 257],
     "footprint.rounds": [0],

@@ -39,12 +39,12 @@ SURPLUS = {
     ),
     "merge_student": "compute/distributed finetuning/run modeling/shape modeling/xlm_roberta",
     "evaluate": "evaluation/baselines evaluation/footprint evaluation/footprint_worker evaluation/linear_teacher "
-    "evaluation/teacher_mixture text/encoding text/normalisation text/words",
+    "evaluation/pooled_teacher evaluation/teacher_mixture text/encoding text/normalisation text/words",
     "export": "serving/companion_fit text/overlap text/words",
     "linear_companion": "text/overlap text/words",
     "report": "evaluation/baselines evaluation/bootstrap evaluation/comparison evaluation/footprint "
-    "evaluation/footprint_worker evaluation/linear_teacher evaluation/run evaluation/scores "
-    "evaluation/teacher_mixture report/result report/result_command",
+    "evaluation/few_labels evaluation/footprint_worker evaluation/linear_teacher evaluation/pooled_teacher "
+    "evaluation/run evaluation/scores evaluation/teacher_mixture report/result report/result_command",
 }
 
 # What must never be able to run a stage again.
@@ -245,6 +245,7 @@ def test_every_key_of_finetune_is_a_param_of_the_stage_that_it_changes() -> None
     for stage in ("finetune_student_plain", "finetune_no_teacher"):
         assert keys - set(stages()[stage]["params"]) == {
             "finetune.teacher", "finetune.task_distillation", "finetune.task_temperature", "finetune.task_weight",
+            "finetune.unlabelled",
         }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from distil.evaluation.config import EvaluateConfig
+from distil.evaluation.config import ALL_LABELS, EvaluateConfig, FewLabelsConfig
 from distil.finetuning.config import FineTuningConfig
 from distil.finetuning.run import FineTuning, FineTuningPaths, fine_tune_task
 from distil.finetuning.saved_models import FinetunedModels
@@ -21,11 +21,13 @@ CONFIG = FineTuningConfig.model_validate({
     "warmup_fraction": 0.1, "weight_decay": 0.01, "guard": 0.0,
     "task_distillation": True, "task_temperature": 2.0, "task_weight": 0.5,
     "task_teachers": {"path": "distil/lexicons", "use": ["transformer"]},
+    "unlabelled": {"weight": "even", "mask_words": 0.0},
     "ngrams": {"max_n": 0, "bits": 10, "learning_rate": 0.2, "alone_weight": 0.3},
 })  # fmt: skip
 SCORING = EvaluateConfig.model_validate({
     "tasks": ["words"], "seeds": [1], "languages": "joint", "controls": [], "bootstrap_resamples": 200,
     "merge": {"tasks": [], "method": "linear", "density": 0.5}, "linear_companion": {"tasks": [], "bits": 10},
+    "few_labels": {"languages": [], "rows": 0},
 })  # fmt: skip
 TASK: dict[str, Any] = {
     "source": "files", "verify": "", "normalise": False, "dev_from_train": 0.0,
@@ -83,7 +85,7 @@ def task_of(name: str) -> Task:
 
 def tuned(
     model: str, name: str, seeds: tuple[int, ...] = (1,), mode: str = "joint", out: str = "models/finetuned",
-    config: FineTuningConfig = CONFIG,
+    config: FineTuningConfig = CONFIG, few: FewLabelsConfig = ALL_LABELS,
 ) -> FinetunedModels:  # fmt: skip
     """Fine-tune in the lab as the stage does; the teacher writes soft labels beside, `student` needs them."""
     task, folder = task_of(name), Path(out) / model / name
@@ -91,6 +93,6 @@ def tuned(
     soft_labels = SoftLabels(Path("data/task_targets") / name, task, f"finetune_teacher@{name}") if learns else None
     # Only the lab's own teacher: another one that a test makes must not replace what the student learns from.
     written = Path("data/task_targets") / name if model == "teacher" and out == "models/finetuned" else None
-    job = FineTuning(model, task, toy.LANGUAGES, mode, list(seeds), config, soft_labels)
+    job = FineTuning(model, task, toy.LANGUAGES, mode, list(seeds), config, soft_labels, few)
     fine_tune_task(job, FineTuningPaths(folder, Path(out) / f"{model}-{name}.csv", written, Path("scratch")))
     return FinetunedModels(folder)
