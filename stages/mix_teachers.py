@@ -10,6 +10,7 @@ from distil.evaluation.few_labels import chooses, few_labels_entry
 from distil.evaluation.linear_teacher import linear_soft_labels
 from distil.evaluation.pooled_teacher import pooled_soft_labels, shared_weights
 from distil.evaluation.predictions import predictions_file, write_predictions
+from distil.evaluation.tag_marginals import marginal_soft_labels
 from distil.evaluation.teacher_mixture import mix_by_weights, mix_teachers, mixture_predictions
 from distil.finetuning.soft_labels import (
     SOFT_LABEL_SPLITS,
@@ -44,12 +45,14 @@ def main(name: str) -> None:
         for language in few.languages:
             mixed[language] = mix_by_weights({name: each[language] for name, each in given.items()}, weights)
     mixed = {code: mixed[code] for code in languages}
-    write_soft_labels(
-        Path("data/mixed_targets") / name, task, {code: each.log_probs for code, each in mixed.items()},
-        {"teachers": list(config.use), "weights": {code: each.weights for code, each in mixed.items()},
-         "dev_loss": {code: each.dev_loss for code, each in mixed.items()},
-         **few_labels_entry(task, languages, few)},
-    )  # fmt: skip
+    taught = {code: each.log_probs for code, each in mixed.items()}
+    about = {"teachers": list(config.use), "weights": {code: each.weights for code, each in mixed.items()},
+             "dev_loss": {code: each.dev_loss for code, each in mixed.items()},
+             **few_labels_entry(task, languages, few)}  # fmt: skip
+    if config.tags == "marginals" and task.kind == "token_classification":
+        taught = {code: marginal_soft_labels(task, code, splits) for code, splits in taught.items()}
+        about["tags"] = "marginals"
+    write_soft_labels(Path("data/mixed_targets") / name, task, taught, about)
     several = mixed if len(config.use) > 1 else {}  # one alone is the row of that model already
     predicted = {code: mixture_predictions(task, code, each.log_probs["test"]) for code, each in several.items()}
     write_predictions(predictions_file(Path(), "teachers", name), predicted, task.labels)

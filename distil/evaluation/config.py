@@ -107,6 +107,7 @@ class TaskTeachersConfig(Params):
 
     path: str = Field(min_length=1)
     use: tuple[Literal["transformer", "linear", "folder"], ...] = Field(min_length=1)
+    tags: Literal["words", "marginals"]
 
     @field_validator("use")
     @classmethod

@@ -193,6 +193,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "finetune.ngrams.max_n": [-1, 6],
     "finetune.ngrams.bits": [7, 23],
     "finetune.ngrams.learning_rate": [0, 1.1, float("nan")],
+    "finetune.task_teachers.tags": ["sequences", 2],
     "finetune.ngrams.alone_weight": [-0.1, 1],
     "export.opset": [19, 22],
     "export.per_channel": [2],

@@ -39,12 +39,14 @@ SURPLUS = {
     ),
     "merge_student": "compute/distributed finetuning/run modeling/shape modeling/xlm_roberta",
     "evaluate": "evaluation/baselines evaluation/footprint evaluation/footprint_worker evaluation/linear_teacher "
-    "evaluation/pooled_teacher evaluation/teacher_mixture text/encoding text/normalisation text/words",
+    "evaluation/pooled_teacher evaluation/tag_marginals evaluation/teacher_mixture text/encoding text/normalisation "
+    "text/words",
     "export": "serving/companion_fit text/overlap text/words",
     "linear_companion": "text/overlap text/words",
     "report": "evaluation/baselines evaluation/bootstrap evaluation/comparison evaluation/footprint "
     "evaluation/few_labels evaluation/footprint_worker evaluation/linear_teacher evaluation/pooled_teacher "
-    "evaluation/run evaluation/scores evaluation/teacher_mixture report/result report/result_command",
+    "evaluation/run evaluation/scores evaluation/tag_marginals evaluation/teacher_mixture report/result "
+    "report/result_command",
 }
 
 # What must never be able to run a stage again.
