@@ -2,8 +2,10 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from distil.core.files import read_json
 from distil.core.params import read_params
@@ -24,7 +26,7 @@ METRICS = Path("metrics")
 SHOW_RESULT = os.environ.get("DISTIL_RESULT") != "later"  # `make run` prints it behind what DVC says at its end
 # Settings of what comes after the student. With other ones it is another run of MLflow, with the same student's key.
 AFTERWARDS = ("finetune", "evaluate", "export")
-TAGS = ("footprint", "card")  # nothing that students are compared by
+TAGS = ("footprint", "card", "rivals")  # nothing that students are compared by
 
 
 def main() -> None:
@@ -43,6 +45,7 @@ def main() -> None:
     costs = {
         path.stem: read_json(path, path.stem) for path in sorted((METRICS / "cost").glob("*.json"))
         if not is_left_over(path.stem, scored.controls, scored.merge.tasks)
+        and not _is_of_no_rival(path.stem, rest["rivals"])
     }  # fmt: skip
     headline, export, footprint = (
         read_json(METRICS / f"{stage}.json", made_by)
@@ -64,6 +67,12 @@ def main() -> None:
                  find_view_address())  # fmt: skip
     if SHOW_RESULT:
         write_output("".join(f"{line}\n" for line in result_lines(Path())).encode())
+
+
+def _is_of_no_rival(cost: str, rivals: Mapping[str, Any]) -> bool:
+    """Whether a file of metrics/cost, by its name without suffix, is of a rival that is switched off."""
+    stage, _, name = cost.partition("-")
+    return stage == "rival" and name not in rivals
 
 
 if __name__ == "__main__":

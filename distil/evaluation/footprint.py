@@ -24,6 +24,7 @@ BATCH = 32
 LEAST_SECONDS = 0.05  # a timing repeats its texts until it takes so long
 
 Ask = Callable[[str, Any], Any]  # sends an order to a model's process and waits for the answer
+Opener = Callable[[Path, str], Any]
 
 
 class FootprintConfig(Params):
@@ -54,13 +55,19 @@ def texts_of(files: Mapping[str, Path], words: int, count: int) -> list[str]:
     return [" ".join(islice(runs[language], words)) for language in islice(cycle(files), count)]
 
 
-def measure(models: Mapping[str, Path], files: Mapping[str, Path], config: FootprintConfig) -> dict[str, Any]:
+def measure(
+    models: Mapping[str, Path], files: Mapping[str, Path], config: FootprintConfig, stage: str = "footprint",
+    openers: Mapping[str, Opener] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Size, memory and speed of each model, see docs/reference/output-files.md.
 
     Args:
         models: folders by name.
         files: text by language.
         config: section `footprint:`.
+        stage: that measures, named in errors.
+        openers: by name, of models that are no masked language model in torch; from folder and stage to a `TimedModel`
+            (footprint_worker.py), in the model's own process.
 
     Raises:
         UserError: a model does not load, or its process died.
@@ -69,12 +76,13 @@ def measure(models: Mapping[str, Path], files: Mapping[str, Path], config: Footp
     ends, workers = {}, []
     for name, folder in models.items():
         ends[name], theirs = spawn.Pipe()
-        worker = spawn.Process(target=_work, args=(theirs, folder, name, config.threads), daemon=True)
+        opener = (openers or {}).get(name)
+        worker = spawn.Process(target=_work, args=(theirs, folder, name, config.threads, opener), daemon=True)
         worker.start()
         theirs.close()
         workers.append(worker)
     try:
-        asks = {name: _asking(end, name) for name, end in ends.items()}
+        asks = {name: _asking(end, models[name], stage) for name, end in ends.items()}
         described = {name: ask("load", None) for name, ask in asks.items()}
         speeds = measure_speed(asks, files, config)
         memory = {name: ask("memory", None) for name, ask in asks.items()}
@@ -89,22 +97,22 @@ def measure(models: Mapping[str, Path], files: Mapping[str, Path], config: Footp
     }  # fmt: skip
 
 
-def _work(connection: Connection, folder: Path, name: str, threads: int) -> None:
+def _work(connection: Connection, folder: Path, name: str, threads: int, opener: Opener | None) -> None:
     """A model's process. What needs torch is imported here, so that the process that asks stays small."""
     from distil.evaluation.footprint_worker import answer_requests
 
-    answer_requests(connection, folder, name, threads)
+    answer_requests(connection, folder, name, threads, opener)
 
 
-def _asking(end: Connection, name: str) -> Ask:
+def _asking(end: Connection, folder: Path, stage: str) -> Ask:
     def ask(order: str, content: Any) -> Any:
         try:
             end.send((order, content))
             answer = end.recv()
         except (EOFError, OSError):
             raise UserError(
-                f"models/{name}: its process died while it was measured, probably for want of memory; free memory, "
-                "then `dvc repro footprint`"
+                f"{folder}: its process died while it was measured, probably for want of memory; free memory, then "
+                f"`dvc repro {stage}`"
             ) from None
         if isinstance(answer, UserError):
             raise answer

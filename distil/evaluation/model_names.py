@@ -54,8 +54,15 @@ def scored_models(metrics: Path, models: Sequence[str], task: str) -> list[str]:
     return with_parts(models, lambda part: (metrics / f"evaluate/{part}/{task}.json").is_file())
 
 
+def rival_stage(name: str) -> str:
+    """The stage that makes a rival of `rivals:` (evaluation/rivals.py), as `dvc repro` takes it."""
+    return f"rival@{name}"
+
+
 def predictions_stage(model: str, task: str) -> str:
-    """The stage that predicts the test rows of a task with a model."""
+    """The stage that predicts the test rows of a task with a model; a name that no table has is a rival's."""
+    if model not in MODEL_TITLES:
+        return rival_stage(model)
     if model in PARTS:
         return f"{PARTS[model]}@{task}"
     return f"baselines@{task}" if model in BASELINES else finetune_stage(model, task)

@@ -1,6 +1,6 @@
 """Score every model on every task from its predictions, and compare every two; the scores as one table for a plot."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,14 @@ from distil.evaluation.task_predictions import predictions_from_labels, read_tas
 from distil.tasks.data import Task, read_task
 
 
-def evaluate(root: Path, config: EvaluateConfig, languages: list[str]) -> dict[str, int]:
+def evaluate(root: Path, config: EvaluateConfig, languages: list[str], rivals: Sequence[str] = ()) -> dict[str, int]:
     """Write metrics/evaluate/MODEL/TASK.json and metrics/compare/TASK.json for each task, and metrics/scores.csv.
 
     Args:
         root: the repository; data/tasks and metrics/predictions are read.
         config: section `evaluate:`.
         languages: in the order of tables.
+        rivals: names of `rivals:`, which have tables of their own and no rows in metrics/scores.csv.
 
     Returns:
         How many predictions were scored, `rows`.
@@ -36,7 +37,8 @@ def evaluate(root: Path, config: EvaluateConfig, languages: list[str]) -> dict[s
     with atomic_folder(root / "metrics/evaluate") as scores, atomic_folder(root / "metrics/compare") as comparisons:
         for name in config.tasks:
             task = read_task(root / "data/tasks" / name)
-            models = with_parts(models_of(config), partial(_has_part, root, config, name))
+            parts = with_parts(models_of(config), partial(_has_part, root, config, name))
+            models = [*parts, *rivals]
             read = read_task_predictions(root, name, models, languages)
             found = {
                 code: {
@@ -52,7 +54,7 @@ def evaluate(root: Path, config: EvaluateConfig, languages: list[str]) -> dict[s
                 by_language = {code: found[code][model]._replace(**about[code]) for code in languages}
                 scored = score(model, name, task.kind, task.labels, mode, by_language, config.bootstrap_resamples)
                 write_json(scores / model / f"{name}.json", scored)
-                table += [] if model == "majority" else [",".join(row) for row in table_rows(scored)]
+                table += [] if model in ("majority", *rivals) else [",".join(row) for row in table_rows(scored)]
             compared = compare_models(name, task.kind, task.labels, found, config.bootstrap_resamples)
             write_json(comparisons / f"{name}.json", compared)
         write_text(root / "metrics/scores.csv", "\n".join([*table, ""]))

@@ -200,11 +200,12 @@ def spread(places: Sequence[float], gap: float, low: float, high: float) -> list
 
 
 class ScatterPoint(NamedTuple):
-    """A model's score against its size; `series` is a key of STYLES."""
+    """A model's score against its size; `series` is a key of STYLES, `label` text beside the dot."""
 
     series: str
     x: float
     mark: Mark
+    label: str = ""
 
 
 def scatter_chart(
@@ -222,7 +223,7 @@ def scatter_chart(
         x_label: with its unit.
         y_label: with its unit.
     """
-    lines = legend_lines([(point.series, STYLES[point.series].name) for point in points])
+    lines = legend_lines([(series, STYLES[series].name) for series in dict.fromkeys(point.series for point in points)])
     left, right, bottom = 48, 12, 42
     top = 30 + 18 * len(lines)
     height = 232 + top
@@ -251,6 +252,11 @@ def scatter_chart(
             axes.plot((point.x, point.x), point.mark.interval, color=VARIABLES[style.colour], linewidth=3, alpha=0.4,
                       solid_capstyle="round")  # fmt: skip
         draw_dot(axes, style, point.x, point.mark.value)
+        if point.label:
+            x, y = (float(each) for each in axes.transData.transform((point.x, point.mark.value)))
+            left_half = x < WIDTH / 2
+            draw_label(figure, height, x + (8 if left_half else -8), height - y, point.label, fontsize=SMALL,
+                       ha="left" if left_half else "right", color=VARIABLES["muted"])  # fmt: skip
     draw_legend(figure, height, lines, [])
     draw_label(figure, height, 0, top - 14, y_label, color=VARIABLES["muted"])
     middle = (left + WIDTH - right) / 2

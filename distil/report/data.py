@@ -11,18 +11,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
-
-from pydantic import ValidationError
+from typing import Any, Protocol
 
 from distil.core.errors import UserError
-from distil.core.files import read_json, verify_checksums
+from distil.core.files import verify_checksums
 from distil.core.languages import language
 from distil.core.params import load_languages, read_params
 from distil.evaluation.config import EvaluateConfig, load_evaluate
 from distil.evaluation.controls import finetune_stage, is_left_over
-from distil.evaluation.model_names import MERGED, fine_tuned_models, models_of, predictions_stage, scored_models
+from distil.evaluation.model_names import (
+    MERGED,
+    fine_tuned_models,
+    models_of,
+    predictions_stage,
+    rival_stage,
+    scored_models,
+)
 from distil.evaluation.predictions import ByLanguage
+from distil.evaluation.rivals import load_rivals
 from distil.evaluation.task_predictions import read_task_predictions, read_texts
 from distil.report.disagreement import Disagreement, disagreement
 from distil.report.inputs import (
@@ -31,13 +37,14 @@ from distil.report.inputs import (
     MergedStudent,
     PlainSummary,
     StageCost,
-    StageFile,
     Summary,
     TaskScores,
     Teacher,
     Tokenizer,
 )
+from distil.report.rival_inputs import RivalFigures, read_rival_scores, read_rivals
 from distil.report.speed_inputs import Export, Footprint
+from distil.report.stage_files import read_stage_file
 from distil.report.task_inputs import TaskData
 
 SPLITS = ("train", "dev", "test")
@@ -79,7 +86,7 @@ class Report:
     """All that is reported. Dicts by task, model, language and stage are in the order of tables.
 
     `models` are those of every task, baselines among them; a task's tables have those of its `scores`. `controls` are
-    those of `evaluate.controls`.
+    those of `evaluate.controls`, `rivals` those of `rivals:`, with a table of their own.
     """
 
     params: dict[str, Any]
@@ -102,6 +109,8 @@ class Report:
     merged: dict[str, MergedStudent]
     footprint: Footprint
     export: Export
+    rivals: dict[str, RivalFigures]
+    rival_scores: dict[str, dict[str, TaskScores]]
     costs: dict[str, StageCost]
     versions: dict[str, str]
 
@@ -118,9 +127,6 @@ def language_name(code: str) -> str:
     return language(code).name
 
 
-F = TypeVar("F", bound=StageFile)
-
-
 def load_report(root: Path = Path()) -> Report:
     """Read every file that a report needs, below `root`.
 
@@ -131,6 +137,7 @@ def load_report(root: Path = Path()) -> Report:
     languages = load_languages(root / "params.yaml")
     scoring = load_evaluate(root / "params.yaml")
     tasks, models, metrics = list(scoring.tasks), models_of(scoring), root / "metrics"
+    rivals = list(load_rivals(root / "params.yaml"))
     for folder, stage in (("data/raw", "corpus"), ("models/teacher", "teacher"), ("models/tokenizer", "vocabulary")):
         verify_checksums(root / folder, stage, "manifest.json")
     for task in tasks:
@@ -141,10 +148,12 @@ def load_report(root: Path = Path()) -> Report:
         tasks=tasks,
         models=models,
         seeds=list(scoring.seeds),
-        summary=_read(metrics / "distil/summary.json", Summary, "distil", languages, "heldout"),
-        without_teacher=_read(metrics / "no_teacher/summary.json", PlainSummary, "no_teacher", languages, "heldout"),
+        summary=read_stage_file(metrics / "distil/summary.json", Summary, "distil", languages, "heldout"),
+        without_teacher=read_stage_file(
+            metrics / "no_teacher/summary.json", PlainSummary, "no_teacher", languages, "heldout"
+        ),
         controls={
-            control: _read(
+            control: read_stage_file(
                 metrics / f"distil/controls/{control}/summary.json",
                 PlainSummary,
                 f"control@{control}",
@@ -155,28 +164,32 @@ def load_report(root: Path = Path()) -> Report:
         },  # fmt: skip
         train=read_curve(metrics / "distil/train.csv", "distil"),
         heldout=read_curve(metrics / "distil/heldout.csv", "distil"),
-        corpus=_read(root / "data/raw/manifest.json", Corpus, "corpus", languages),
-        teacher=_read(root / "models/teacher/manifest.json", Teacher, "teacher"),
-        tokenizer=_read(root / "models/tokenizer/manifest.json", Tokenizer, "vocabulary", languages),
+        corpus=read_stage_file(root / "data/raw/manifest.json", Corpus, "corpus", languages),
+        teacher=read_stage_file(root / "models/teacher/manifest.json", Teacher, "teacher"),
+        tokenizer=read_stage_file(root / "models/tokenizer/manifest.json", Tokenizer, "vocabulary", languages),
         task_data={
-            task: _read(root / f"data/tasks/{task}/manifest.json", TaskData, f"tasks@{task}", languages)
+            task: read_stage_file(root / f"data/tasks/{task}/manifest.json", TaskData, f"tasks@{task}", languages)
             for task in tasks
         },
         scores={task: _scores(metrics, task, models, languages) for task in tasks},
-        comparisons={task: _comparison(metrics, task, models, languages) for task in tasks},
+        comparisons={task: _comparison(metrics, task, [*models, *rivals], languages) for task in tasks},
         disagreements={task: _disagreements(root, task, languages) for task in tasks},
         merged={
-            task: _read(metrics / f"predictions/{MERGED}/{task}.json", MergedStudent, predictions_stage(MERGED, task))
+            task: read_stage_file(
+                metrics / f"predictions/{MERGED}/{task}.json", MergedStudent, predictions_stage(MERGED, task)
+            )
             for task in scoring.merge.tasks
         },  # fmt: skip
-        footprint=_read(metrics / "footprint.json", Footprint, "footprint", ["teacher", "student"], "models"),
-        export=_read(metrics / "export.json", Export, "export"),
-        costs=_costs(metrics, scoring),
+        footprint=read_stage_file(metrics / "footprint.json", Footprint, "footprint", ["teacher", "student"], "models"),
+        export=read_stage_file(metrics / "export.json", Export, "export"),
+        rivals=read_rivals(metrics, rivals, tasks),
+        rival_scores={task: read_rival_scores(metrics, rivals, task, languages) for task in tasks},
+        costs=_costs(metrics, scoring, rivals),
         versions=package_versions(),
     )
 
 
-def costed_stages(scoring: EvaluateConfig) -> list[str]:
+def costed_stages(scoring: EvaluateConfig, rivals: Sequence[str] = ()) -> list[str]:
     """Names of the stages whose cost is always there, in the order in which they run."""
     tasks = scoring.tasks
     return [
@@ -187,6 +200,7 @@ def costed_stages(scoring: EvaluateConfig) -> list[str]:
         *(finetune_stage(model, task) for task in tasks for model in fine_tuned_models(scoring)),
         *(predictions_stage(MERGED, task) for task in scoring.merge.tasks),
         *(f"baselines@{task}" for task in tasks),
+        *map(rival_stage, rivals),
         *("evaluate", "footprint", "export"),
     ]
 
@@ -196,44 +210,29 @@ def cost_file(stage: str) -> str:
     return f"cost/{stage.replace('@', '-')}.json"
 
 
-def _costs(metrics: Path, scoring: EvaluateConfig) -> dict[str, StageCost]:
+def _costs(metrics: Path, scoring: EvaluateConfig, rivals: Sequence[str]) -> dict[str, StageCost]:
     """What every stage cost: those that always run, then others by name; left-overs of other settings passed over."""
-    tasks, known = scoring.tasks, {cost_file(stage): stage for stage in costed_stages(scoring)}
-    costs = {stage: _read(metrics / file, StageCost, stage) for file, stage in known.items()}
+    tasks, known = scoring.tasks, {cost_file(stage): stage for stage in costed_stages(scoring, rivals)}
+    costs = {stage: read_stage_file(metrics / file, StageCost, stage) for file, stage in known.items()}
     for path in sorted((metrics / "cost").glob("*.json")):
         if is_left_over(path.stem, scoring.controls, scoring.merge.tasks):
             continue
         of_a_task = "-" in path.stem
         if f"cost/{path.name}" not in known and (not of_a_task or path.stem.endswith(tuple(f"-{t}" for t in tasks))):
-            costs[path.stem] = _read(path, StageCost, path.stem)
+            costs[path.stem] = read_stage_file(path, StageCost, path.stem)
     return costs
-
-
-def _read(path: Path, kind: type[F], stage: str, languages: list[str] | None = None, key: str = "languages") -> F:
-    """A checked file. With `languages`, its mapping `key` must name each of them."""
-    again = f"run `dvc repro --force {stage}`"
-    try:
-        value = kind.model_validate(read_json(path, stage))
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in fault["loc"]) or "the whole file"
-        raise UserError(f"{path}: {where}: {fault['msg']}; {again}") from None
-    for code in languages or []:
-        if code not in getattr(value, key):
-            raise UserError(f"{path}: {key} lacks {code!r}, which params.yaml lists; {again}")
-    return value
 
 
 def _scores(metrics: Path, task: str, models: list[str], languages: list[str]) -> dict[str, TaskScores]:
     return {
-        model: _read(metrics / f"evaluate/{model}/{task}.json", TaskScores, "evaluate", languages)
+        model: read_stage_file(metrics / f"evaluate/{model}/{task}.json", TaskScores, "evaluate", languages)
         for model in scored_models(metrics, models, task)
     }
 
 
 def _comparison(metrics: Path, task: str, models: list[str], languages: list[str]) -> Comparison:
     path = metrics / f"compare/{task}.json"
-    found = _read(path, Comparison, "evaluate")
+    found = read_stage_file(path, Comparison, "evaluate")
     lacking = [model for model in models if model not in found.models]
     lacking += [code for code in languages if any(code not in pair.languages for pair in found.differences)]
     if lacking:

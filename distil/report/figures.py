@@ -148,12 +148,18 @@ def _pareto_chart(report: Report, task: str) -> Chart:
         interval = (100 * low, 100 * high) if model in ("teacher", "student") else None  # others would hide them
         mark = Mark(100 * mean_score(report, task, model), interval)
         points.append(ScatterPoint(model, megabytes, mark))
+    for model, rival in report.rivals.items():
+        score = sum(report.rival_scores[task][model].score(code) for code in report.languages) / len(report.languages)
+        points.append(ScatterPoint("rival", rival.tasks[task].bytes / 1e6, Mark(100 * score), model))
     drops = export.drops(task, report.languages)
     if len(drops) == len(report.languages) and scores["student"].metric == "weighted_f1":
         score = mean_score(report, task, "student") - sum(drops.values()) / len(drops)
         points.append(ScatterPoint("student_int8", export.int8_bytes / 1e6, Mark(100 * score)))
     tfidf = 100 * mean_score(report, task, "tfidf")
-    said = "; ".join(f"{STYLES[point.series].name} {point.mark.value:.1f} at {point.x:,.1f} MB" for point in points)
+    said = "; ".join(
+        f"{f'{STYLES[point.series].name} {point.label}'.rstrip()} {point.mark.value:.1f} at {point.x:,.1f} MB"
+        for point in points
+    )
     metric = metric_name(report, task)
     chart = scatter_chart(
         f"pareto-{task}", f"Score against size on {task}", f"{said}; TF-IDF {tfidf:.1f}, size not measured.", points,

@@ -8,6 +8,7 @@ from distil.report.few_labels import few_labels_notices
 from distil.report.format import bracket, listed, names, p_text, percent, points, signed, size, times
 from distil.report.guard import guard_notices
 from distil.report.inputs import Difference, Pair
+from distil.report.rivals import Deployed, rival_sentences
 from distil.report.tables_scores import baselines_of, mean_score
 
 FEW_SEEDS = 3
@@ -23,8 +24,8 @@ OVER |= TITLES
 def verdict(report: Report) -> str:
     """The result in one sentence: size and speed, then each task's mean scores against the teacher and the baselines.
 
-    Then a sentence for each control. A model counts as better or worse where the 95 % interval of the difference does
-    not hold 0.
+    Then a sentence for each control, and for each rival that wins. A model counts as better or worse where the 95 %
+    interval of the difference does not hold 0.
     """
     export = report.export
     speed = (
@@ -34,7 +35,15 @@ def verdict(report: Report) -> str:
     )
     tasks = "; it ".join(_task_verdict(report, task) for task in report.tasks)
     said = [f"The student ({size(export.int8_bytes)} in 8 bits{speed}) {tasks}."]
-    return " ".join([*said, *(text for task in report.tasks for text in _distillation(report, task))])
+    for task in report.tasks:
+        said += [*_distillation(report, task), *_rivals(report, task)]
+    return " ".join(said)
+
+
+def _rivals(report: Report, task: str) -> list[str]:
+    found = {name: rival.model_dump() for name, rival in report.rivals.items()}
+    student = Deployed(report.export.int8_bytes, report.export.speedup_vs_teacher_fp32)
+    return rival_sentences(task, report.comparisons[task].model_dump(), found, student)
 
 
 def _distillation(report: Report, task: str) -> list[str]:

@@ -8,6 +8,7 @@ from distil.core.files import read_json
 from distil.core.params import read_params
 from distil.report.controls import NOT_MEASURED, distillation_sentence
 from distil.report.controls import TITLES as CONTROL_TITLES
+from distil.report.rivals import Deployed, rival_sentences
 from distil.tracking.view import find_view_address
 
 TITLES = {"student": "student", "teacher": "teacher", "teachers": "teachers together",
@@ -28,6 +29,7 @@ def result_lines(root: Path) -> list[str]:
     for task in [name for name, figures in headline.items() if "student" in figures]:
         compared = read_json(metrics / "compare" / f"{task}.json", "evaluate")
         lines += [task_sentence(task, headline[task], compared), *_distillation(task, compared),
+                  *_rivals(root, task, compared),
                   _scores(metrics / "evaluate", task)]  # fmt: skip
     return [*lines, *_unmeasured(root, lines), *_size(metrics, headline), "Next:", *_next(root)]
 
@@ -50,6 +52,17 @@ def _distillation(task: str, compared: Mapping[str, Any]) -> Iterator[str]:
         if pair["model"] == "student" and pair["baseline"] in CONTROL_TITLES:
             mean = pair["mean"]
             yield distillation_sentence(task, pair["baseline"], mean["difference"], mean["interval_95"])
+
+
+def _rivals(root: Path, task: str, compared: Mapping[str, Any]) -> list[str]:
+    """The rivals that win, a sentence each."""
+    metrics, names = root / "metrics", read_params(root / "params.yaml").get("rivals", {})
+    if not names:
+        return []
+    export = read_json(metrics / "export.json", "export")
+    found = {name: read_json(metrics / f"distil/rivals/{name}.json", f"rival@{name}") for name in names}
+    student = Deployed(export["int8_bytes"], export["speedup_vs_teacher_fp32"])
+    return rival_sentences(task, compared, found, student)
 
 
 def _unmeasured(root: Path, scored: list[str]) -> list[str]:

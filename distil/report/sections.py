@@ -8,6 +8,7 @@ from distil.report.findings import unmeasured
 from distil.report.format import Section
 from distil.report.guard import guard_tables
 from distil.report.tables_models import export_tables, footprint_table, size_table
+from distil.report.tables_rivals import rival_sections
 from distil.report.tables_scores import (
     confusion_table,
     detail_table,
@@ -92,6 +93,7 @@ def task_sections(report: Report, task: str) -> list[Section]:
     return [
         Section(f"task-{task}", f"Task: {task}", _task_text(report, task),
                 [distance_table(report, task), score_table(report, task)]),
+        *rival_sections(report, task),
         Section(f"detail-{task}-all", f"Every score on {task}", _UNSEEN_TEXT if unseen else "",
                 [*unseen, detail_table(report, task)], level=3, folded=True),
         Section(f"labels-{task}-all", f"Labels of {task}", "", [label_table(report, task)], level=3, folded=True),

@@ -46,6 +46,7 @@ STYLES = {
     "teacher": Style("teacher", "ink", "o", 7, False),
     "student_plain": Style("plain fine-tuning", "c4", "^", 7, False),
     "student_int8": Style("student, 8 bits", "c1", "*", 11, True),
+    "rival": Style("rival", "c6", "P", 8, False),
     "tfidf": Style("TF-IDF", "c2", "D", 6, False),
 }
 

@@ -35,6 +35,8 @@ log = logging.getLogger("distil")
 
 MASKED_LM = "masked_lm"
 QUANTISED = ["MatMul", "Gemm", "Gather"]  # every matrix: layers, head, and the embedding tables
+LARGEST_WEIGHTS = 2**31 - 2**24  # bytes: protobuf writes 2 GiB at once, and there are the nodes
+DATA_SUFFIX = ".data"  # of the file with the weights of a larger model, beside model.onnx
 
 
 class ExportConfig(Params):
@@ -135,21 +137,27 @@ def export(source: ExportSource, config: ExportConfig, out: Path) -> None:
         write_onnx(model, ngrams, folder / "model.onnx", config.opset)
         _write_manifest(folder, {**about, "precision": "fp32"})
     with atomic_folder(out / "int8") as folder:
-        for name in ("config.json", "tokenizer_config.json"):
-            if (source.folder / name).is_file():
-                shutil.copyfile(source.folder / name, folder / name)
-        limit_length(folder)
-        # White space is two fifths of a tokenizer.json that was written to be read.
-        spec = json.loads((source.folder / "tokenizer.json").read_text(encoding="utf-8"))
-        write_text(folder / "tokenizer.json", json.dumps(spec, ensure_ascii=False, separators=(",", ":")))
+        shutil.copyfile(source.folder / "config.json", folder / "config.json")
+        copy_small_tokenizer(source.folder, folder)
         _write_int8(model, ngrams, out / "fp32/model.onnx", folder / "model.onnx", config)
         _write_manifest(folder, {**about, "precision": "int8", "per_channel": config.per_channel})
     log.info("export: %s: fp32 %.1f MB, int8 %.1f MB", source.name, *(
         (out / precision / "model.onnx").stat().st_size / 1e6 for precision in ("fp32", "int8")))  # fmt: skip
 
 
+def copy_small_tokenizer(source: Path, folder: Path) -> None:
+    """Copy what a server needs of a tokenizer beside a model; `folder` has the model's config.json."""
+    if (source / "tokenizer_config.json").is_file():
+        shutil.copyfile(source / "tokenizer_config.json", folder / "tokenizer_config.json")
+    limit_length(folder)
+    # White space is two fifths of a tokenizer.json that was written to be read.
+    spec = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))
+    write_text(folder / "tokenizer.json", json.dumps(spec, ensure_ascii=False, separators=(",", ":")))
+
+
 def _write_manifest(folder: Path, about: dict[str, Any]) -> None:
-    sums = {name: sha256_file(folder / name) for name in ("model.onnx", "tokenizer.json")}
+    names = ("model.onnx", f"model.onnx{DATA_SUFFIX}", "tokenizer.json")
+    sums = {name: sha256_file(folder / name) for name in names if (folder / name).is_file()}
     write_json(folder / "manifest.json", {**about, "sha256": sums})
 
 
@@ -166,11 +174,14 @@ class _Logits(nn.Module):
 
 
 def write_onnx(model: nn.Module, ngrams: NgramTable | None, path: Path, opset: int) -> None:
-    """A model of transformers and its n-gram table as one ONNX file; the same weights give the same bytes."""
+    """A model of transformers and its n-gram table as one ONNX file; the same weights give the same bytes.
+
+    Beyond LARGEST_WEIGHTS they are in a second file, `path` with DATA_SUFFIX, which ONNX Runtime finds by itself.
+    """
     # 0 and 1 would be taken for constants; any other example gives a graph for all sizes.
     ids = torch.full((2, 5), 3, dtype=torch.int64)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             _Logits(model, ngrams), (ids, torch.ones_like(ids)), dynamo=True, opset_version=opset, verbose=False,
             input_names=["input_ids", "attention_mask"], output_names=["logits"],
@@ -180,7 +191,10 @@ def write_onnx(model: nn.Module, ngrams: NgramTable | None, path: Path, opset: i
     proto = _without_traces(program.model_proto)
     if ngrams is not None:
         proto.metadata_props.add(key=NGRAMS_KEY, value=f"{ngrams.shape.max_n} pieces, 2^{ngrams.shape.bits} rows")
-    onnx.save(proto, path)
+    size = sum(len(tensor.raw_data) for tensor in proto.graph.initializer)
+    data = path.with_name(path.name + DATA_SUFFIX)
+    data.unlink(missing_ok=True)  # onnx would append to it
+    onnx.save(proto, path, save_as_external_data=size > LARGEST_WEIGHTS, location=data.name)
 
 
 def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -213,7 +227,7 @@ def quantise(source: Path, path: Path, per_channel: bool) -> None:
         path: to write.
         per_channel: a scale for each output column of a layer's matrix instead of one for the matrix.
     """
-    with _quiet():
+    with quiet():
         quantize_dynamic(
             source, path, op_types_to_quantize=QUANTISED, per_channel=per_channel, reduce_range=True,
             weight_type=QuantType.QInt8, extra_options={"MatMulConstBOnly": True},
@@ -221,7 +235,7 @@ def quantise(source: Path, path: Path, per_channel: bool) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporter tells of each node it simplifies, the quantiser advises a preparation that changes nothing here."""
     logging.disable(logging.WARNING)
     try:

@@ -13,6 +13,7 @@ from distil.core.params import load_languages, load_list, load_params, load_seed
 from distil.corpus.build import CorpusConfig
 from distil.evaluation.config import load_evaluate
 from distil.evaluation.footprint import FootprintConfig
+from distil.evaluation.rivals import load_rivals
 from distil.finetuning.config import FineTuningConfig
 from distil.report.model_card import CardConfig
 from distil.runtime.launch import LaunchConfig
@@ -47,6 +48,7 @@ READERS: dict[str, Callable[[], Any]] = {
     "finetune": lambda: load_params("finetune", FineTuningConfig),
     "export": lambda: load_params("export", ExportConfig),
     "evaluate": load_evaluate,
+    "rivals": load_rivals,
     "footprint": lambda: load_params("footprint", FootprintConfig),
     "card": lambda: load_params("card", CardConfig),
     "launch": lambda: load_params("launch", LaunchConfig),

@@ -10,6 +10,7 @@ import yaml
 from distil.evaluation.controls import CONTROLS, finetune_stage
 from distil.finetuning.run import BASE_MODELS
 from distil.runtime.stage_number import stage_names
+from distil.serving.onnx_export import ExportConfig
 from tests.support import ROOT
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
@@ -18,7 +19,8 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 # A package imports only packages above it in this list.
 ORDER = (
     "core", "text", "compute", "runtime", "modeling", "sources", "tasks", "corpus", "tokenization", "cache", "teacher",
-    "losses", "training", "student", "evaluation", "finetuning", "merging", "serving", "web", "tracking", "report",
+    "losses", "training", "student", "evaluation", "finetuning", "merging", "serving", "web", "rivals", "tracking",
+    "report",
 )  # fmt: skip
 
 # Imported by stages and dep of none: they show progress, end a process and write to MLflow, and cannot change a result.
@@ -41,6 +43,7 @@ SURPLUS = {
     "evaluate": "evaluation/baselines evaluation/footprint evaluation/footprint_worker evaluation/linear_teacher "
     "evaluation/pooled_teacher evaluation/tag_marginals evaluation/teacher_mixture text/encoding text/normalisation "
     "text/words",
+    "rival": "compute/distributed finetuning/row_predictions finetuning/run finetuning/soft_labels",
     "export": "serving/companion_fit text/overlap text/words",
     "linear_companion": "text/overlap text/words",
     "report": "evaluation/baselines evaluation/bootstrap evaluation/comparison evaluation/footprint "
@@ -287,6 +290,23 @@ def test_a_merged_student_is_a_stage_where_it_is_asked_for_and_within_what_the_e
     assert "models/finetuned/student" in stages()["export"]["deps"]
 
 
+def test_rivals_that_are_off_are_no_stages_and_a_teachers_reruns_for_no_change_of_a_student() -> None:
+    assert not [name for name in stage_names(PIPELINE["stages"], PARAMS) if name.startswith("rival")]
+    on = {**PARAMS, "rivals": {"small": {"base": "models/finetuned/teacher"}}}
+    assert "rival@small" in stage_names(PIPELINE["stages"], on)
+    block = stages()["rival"]
+    assert not any("student" in dep or "no_teacher" in dep for dep in block["deps"])
+    assert not {param.split(".")[0] for param in block["params"]} & {"student", "loss", "layer_map", "train"}
+    assert not {"finetune", "finetune.student", "export", "evaluate"} & set(block["params"])
+
+
+def test_a_rival_is_exported_and_fine_tuned_as_the_student_and_the_teacher_are() -> None:
+    declared = {param for param in stages()["rival"]["params"] if param.startswith(("export.", "finetune."))}
+    exporting = {f"export.{key}" for key in ExportConfig.model_fields} - {"export.speed_rows", "export.repetitions"}
+    fine_tuning = {param for param in stages()["finetune_teacher"]["params"] if param.startswith("finetune.")}
+    assert declared == exporting | fine_tuning
+
+
 def test_every_key_of_params_yaml_stands_under_a_comment() -> None:
     """Meaning, unit and allowed values stand above a key or above the run of keys that it begins."""
     commented = False
@@ -303,4 +323,4 @@ def test_every_key_of_params_yaml_stands_under_a_comment() -> None:
 def test_params_yaml_is_written_in_block_style() -> None:
     lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()
     values = [line.split(":", 1)[1].strip() for line in lines if ":" in line and not line.strip().startswith("#")]
-    assert not [value for value in values if value.startswith(("[", "{")) and value != "[]"]
+    assert not [value for value in values if value.startswith(("[", "{")) and value not in ("[]", "{}")]

@@ -51,13 +51,15 @@ def write_inputs(
     linear: bool = False,
     controls: tuple[str, ...] = (),
     merged: tuple[str, ...] = (),
+    rivals: dict[str, dict] | None = None,
 ) -> dict:
     """Write everything that a report reads below `root`; returns the params.
 
     `tagged` are the tasks of token classification. `skill` overrides the share of rows a model knows, by model and
     language. `texts` come first in every test set. With `ngrams` the student of a text classification has a table,
     with `teachers` it learns from several, with `linear` it has a linear companion.
-    `controls` are those of `evaluate.controls`, `merged` the tasks of `evaluate.merge.tasks`.
+    `controls` are those of `evaluate.controls`, `merged` the tasks of `evaluate.merge.tasks`. `rivals` are by
+    name `base`, `skill`, `bytes` and `speed`, times the teacher's.
     """
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     languages, tasks = languages or LANGUAGES, tasks or ["sentiment"]
@@ -68,6 +70,9 @@ def write_inputs(
     params["evaluate"]["controls"] = list(controls)
     params["evaluate"]["linear_companion"]["tasks"] = tasks if linear else []
     params["evaluate"]["merge"]["tasks"] = list(merged)
+    rivals = rivals or {}
+    block = {"layers": 0, "vocabulary": "full", "form": "dynamic"}
+    params["rivals"] = {name: {**block, "base": about["base"]} for name, about in rivals.items()}
     scoring = EvaluateConfig.model_validate(params["evaluate"])
     if not synthetic:
         params["teacher"]["source"] = params["corpus"]["source"] = "hub"
@@ -80,23 +85,27 @@ def write_inputs(
         summary = {"steps": 0, "tokens": 0, "heldout": plain}
         write_json(root / f"metrics/distil/controls/{control}/summary.json", summary)
     write_footprint(root)
+    for name, about in rivals.items():
+        write_rival(root, name, {**params["rivals"][name], **about}, languages, tasks)
     write_export(root, languages, tasks)
     for task in tasks:
         write = write_tagged if task in tagged else write_texts
-        found, labels = write(root, task, languages, synthetic, seeds, rows, skill or {}, texts or [])
+        known = {name: dict.fromkeys(languages, about["skill"]) for name, about in rivals.items()}
+        found, labels = write(root, task, languages, synthetic, seeds, rows, {**(skill or {}), **known}, texts or [])
         scored = [
             *models_of(scoring),
             *(["student_transformer"] if ngrams else []),
             *(["teachers"] if teachers else []),
             *(["student_linear"] if linear else []),
             *(["student_merged"] if task in merged else []),
+            *rivals,
         ]
         found = {model: each for model, each in found.items() if model in scored}
         write_scored(root, task, labels, found)
     for task in merged:
         about = {"method": "linear", "seeds": list(seeds), "kept": {"seed-0": list(seeds)[:2]}, "dev": {}}
         write_json(root / f"metrics/predictions/student_merged/{task}.json", about)
-    for at, stage in enumerate(costed_stages(scoring)):
+    for at, stage in enumerate(costed_stages(scoring, list(rivals))):
         cost = {"seconds": 3.5 * (at + 1) ** 2, "peak_memory_mib": 310 + 173 * at, "machine": "x86_64, 2 CPU cores"}
         if stage in ("distil", "cache_teacher"):
             cost |= {"tokens_per_second": 51234.5, "data_wait_share": 0.0123}
@@ -212,6 +221,21 @@ def write_footprint(root: Path) -> None:
     )  # fmt: skip
 
 
+def write_rival(root: Path, name: str, about: dict, languages: list[str], tasks: list[str]) -> None:
+    """metrics/distil/rivals/NAME.json."""
+    speed = {"tokens": 16.0, "milliseconds": 60.0, "tokens_per_second": 1200.0, "texts_per_second": 75.0}
+    quick = {name: value * (1 / about["speed"] if name == "milliseconds" else about["speed"])
+             for name, value in speed.items()} | {"tokens": 16.0}  # fmt: skip
+    sizes = {"disk_bytes": about["bytes"], "empty_memory_mib": 400, "peak_memory_mib": 440}
+    models = {"teacher": {**sizes, "short": speed, "long": speed}, name: {**sizes, "short": quick, "long": quick}}
+    dev = {code: {"float32": 0.7, "rival": 0.7 - about.get("lost", 0.002)} for code in languages}
+    write_json(root / f"metrics/distil/rivals/{name}.json", {
+        **{key: about[key] for key in ("base", "layers", "vocabulary", "form")}, "machine": "x86_64",
+        "tasks": {task: {"seed": 1, "bytes": about["bytes"], "dev": dev} for task in tasks},
+        "footprint": {"models": models},
+    })  # fmt: skip
+
+
 def write_export(root: Path, languages: list[str], tasks: list[str], rates: dict | None = None) -> None:
     """metrics/export.json; `rates` are tokens/s by number of threads and model."""
     drops = {code: 0.0031 for code in languages}
@@ -251,7 +275,7 @@ def _manifest(root: Path, task: str, kind: str, labels: list[str], languages: li
 
 
 def _knows(model: str, code: str, skill: dict[str, dict[str, float]]) -> float:
-    usual = SKILL[model]
+    usual = SKILL.get(model, 0.0)
     return skill.get(model, {}).get(code, usual + (SHIFT[code] if usual else 0))
 
 
@@ -268,7 +292,7 @@ def write_texts(root, task, languages, synthetic, seeds, rows, skill, texts):
         said = [*texts, *(f"umunsi mwiza cyane kuri twese nomero {row}" for row in range(len(texts), rows))]
         lines = [json.dumps({"text": text, "label": label}) for text, label in zip(said, gold[code], strict=True)]
         write_text(root / f"data/tasks/{task}/{code}/test.jsonl", "\n".join(lines) + "\n")
-    found = {model: {} for model in (*BASELINES, *FINE_TUNED, *PARTS)}
+    found = {model: {} for model in dict.fromkeys((*BASELINES, *FINE_TUNED, *PARTS, *skill))}
     for model, by_language in found.items():
         for code in languages:
             knows = _knows(model, code, skill)
@@ -293,7 +317,7 @@ def write_tagged(root, task, languages, synthetic, seeds, rows, skill, texts):
             json.dumps({"tokens": [f"ijambo{at}" for at in range(len(tags))], "tags": tags}) for tags in gold[code]
         ]
         write_text(root / f"data/tasks/{task}/{code}/test.jsonl", "\n".join(lines) + "\n")
-    found = {model: {} for model in (*BASELINES, *FINE_TUNED, *PARTS)}
+    found = {model: {} for model in dict.fromkeys((*BASELINES, *FINE_TUNED, *PARTS, *skill))}
     for model, by_language in found.items():
         for code in languages:
             knows = _knows(model, code, skill)
@@ -312,7 +336,10 @@ def write_scored(root: Path, task: str, labels: list[str], found: dict) -> None:
         write_predictions(predictions_file(root, model, task), by_language, labels)
         scores = score(model, task, kind, labels, "joint", by_language, RESAMPLES)
         write_json(root / f"metrics/evaluate/{model}/{task}.json", scores)
-    order = [model for model in MODEL_TITLES if model in found]
+    order = [
+        *(model for model in MODEL_TITLES if model in found),
+        *(each for each in found if each not in MODEL_TITLES),
+    ]
     by_language = {code: {model: found[model][code] for model in order} for code in next(iter(found.values()))}
     write_json(root / f"metrics/compare/{task}.json", compare_models(task, kind, labels, by_language, RESAMPLES))
 

@@ -1,0 +1,57 @@
+"""What the stages rival@NAME and evaluate wrote of the rivals, checked."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from distil.evaluation.model_names import rival_stage
+from distil.report.inputs import StageFile, TaskScores
+from distil.report.speed_inputs import ModelFootprint
+from distil.report.stage_files import read_stage_file
+
+
+class RivalFootprint(StageFile):
+    """A rival and the teacher, measured in turn."""
+
+    models: dict[str, ModelFootprint]
+
+
+class RivalDev(StageFile):
+    """A language's dev score of a rival, and of the model before it was quantised; 0 to 1."""
+
+    float32: float | None = None
+    rival: float
+
+
+class RivalTask(StageFile):
+    """What a rival is for one task; the dev scores are the first seed's."""
+
+    bytes: int
+    dev: dict[str, RivalDev]
+
+
+class RivalFigures(StageFile):
+    """metrics/distil/rivals/NAME.json."""
+
+    base: str
+    layers: int
+    vocabulary: str
+    form: str
+    machine: str
+    tasks: dict[str, RivalTask]
+    footprint: RivalFootprint
+
+
+def read_rivals(metrics: Path, names: Sequence[str], tasks: list[str]) -> dict[str, RivalFigures]:
+    """The figures of each rival; of every task, or its stage is named."""
+    return {
+        name: read_stage_file(metrics / f"distil/rivals/{name}.json", RivalFigures, rival_stage(name), tasks, "tasks")
+        for name in names
+    }
+
+
+def read_rival_scores(metrics: Path, names: Sequence[str], task: str, languages: list[str]) -> dict[str, TaskScores]:
+    """The scores of each rival on a task."""
+    return {
+        name: read_stage_file(metrics / f"evaluate/{name}/{task}.json", TaskScores, "evaluate", languages)
+        for name in names
+    }
