@@ -42,16 +42,25 @@ def main() -> None:
     for path in (REPORT, STORE):
         if not path.is_file():
             raise UserError(f"{path}: no such file; run `dvc repro` first")
-    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if executable is None:
-        raise UserError("no Chromium here; `apt-get install chromium` brings one")
     out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"])
         save(report(browser), out / "report.png")
         with server() as address:
             save(runs(browser, address), out / "mlflow-runs.png")
         browser.close()
+
+
+def chromium_path() -> str:
+    """The browser's program.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        raise UserError("no Chromium here; `apt-get install chromium` brings one")
+    return found
 
 
 def report(browser: Browser) -> bytes:

@@ -58,7 +58,9 @@ async function open(about, [model, spec]) {
   } catch (error) {
     throw new Fault(`${about.path}/model.onnx: not read by ONNX Runtime (${error.message}); copy the demo's folder again.`);
   }
-  return new Student(about, session, spec, { ort, Tokenizer });
+  const student = new Student(about, session, spec, { ort, Tokenizer });
+  await student.answer("a"); // the first answer takes longer than all others, and shows whether the head is the right one
+  return student;
 }
 
 /** The tag and probability of each entity, marked in the text. */
