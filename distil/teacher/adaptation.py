@@ -5,10 +5,13 @@ The recipe that made AfroXLMR out of XLM-R: language-adaptive fine-tuning on sev
 """
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import Field
+from torch import Tensor, nn
 from transformers import XLMRobertaForMaskedLM
 
 from distil.compute.guard import GuardDeviations
@@ -37,8 +40,30 @@ class AdaptConfig(Params):
     sampling_temperature: float = Field(gt=0)
     heldout_fraction: float = Field(gt=0, le=0.5)
     checkpoint_every: int = Field(ge=1)
+    keep: float = Field(gt=0, le=1)  # share of the change that stays
     guard: GuardDeviations
     precision: Precision
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of a model's parameters on the CPU, a tied one once."""
+    return {name: parameter.detach().cpu().clone() for name, parameter in model.named_parameters()}
+
+
+@torch.no_grad()
+def keep_share(model: nn.Module, start: Mapping[str, Tensor], keep: float) -> None:
+    """Go back part of the way: start + keep * (weights - start), in place.
+
+    Task arithmetic (Ilharco et al. 2023, arXiv 2212.04089); between a model and its fine-tuned self it is WiSE-FT
+    (Wortsman et al. 2022, arXiv 2109.01903).
+
+    Args:
+        model: trained.
+        start: its parameters before.
+        keep: 0 to 1; 1 changes nothing.
+    """
+    for name, parameter in model.named_parameters():
+        parameter.copy_(torch.lerp(start[name].to(parameter.device), parameter, keep))
 
 
 def adapt(
@@ -93,12 +118,14 @@ def adapt(
             for language, text in heldout.items()
         }
 
-    before = measure()
+    before, start = measure(), weights_of(model) if config.keep < 1 else None
     schedule = MaskedLMSchedule(config.steps, config.batch_tokens, config.learning_rate, config.warmup_fraction,
                         config.mask_rate, config.sampling_temperature, config.precision, config.guard)  # fmt: skip
     training = train_masked_lm(
         model, train, special, schedule, seed, "adapt the teacher", scratch, config.checkpoint_every
     )
+    if start is not None:
+        keep_share(model, start, config.keep)
     after = measure()
     for language in languages:
         log.info("teacher: %s: held-out masked-LM loss %.3f -> %.3f nats", language, before[language][0],
@@ -107,6 +134,7 @@ def adapt(
         "steps": config.steps,
         "tokens": training.tokens,
         **training.guard,
+        **({"keep": config.keep} if start is not None else {}),
         "languages": {
             language: {
                 "train_sequences": len(train[language].offsets) - 1,

@@ -115,6 +115,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "teacher.adapt.sampling_temperature": [0],
     "teacher.adapt.heldout_fraction": [0, 0.6],
     "teacher.adapt.checkpoint_every": [0],
+    "teacher.adapt.keep": [0, 1.1],
     "teacher.adapt.guard": [-1, 2],
     "vocabulary.keep": ["most"],
     "vocabulary.coverage": [0, 1.01],

@@ -15,7 +15,7 @@ from distil.core.errors import UserError
 from distil.core.files import sha256_file
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.modeling.xlm_roberta import load_masked_lm
-from distil.teacher.adaptation import AdaptConfig, adapt
+from distil.teacher.adaptation import AdaptConfig, adapt, keep_share
 from distil.teacher.masked_lm import (
     MaskedLMSchedule,
     MaskedLMTraining,
@@ -32,7 +32,7 @@ from tests.support import toy
 ADAPT = AdaptConfig(
     steps=40, text="data/raw", batch_tokens=512, max_length=24, learning_rate=0.003, warmup_fraction=0.1,
     mask_rate=0.15, sampling_temperature=2.0, heldout_fraction=0.15, checkpoint_every=10, guard=0.0,
-    precision="float32",
+    keep=1.0, precision="float32",
 )  # fmt: skip
 
 
@@ -87,6 +87,25 @@ def test_an_adaptation_in_bfloat16_learns_as_well_and_keeps_weights_in_float32(r
     for language in toy.LANGUAGES:
         losses = [found["adapted"]["languages"][language]["masked_lm_after"] for found in (exact, near)]
         assert losses[1] == pytest.approx(losses[0], abs=0.1)
+
+
+def test_a_share_of_the_change_is_kept_and_measured(root: Path) -> None:
+    fetch("all"), fetch("start", adapt={"steps": 0})
+    kept = fetch("half", adapt={"keep": 0.5})
+    start, half, whole = (load_masked_lm(Path(name), None) for name in ("start", "half", "all"))
+    for (name, one), two, three in zip(start.named_parameters(), half.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(two, (one + three) / 2, msg=name)
+    assert kept["adapted"]["keep"] == 0.5
+    for figures in kept["adapted"]["languages"].values():
+        assert figures["masked_lm_after"] < figures["masked_lm_before"]
+
+
+def test_all_of_the_change_is_the_adaptation_itself(root: Path) -> None:
+    """Not even an entry of the manifest tells of the setting."""
+    model, start = load_masked_lm(root / "given", None), load_masked_lm(root / "given", None)
+    keep_share(model, {name: torch.zeros_like(each) for name, each in start.named_parameters()}, 1.0)
+    assert all(torch.equal(one, two) for one, two in zip(model.parameters(), start.parameters(), strict=True))
+    assert "keep" not in fetch("adapted", adapt={"steps": 2})["adapted"]
 
 
 def test_a_killed_adaptation_goes_on_and_ends_as_an_uninterrupted_one(
