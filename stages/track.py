@@ -44,7 +44,7 @@ def main() -> None:
     comparisons = [read_json(METRICS / "compare" / f"{task}.json", "evaluate") for task in scored.tasks]
     costs = {
         path.stem: read_json(path, path.stem) for path in sorted((METRICS / "cost").glob("*.json"))
-        if not is_left_over(path.stem, scored.controls, scored.merge.tasks)
+        if not is_left_over(path.stem, scored.controls, scored.optional_stages())
         and not _is_of_no_rival(path.stem, rest["rivals"])
     }  # fmt: skip
     headline, export, footprint = (

@@ -73,6 +73,10 @@ class EvaluateConfig(Params):
             )
         return self
 
+    def optional_stages(self) -> dict[str, tuple[str, ...]]:
+        """Stages that only some tasks have, and those tasks."""
+        return {"merge_student": self.merge.tasks, "linear_companion": self.linear_companion.tasks}
+
     @model_validator(mode="after")
     def _merge_what_is_scored_with_several_seeds(self) -> "EvaluateConfig":
         found = ", ".join(self.merge.tasks)

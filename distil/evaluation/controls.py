@@ -1,6 +1,6 @@
 """The controls of `evaluate.controls`: the rows that they add to the models of a run, and the stages that make them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 CONTROLS = ("start", "masked_lm")  # in the order of tables
 
@@ -26,9 +26,15 @@ def without_controls_off(models: Sequence[str], controls: Sequence[str]) -> list
     return [model for model in models if control_of(model) in (None, *controls)]
 
 
-def is_left_over(cost: str, controls: Sequence[str], merged: Sequence[str]) -> bool:
-    """Whether a file of metrics/cost, by its name without suffix, is of a control or a merge that is switched off."""
+def is_left_over(cost: str, controls: Sequence[str], tasks: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a file of metrics/cost, by its name without suffix, is of something that is switched off.
+
+    Args:
+        cost: merge_student-sentiment, for one.
+        controls: those of `evaluate.controls`.
+        tasks: those of each stage that only some tasks have.
+    """
     stage, _, rest = cost.partition("-")
-    if stage == "merge_student":
-        return rest not in merged
+    if stage in tasks:
+        return rest not in tasks[stage]
     return stage in ("control", "finetune_control") and rest.split("-")[0] not in controls

@@ -198,7 +198,7 @@ def costed_stages(scoring: EvaluateConfig, rivals: Sequence[str] = ()) -> list[s
         *(f"control@{control}" for control in scoring.controls),
         *(f"mix_teachers@{task}" for task in tasks),
         *(finetune_stage(model, task) for task in tasks for model in fine_tuned_models(scoring)),
-        *(predictions_stage(MERGED, task) for task in scoring.merge.tasks),
+        *(f"{stage}@{task}" for stage, asked in scoring.optional_stages().items() for task in asked),
         *(f"baselines@{task}" for task in tasks),
         *map(rival_stage, rivals),
         *("evaluate", "footprint", "export"),
@@ -215,7 +215,7 @@ def _costs(metrics: Path, scoring: EvaluateConfig, rivals: Sequence[str]) -> dic
     tasks, known = scoring.tasks, {cost_file(stage): stage for stage in costed_stages(scoring, rivals)}
     costs = {stage: read_stage_file(metrics / file, StageCost, stage) for file, stage in known.items()}
     for path in sorted((metrics / "cost").glob("*.json")):
-        if is_left_over(path.stem, scoring.controls, scoring.merge.tasks):
+        if is_left_over(path.stem, scoring.controls, scoring.optional_stages()):
             continue
         of_a_task = "-" in path.stem
         if f"cost/{path.name}" not in known and (not of_a_task or path.stem.endswith(tuple(f"-{t}" for t in tasks))):

@@ -97,4 +97,4 @@ def test_what_a_control_left_that_is_off_again_is_not_read(tmp_path: Path) -> No
     ],
 )
 def test_costs_of_controls_and_merges_that_are_off_are_left_over(cost: str, controls: list[str], left: bool) -> None:
-    assert is_left_over(cost, controls, ["words"]) is left
+    assert is_left_over(cost, controls, {"merge_student": ["words"]}) is left

@@ -450,11 +450,12 @@ def test_the_stage_writes_its_files_without_heavy_imports(tmp_path):
 def test_the_cost_of_every_stage_before_the_report_is_read():
     known = {*(f"{name}@a" for name in ("tasks", "finetune_teacher", "baselines")), "corpus", "distil", "evaluate"}
     block = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["evaluate"]
-    scoring = EvaluateConfig.model_validate(block | {"tasks": ["a"], "controls": ["start"]})
+    asked = {name: block[name] | {"tasks": ["a"]} for name in ("merge", "linear_companion")}
+    scoring = EvaluateConfig.model_validate(block | asked | {"tasks": ["a"], "controls": ["start"], "seeds": [1, 2]})
     known |= {"control@start", "finetune_control@start-a"}
     assert known < set(costed_stages(scoring))
     written = {str(out) for block in stages().values() for out in block.get("outs", [])}
     patterns = {re.sub(r"\$\{[^}]*\}", "*", path) for out in written for path in re.findall(r"metrics/cost/[^']*", out)}
-    files = [f"metrics/{cost_file(stage)}" for stage in costed_stages(scoring)]
+    files = [f"metrics/{cost_file(stage)}" for stage in costed_stages(scoring, ["a"])]
     assert all(any(fnmatch(file, pattern) for pattern in patterns) for file in files)
     assert all(any(fnmatch(file, pattern) for file in files) for pattern in patterns)

@@ -198,7 +198,11 @@ def test_a_text_that_cannot_be_answered_gets_one_sentence_and_the_next_one_an_an
         ("no model", "models/1/model.onnx: not there (status 404); copy the demo's folder again."),
         pytest.param("cut", "models/1/model.onnx: 10 bytes, expected ", marks=pytest.mark.slow),
         pytest.param("noise", "models/1/model.onnx: not read by ONNX Runtime ", marks=pytest.mark.slow),
-        pytest.param("no head", "words: no task head (masked_lm); write the demo of a classifier or a tagger.", marks=pytest.mark.slow),
+        pytest.param(
+            "no head",
+            "words: no task head (masked_lm); write the demo of a classifier or a tagger.",
+            marks=pytest.mark.slow,
+        ),
         ("settings", "settings.json: damaged; copy the demo's folder again."),
         ("no script", "A file of the page could not be loaded "),
         pytest.param("pieces", "models/1/tokenizer.json: ", marks=pytest.mark.slow),
