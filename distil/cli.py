@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": Command("distil.serving.cli", "texts on standard input, one per line, to predictions as JSON lines"),
     "demo": Command("distil.web.demo", "a static web page on which a student answers, offline too"),
     "web": Command("distil.web.folder", "an exported student as a folder for transformers.js"),
+    "shrink": Command("distil.serving.shrink", "an exported model for fewer languages, or in the format for phones"),
     "preset": Command("distil.runtime.preset_command", "write a preset into params.yaml; `preset --list` lists them"),
     "runs": Command("distil.runtime.runs_command", "the table of experiments with their scores"),
     "report": Command("distil.report.result_command", "the result of the last run in a few lines; `--open` the page"),

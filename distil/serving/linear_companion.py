@@ -6,6 +6,7 @@ needs numpy alone. companion_fit.py makes it. Legend: C labels, F = 2 * 2^bits r
 """
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,6 +75,13 @@ class LinearCompanion:
         if not len(rows):
             return probs, language
         return (1 - model.share) * probs + model.share * np.exp(model.log_probs(rows, values)), language
+
+    def keep(self, names: Sequence[str]) -> "LinearCompanion":
+        """The models of some of the languages."""
+        places = [place for place, code in enumerate(self.languages) if code in names]
+        languages = {code: model for code, model in self.languages.items() if code in names}
+        columns = [part[..., places] for part in self.guesser] if self.guesser and len(places) > 1 else None
+        return LinearCompanion(self.bits, languages, LinearModel(*columns) if columns else None)
 
     def save(self, folder: Path) -> None:
         """Write linear.npz; the same models give the same bytes."""

@@ -19,6 +19,9 @@ KINDS: dict[str, ServedKind] = {
 }
 
 
+GRAPHS = ("model.onnx", "model.ort")
+
+
 class Card(NamedTuple):
     """What a folder declares about its model."""
 
@@ -42,7 +45,7 @@ def read_card(folder: Path) -> Card:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give one with a model in it, such as models/onnx/sentiment/int8")
     found = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    if "config.json" not in found or not {"model.onnx", "model.safetensors"} & set(found):
+    if "config.json" not in found or not {*GRAPHS, "model.safetensors"} & set(found):
         raise UserError(
             f"{folder}: expected config.json and model.onnx or model.safetensors, found "
             f"{', '.join(found[:6]) or 'an empty folder'}; give a folder such as models/onnx/sentiment/int8"

@@ -5,7 +5,6 @@ Layout of models/onnx: docs/reference/output-files.md. The graph has the inputs 
 may be any from 1, tokens up to the model's positions. A text classifier's n-gram table is in the graph.
 """
 
-import json
 import logging
 import shutil
 import tempfile
@@ -22,14 +21,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from distil.core.errors import UserError
-from distil.core.files import atomic_folder, read_json, sha256_file, verify_checksums, write_json, write_text
+from distil.core.files import atomic_folder, read_json, sha256_file, verify_checksums, write_json
 from distil.core.params import Params
 from distil.evaluation.model_names import MERGED, predictions_stage
 from distil.finetuning.ngrams import NGRAMS_FILE, NgramTable, QuantisedNgramTable
 from distil.modeling.tokenizer import copy_tokenizer, limit_length
 from distil.serving.model_info import ServedKind, open_tokenizer, read_card
 from distil.serving.runtime import NGRAMS_KEY
+from distil.serving.small_tokenizer import write_small_tokenizer
 from distil.serving.torch_runtime import load_ngrams, load_torch
+from distil.serving.word_embeddings import EmbeddingForm, store_by_row
 
 log = logging.getLogger("distil")
 
@@ -44,6 +45,7 @@ class ExportConfig(Params):
 
     opset: int = Field(ge=20, le=21)
     per_channel: bool
+    embeddings: EmbeddingForm
     speed_rows: int = Field(ge=1, le=10_000)
     repetitions: int = Field(ge=1, le=100)
 
@@ -140,7 +142,8 @@ def export(source: ExportSource, config: ExportConfig, out: Path) -> None:
         shutil.copyfile(source.folder / "config.json", folder / "config.json")
         copy_small_tokenizer(source.folder, folder)
         _write_int8(model, ngrams, out / "fp32/model.onnx", folder / "model.onnx", config)
-        _write_manifest(folder, {**about, "precision": "int8", "per_channel": config.per_channel})
+        _write_manifest(folder, {**about, "precision": "int8", "per_channel": config.per_channel,
+                                 "embeddings": config.embeddings})  # fmt: skip
     log.info("export: %s: fp32 %.1f MB, int8 %.1f MB", source.name, *(
         (out / precision / "model.onnx").stat().st_size / 1e6 for precision in ("fp32", "int8")))  # fmt: skip
 
@@ -150,9 +153,7 @@ def copy_small_tokenizer(source: Path, folder: Path) -> None:
     if (source / "tokenizer_config.json").is_file():
         shutil.copyfile(source / "tokenizer_config.json", folder / "tokenizer_config.json")
     limit_length(folder)
-    # White space is two fifths of a tokenizer.json that was written to be read.
-    spec = json.loads((source / "tokenizer.json").read_text(encoding="utf-8"))
-    write_text(folder / "tokenizer.json", json.dumps(spec, ensure_ascii=False, separators=(",", ":")))
+    write_small_tokenizer(source / "tokenizer.json", folder / "tokenizer.json")
 
 
 def _write_manifest(folder: Path, about: dict[str, Any]) -> None:
@@ -206,14 +207,19 @@ def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _write_int8(model: nn.Module, ngrams: NgramTable | None, whole: Path, path: Path, config: ExportConfig) -> None:
+def _write_int8(model: Any, ngrams: NgramTable | None, whole: Path, path: Path, config: ExportConfig) -> None:
     """The 8-bit graph; the quantiser gives a table that is gathered from one scale, so the n-grams' comes rounded."""
     if ngrams is None:
-        return quantise(whole, path, config.per_channel)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        rounded = Path(folder) / "model.onnx"
-        write_onnx(model, QuantisedNgramTable(ngrams), rounded, config.opset)
-        quantise(rounded, path, config.per_channel)
+        quantise(whole, path, config.per_channel)
+    else:
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            rounded = Path(folder) / "model.onnx"
+            write_onnx(model, QuantisedNgramTable(ngrams), rounded, config.opset)
+            quantise(rounded, path, config.per_channel)
+    if config.embeddings != "tensor8":
+        graph = onnx.load(path)
+        store_by_row(graph, model.get_input_embeddings().weight.detach().numpy(), config.embeddings)
+        onnx.save(graph, path)
 
 
 def quantise(source: Path, path: Path, per_channel: bool) -> None:

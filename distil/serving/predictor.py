@@ -87,23 +87,22 @@ class Predictor:
         Args:
             folder: with model.onnx or model.safetensors.
             threads: 0 or more.
-            language: of all texts, for a model with a linear companion; None guesses that of each text.
+            language: of all texts, one that the model has; with a linear companion None guesses that of each text.
 
         Raises:
             UserError: see `read_card`, `open_tokenizer`, `open_runtime` and `open_companion`; or a language that the
-                companion does not have.
+                model does not have or that was trimmed away.
         """
         self.card = read_card(folder)
         self.tokenizer = open_tokenizer(folder, self.card)
         self.runtime = open_runtime(folder, self.card, threads)
         self.companion = open_companion(folder, self.card)
         self.language = language
-        known = list(self.companion.languages) if self.companion else []
+        known = list(self.companion.languages) if self.companion else self.card.languages
         if language and language not in known:
             raise UserError(
-                f"--language: expected {', '.join(known)}, found {language}"
-                if known
-                else f"--language {language}: {folder} has no linear companion; leave the language out"
+                f"{folder}: --language: expected {', '.join(known) or 'none, since manifest.json names none'}, found "
+                f"{language}; give a model that has it"
             )
         self.special = special_ids(self.tokenizer)
         self.tokens = 0  # predicted so far, padding not counted

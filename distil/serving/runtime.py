@@ -16,7 +16,7 @@ import onnxruntime
 
 from distil.compute.batching import BATCH_TOKENS, by_length
 from distil.core.errors import UserError
-from distil.serving.model_info import Card, check_sha256
+from distil.serving.model_info import GRAPHS, Card, check_sha256
 
 BATCH_LOGITS = 2**23  # 32 MiB: a masked language model gives a number for each piece at each token
 # The fused kernel takes nine times as long as the addition and the normalisation it replaces (docs/internals/log.md).
@@ -40,8 +40,18 @@ class Runtime(Protocol):
         """From (B, T) int64 ids and mask (1 for a token): (B, C) of a text classifier, else (B, T, C), float32."""
 
 
+def session_options() -> onnxruntime.SessionOptions:
+    """One thread, and no memory kept: shapes differ from batch to batch, so an arena would keep room for each."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    return options
+
+
 class OnnxRuntime:
-    """model.onnx on the CPU."""
+    """model.onnx or model.ort on the CPU."""
 
     def __init__(self, path: Path, threads: int = 0) -> None:
         """Open `path` for `threads` batches at a time, 0 for one a core; each is computed by one thread.
@@ -52,15 +62,9 @@ class OnnxRuntime:
         Raises:
             UserError: ONNX Runtime does not read it.
         """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        # Shapes differ from batch to batch: an arena and memory patterns would keep room for each.
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
         try:
             self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOW_FUSIONS
+                str(path), session_options(), providers=["CPUExecutionProvider"], disabled_optimizers=SLOW_FUSIONS
             )
         except Exception as error:  # onnxruntime raises a dozen classes with no common base but this
             reason = " ".join(str(error).split())[:200]
@@ -80,18 +84,18 @@ class OnnxRuntime:
 
 
 def open_runtime(folder: Path, card: Card, threads: int = 0) -> Runtime:
-    """model.onnx, where the folder has one, else model.safetensors through torch.
+    """model.onnx or model.ort, where the folder has one, else model.safetensors through torch.
 
     Raises:
         UserError: damaged, not the file that the manifest was written for, or without the n-gram table that the model
             has.
     """
-    path = folder / "model.onnx"
-    if not path.is_file():
+    path = next((folder / name for name in GRAPHS if (folder / name).is_file()), None)
+    if path is None:
         from distil.serving.torch_runtime import TorchRuntime
 
         return TorchRuntime(folder, card.kind, threads)
-    check_sha256(folder, card, "model.onnx")
+    check_sha256(folder, card, path.name)
     runtime = OnnxRuntime(path, threads)
     if card.ngrams and not runtime.ngrams:
         raise UserError(
@@ -139,6 +143,8 @@ def each_row(
     """(row, its logits) of token ids, in batches of like length: (C,) of a text classifier, else (T, C)."""
     plan = list(plan_batches(rows, outputs))
     padded = (pad_rows([rows[row] for row in batch], pad_id) for batch in plan)
-    for batch, logits in zip(plan, each_batch(runtime, padded), strict=True):
+    # Starting the threads takes as long as half of a short text.
+    computed = each_batch(runtime, padded) if len(plan) > 1 else (runtime.logits(*batch) for batch in padded)
+    for batch, logits in zip(plan, computed, strict=True):
         for row, found in zip(batch.tolist(), logits, strict=True):
             yield row, found if found.ndim == 1 else found[: len(rows[row])]

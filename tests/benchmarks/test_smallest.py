@@ -22,8 +22,8 @@ pytestmark = pytest.mark.slow
 SECONDS = 900
 # A benchmark and the options that it needs beside --smallest.
 MEASURING = {
-    "adapt": [], "cache_speed": [], "cleaning": ["--workers", "1"], "demo": [], "fidelity": [], "finetune": [],
-    "first_run": [], "gpu": [], "memory": [], "ngrams": [], "scale_sim": [], "scaling": [],
+    "adapt": [], "cache_speed": [], "cleaning": ["--workers", "1"], "demo": [], "export_forms": [], "fidelity": [],
+    "finetune": [], "first_run": [], "gpu": [], "memory": [], "ngrams": [], "scale_sim": [], "scaling": [],
     "serving": ["--text", "data/raw/swa.txt"],
     "startup": [], "step": [], "sweep": [],
 }  # fmt: skip

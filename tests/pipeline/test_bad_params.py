@@ -200,6 +200,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "finetune.ngrams.alone_weight": [-0.1, 1],
     "export.opset": [19, 22],
     "export.per_channel": [2],
+    "export.embeddings": ["int4", 4],
     "export.speed_rows": [0, 10_001],
     "export.repetitions": [0, 101],
     "evaluate.tasks": [[]],

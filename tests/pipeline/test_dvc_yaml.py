@@ -44,7 +44,7 @@ SURPLUS = {
     "evaluation/pooled_teacher evaluation/tag_marginals evaluation/teacher_mixture text/encoding text/normalisation "
     "text/words",
     "rival": "compute/distributed finetuning/row_predictions finetuning/run finetuning/soft_labels",
-    "export": "serving/companion_fit text/overlap text/words",
+    "export": "serving/companion_fit serving/ort_format serving/shrink text/overlap text/words",
     "linear_companion": "text/overlap text/words",
     "report": "evaluation/baselines evaluation/bootstrap evaluation/comparison evaluation/footprint "
     "evaluation/few_labels evaluation/footprint_worker evaluation/linear_teacher evaluation/pooled_teacher "

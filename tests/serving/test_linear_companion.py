@@ -17,6 +17,7 @@ from distil.serving.companion_fit import Fitted, fit_companion, write_companion
 from distil.serving.hashed_ngrams import hashed_ngrams
 from distil.serving.linear_companion import COMPANION_FILE, LinearCompanion
 from distil.serving.predictor import Predictor
+from distil.serving.shrink import main as shrink
 from distil.tasks.data import Task, read_task
 from tests.support import ROOT
 from tests.support.exported import LABELS
@@ -99,6 +100,20 @@ def test_the_served_folder_says_what_was_scored(fitted: Fitted, folder: Path, ta
     assert {each["language"] for each in given} == {"kin"}
 
 
+def test_a_model_shrunk_to_one_language_has_its_linear_model_only(folder: Path, task: Task, tmp_path: Path) -> None:
+    texts = task.texts("swa", "test")
+    (tmp_path / "swa.txt").write_text("\n".join(texts), encoding="utf-8")
+    shrink([str(folder), "--out", str(tmp_path / "swa"), "--languages", "swa", "--text", str(tmp_path)])
+    whole, small = Predictor(folder, 1, "swa"), Predictor(tmp_path / "swa", 1)
+    assert list(small.companion.languages) == ["swa"] and small.companion.guesser is None
+    scores = [[list(each["scores"].values()) for each in one.predict(texts)] for one in (whole, small)]
+    np.testing.assert_allclose(*scores, atol=2e-6)
+    both = whole.companion.keep(["swa", "kin"])
+    assert [both.guess(*hashed_ngrams(text, BITS)) for text in texts] == ["swa"] * len(texts)
+    with pytest.raises(UserError, match="--language: expected swa, found kin"):
+        Predictor(tmp_path / "swa", 1, "kin")
+
+
 def test_without_a_share_the_classifier_is_left_as_it_is(
     fitted: Fitted, exported: Path, tmp_path: Path, task: Task
 ) -> None:
@@ -169,7 +184,7 @@ def test_a_companion_of_other_labels_is_refused(folder: Path, exports: Path, tmp
 def test_a_language_that_it_does_not_have_is_refused(folder: Path, exported: Path) -> None:
     with pytest.raises(UserError, match="--language: expected kin, swa, found yor"):
         Predictor(folder, language="yor")
-    with pytest.raises(UserError, match="--language kin: .* has no linear companion; leave the language out"):
+    with pytest.raises(UserError, match="--language: expected swa, yor, found kin; give a model that has it"):
         Predictor(exported, language="kin")
 
 

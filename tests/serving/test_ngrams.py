@@ -21,6 +21,7 @@ from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.serving.onnx_export import export
 from distil.serving.predictor import Predictor
 from distil.serving.runtime import OnnxRuntime
+from distil.serving.shrink import main as shrink
 from distil.serving.torch_runtime import TorchRuntime
 from tests.serving.test_onnx_export import SHAPES, batch
 from tests.support import ROOT, toy
@@ -128,6 +129,17 @@ def test_predict_and_load_use_the_table_in_torch_and_in_onnx(room: Path, folder:
     )  # fmt: skip
     lines = [json.loads(line) for line in run.stdout.splitlines()]
     np.testing.assert_allclose([list(line["scores"].values()) for line in lines], scores[0][:5], atol=2e-6)
+
+
+def test_fewer_pieces_leave_the_rows_of_the_table_where_they_were(room: Path, tmp_path: Path) -> None:
+    (tmp_path / "swa.txt").write_text("\n".join(TEXTS[:9]), encoding="utf-8")
+    whole = room / "models/onnx/words/int8"
+    for options in (["--languages", "swa"], ["--languages", "swa", "--ort"]):
+        shrink([str(whole), "--out", str(tmp_path / "out"), *options, "--text", str(tmp_path)])
+        before, after = (Predictor(folder, 1) for folder in (whole, tmp_path / "out"))
+        assert after.card.ngrams and after.card.pieces < before.card.pieces
+        for one, other in zip(before.predict(TEXTS[:9]), after.predict(TEXTS[:9]), strict=True):
+            np.testing.assert_allclose([*one["scores"].values()], [*other["scores"].values()], atol=1e-6)
 
 
 def refusal(folder: Path) -> str:
