@@ -4,7 +4,7 @@ from pathlib import Path
 
 from distil.core.params import load_languages
 from distil.evaluation.config import load_evaluate
-from distil.evaluation.rivals import load_rivals
+from distil.evaluation.optional_models import optional_models
 from distil.evaluation.run import evaluate
 from distil.runtime.cost import StageCost
 from distil.runtime.process import run_stage
@@ -12,8 +12,8 @@ from distil.runtime.process import run_stage
 
 def main() -> None:
     """Write metrics/evaluate, metrics/compare and metrics/scores.csv."""
-    cost = StageCost()
-    figures = evaluate(Path(), load_evaluate(), load_languages(), list(load_rivals()))
+    cost, scoring = StageCost(), load_evaluate()
+    figures = evaluate(Path(), scoring, load_languages(), optional_models(scoring.tasks))
     cost.write(Path("metrics/cost/evaluate.json"), **figures)
 
 

@@ -60,9 +60,7 @@ def rival_stage(name: str) -> str:
 
 
 def predictions_stage(model: str, task: str) -> str:
-    """The stage that predicts the test rows of a task with a model; a name that no table has is a rival's."""
-    if model not in MODEL_TITLES:
-        return rival_stage(model)
+    """The stage that predicts the test rows of a task with a model of the tables."""
     if model in PARTS:
         return f"{PARTS[model]}@{task}"
     return f"baselines@{task}" if model in BASELINES else finetune_stage(model, task)

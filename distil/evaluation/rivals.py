@@ -1,18 +1,16 @@
 """The rivals of the student: section `rivals:` of params.yaml, and the stage that makes one."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from distil.core.errors import UserError
-from distil.core.params import PARAMS_FILE, Params, parse_params, read_params
-from distil.evaluation.model_names import FINE_TUNED, MODEL_TITLES
+from distil.core.params import PARAMS_FILE, Params
+from distil.evaluation.model_names import FINE_TUNED, rival_stage
+from distil.evaluation.named_blocks import load_blocks
 
 FINETUNED = Path("models/finetuned")
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 class RivalConfig(Params):
@@ -46,22 +44,10 @@ class RivalConfig(Params):
 
 
 def load_rivals(path: Path = PARAMS_FILE) -> dict[str, RivalConfig]:
-    """The section `rivals:` by name, in its order.
+    """The section `rivals:`, see `load_blocks`."""
+    return load_blocks("rivals", RivalConfig, path)
 
-    Raises:
-        UserError: it is no mapping, a name is taken or none, or a block is not a `RivalConfig`.
-    """
-    section = read_params(path).get("rivals")
-    if not isinstance(section, Mapping):
-        raise UserError(f"{path}: rivals: expected blocks by name, or {{}} for none, found {section!r}")
-    found = {}
-    for name, block in section.items():
-        where = f"{path}: rivals.{name}"
-        if not _NAME.fullmatch(str(name)):
-            raise UserError(f"{where}: expected a name of letters, digits and underscores that starts with a letter")
-        if name in MODEL_TITLES:
-            raise UserError(f"{where}: {name} is the name of a model that is scored anyway; choose another")
-        if not isinstance(block, Mapping):
-            raise UserError(f"{where}: expected the keys {', '.join(RivalConfig.model_fields)}, found {block!r}")
-        found[str(name)] = parse_params(block, RivalConfig, where)
-    return found
+
+def rivals_of(tasks: Sequence[str], path: Path = PARAMS_FILE) -> dict[str, dict[str, str]]:
+    """The rivals, which all score each task, each with its stage."""
+    return {task: {name: rival_stage(name) for name in load_rivals(path)} for task in tasks}

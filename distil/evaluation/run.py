@@ -1,6 +1,6 @@
 """Score every model on every task from its predictions, and compare every two; the scores as one table for a plot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,23 @@ from distil.evaluation.config import EvaluateConfig, FewLabelsConfig
 from distil.evaluation.counts import Predictions, TagPredictions
 from distil.evaluation.few_labels import known_rows
 from distil.evaluation.model_names import BASELINES, COMPANION, MERGED, models_of, predictions_stage, with_parts
+from distil.evaluation.optional_models import OptionalModels
 from distil.evaluation.predictions import has_predictions
 from distil.evaluation.scores import TABLE_COLUMNS, score, seen_rows, table_rows
 from distil.evaluation.task_predictions import predictions_from_labels, read_task_predictions
 from distil.tasks.data import Task, read_task
 
 
-def evaluate(root: Path, config: EvaluateConfig, languages: list[str], rivals: Sequence[str] = ()) -> dict[str, int]:
+def evaluate(
+    root: Path, config: EvaluateConfig, languages: list[str], optional: OptionalModels | None = None
+) -> dict[str, int]:
     """Write metrics/evaluate/MODEL/TASK.json and metrics/compare/TASK.json for each task, and metrics/scores.csv.
 
     Args:
         root: the repository; data/tasks and metrics/predictions are read.
         config: section `evaluate:`.
         languages: in the order of tables.
-        rivals: names of `rivals:`, which have tables of their own and no rows in metrics/scores.csv.
+        optional: rivals and decoders, which have tables of their own and no rows in metrics/scores.csv.
 
     Returns:
         How many predictions were scored, `rows`.
@@ -37,9 +40,9 @@ def evaluate(root: Path, config: EvaluateConfig, languages: list[str], rivals: S
     with atomic_folder(root / "metrics/evaluate") as scores, atomic_folder(root / "metrics/compare") as comparisons:
         for name in config.tasks:
             task = read_task(root / "data/tasks" / name)
-            parts = with_parts(models_of(config), partial(_has_part, root, config, name))
-            models = [*parts, *rivals]
-            read = read_task_predictions(root, name, models, languages)
+            more = (optional or {}).get(name, {})
+            models = [*with_parts(models_of(config), partial(_has_part, root, config, name)), *more]
+            read = read_task_predictions(root, name, models, languages, more)
             found = {
                 code: {
                     model: predictions_from_labels(read[model][code], task.labels, task.kind, model, name)
@@ -50,11 +53,11 @@ def evaluate(root: Path, config: EvaluateConfig, languages: list[str], rivals: S
             rows += sum(len(one.gold) * len(one.predicted) for by_model in found.values() for one in by_model.values())
             about = {code: _about_rows(task, code, found[code], config.few_labels) for code in languages}
             for model in models:
-                mode = None if model in BASELINES else config.languages
+                mode = None if model in (*BASELINES, *more) else config.languages
                 by_language = {code: found[code][model]._replace(**about[code]) for code in languages}
                 scored = score(model, name, task.kind, task.labels, mode, by_language, config.bootstrap_resamples)
                 write_json(scores / model / f"{name}.json", scored)
-                table += [] if model in ("majority", *rivals) else [",".join(row) for row in table_rows(scored)]
+                table += [] if model in ("majority", *more) else [",".join(row) for row in table_rows(scored)]
             compared = compare_models(name, task.kind, task.labels, found, config.bootstrap_resamples)
             write_json(comparisons / f"{name}.json", compared)
         write_text(root / "metrics/scores.csv", "\n".join([*table, ""]))

@@ -18,8 +18,10 @@ from distil.evaluation.predictions import (
 )
 
 
-def read_task_predictions(root: Path, task: str, models: list[str], languages: list[str]) -> dict[str, ByLanguage]:
-    """The predictions of all models on a task.
+def read_task_predictions(
+    root: Path, task: str, models: list[str], languages: list[str], stages: Mapping[str, str] | None = None
+) -> dict[str, ByLanguage]:
+    """The predictions of all models on a task; `stages` make those of models that are no row of every run.
 
     Raises:
         UserError: a file is missing or damaged, lacks a language, or is not of the same rows with the same gold labels
@@ -27,10 +29,10 @@ def read_task_predictions(root: Path, task: str, models: list[str], languages: l
     """
     found: dict[str, ByLanguage] = {}
     for model in models:
-        path = predictions_file(root, model, task)
-        found[model] = read_predictions(path, predictions_stage(model, task))
+        path, stage = predictions_file(root, model, task), (stages or {}).get(model) or predictions_stage(model, task)
+        found[model] = read_predictions(path, stage)
         for language in languages:
-            _check(found, model, language, path, f"run `dvc repro --force {predictions_stage(model, task)}`")
+            _check(found, model, language, path, f"run `dvc repro --force {stage}`")
     return found
 
 

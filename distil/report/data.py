@@ -7,7 +7,7 @@ page, markdown.py the Markdown, model_card.py the card.
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,16 +19,17 @@ from distil.core.languages import language
 from distil.core.params import load_languages, read_params
 from distil.evaluation.config import EvaluateConfig, load_evaluate
 from distil.evaluation.controls import finetune_stage, is_left_over
+from distil.evaluation.decoders import decoders_of
 from distil.evaluation.model_names import (
     MERGED,
     fine_tuned_models,
     models_of,
     predictions_stage,
-    rival_stage,
     scored_models,
 )
+from distil.evaluation.optional_models import names_of, optional_models
 from distil.evaluation.predictions import ByLanguage
-from distil.evaluation.rivals import load_rivals
+from distil.evaluation.rivals import rivals_of
 from distil.evaluation.task_predictions import read_task_predictions, read_texts
 from distil.report.disagreement import Disagreement, disagreement
 from distil.report.inputs import (
@@ -42,7 +43,7 @@ from distil.report.inputs import (
     Teacher,
     Tokenizer,
 )
-from distil.report.rival_inputs import RivalFigures, read_rival_scores, read_rivals
+from distil.report.rival_inputs import RivalFigures, read_rivals
 from distil.report.speed_inputs import Export, Footprint
 from distil.report.stage_files import read_stage_file
 from distil.report.task_inputs import TaskData
@@ -111,6 +112,7 @@ class Report:
     export: Export
     rivals: dict[str, RivalFigures]
     rival_scores: dict[str, dict[str, TaskScores]]
+    decoder_scores: dict[str, dict[str, TaskScores]]
     costs: dict[str, StageCost]
     versions: dict[str, str]
 
@@ -137,7 +139,8 @@ def load_report(root: Path = Path()) -> Report:
     languages = load_languages(root / "params.yaml")
     scoring = load_evaluate(root / "params.yaml")
     tasks, models, metrics = list(scoring.tasks), models_of(scoring), root / "metrics"
-    rivals = list(load_rivals(root / "params.yaml"))
+    rivals, decoders = (kind(tasks, root / "params.yaml") for kind in (rivals_of, decoders_of))
+    optional = optional_models(tasks, root / "params.yaml")
     for folder, stage in (("data/raw", "corpus"), ("models/teacher", "teacher"), ("models/tokenizer", "vocabulary")):
         verify_checksums(root / folder, stage, "manifest.json")
     for task in tasks:
@@ -171,8 +174,8 @@ def load_report(root: Path = Path()) -> Report:
             task: read_stage_file(root / f"data/tasks/{task}/manifest.json", TaskData, f"tasks@{task}", languages)
             for task in tasks
         },
-        scores={task: _scores(metrics, task, models, languages) for task in tasks},
-        comparisons={task: _comparison(metrics, task, [*models, *rivals], languages) for task in tasks},
+        scores={task: _scores_of(metrics, scored_models(metrics, models, task), task, languages) for task in tasks},
+        comparisons={task: _comparison(metrics, task, [*models, *optional[task]], languages) for task in tasks},
         disagreements={task: _disagreements(root, task, languages) for task in tasks},
         merged={
             task: read_stage_file(
@@ -182,14 +185,15 @@ def load_report(root: Path = Path()) -> Report:
         },  # fmt: skip
         footprint=read_stage_file(metrics / "footprint.json", Footprint, "footprint", ["teacher", "student"], "models"),
         export=read_stage_file(metrics / "export.json", Export, "export"),
-        rivals=read_rivals(metrics, rivals, tasks),
-        rival_scores={task: read_rival_scores(metrics, rivals, task, languages) for task in tasks},
-        costs=_costs(metrics, scoring, rivals),
+        rivals=read_rivals(metrics, list(names_of(rivals)), tasks),
+        rival_scores={task: _scores_of(metrics, rivals[task], task, languages) for task in tasks},
+        decoder_scores={task: _scores_of(metrics, decoders[task], task, languages) for task in tasks},
+        costs=_costs(metrics, scoring, list(names_of(optional).values())),
         versions=package_versions(),
     )
 
 
-def costed_stages(scoring: EvaluateConfig, rivals: Sequence[str] = ()) -> list[str]:
+def costed_stages(scoring: EvaluateConfig, optional: Sequence[str] = ()) -> list[str]:
     """Names of the stages whose cost is always there, in the order in which they run."""
     tasks = scoring.tasks
     return [
@@ -200,7 +204,7 @@ def costed_stages(scoring: EvaluateConfig, rivals: Sequence[str] = ()) -> list[s
         *(finetune_stage(model, task) for task in tasks for model in fine_tuned_models(scoring)),
         *(f"{stage}@{task}" for stage, asked in scoring.optional_stages().items() for task in asked),
         *(f"baselines@{task}" for task in tasks),
-        *map(rival_stage, rivals),
+        *optional,
         *("evaluate", "footprint", "export"),
     ]
 
@@ -210,9 +214,9 @@ def cost_file(stage: str) -> str:
     return f"cost/{stage.replace('@', '-')}.json"
 
 
-def _costs(metrics: Path, scoring: EvaluateConfig, rivals: Sequence[str]) -> dict[str, StageCost]:
+def _costs(metrics: Path, scoring: EvaluateConfig, optional: Sequence[str]) -> dict[str, StageCost]:
     """What every stage cost: those that always run, then others by name; left-overs of other settings passed over."""
-    tasks, known = scoring.tasks, {cost_file(stage): stage for stage in costed_stages(scoring, rivals)}
+    tasks, known = scoring.tasks, {cost_file(stage): stage for stage in costed_stages(scoring, optional)}
     costs = {stage: read_stage_file(metrics / file, StageCost, stage) for file, stage in known.items()}
     for path in sorted((metrics / "cost").glob("*.json")):
         if is_left_over(path.stem, scoring.controls, scoring.optional_stages()):
@@ -223,10 +227,10 @@ def _costs(metrics: Path, scoring: EvaluateConfig, rivals: Sequence[str]) -> dic
     return costs
 
 
-def _scores(metrics: Path, task: str, models: list[str], languages: list[str]) -> dict[str, TaskScores]:
+def _scores_of(metrics: Path, models: Iterable[str], task: str, languages: list[str]) -> dict[str, TaskScores]:
     return {
         model: read_stage_file(metrics / f"evaluate/{model}/{task}.json", TaskScores, "evaluate", languages)
-        for model in scored_models(metrics, models, task)
+        for model in models
     }
 
 

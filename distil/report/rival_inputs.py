@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from distil.evaluation.model_names import rival_stage
-from distil.report.inputs import StageFile, TaskScores
+from distil.report.inputs import StageFile
 from distil.report.speed_inputs import ModelFootprint
 from distil.report.stage_files import read_stage_file
 
@@ -45,13 +45,5 @@ def read_rivals(metrics: Path, names: Sequence[str], tasks: list[str]) -> dict[s
     """The figures of each rival; of every task, or its stage is named."""
     return {
         name: read_stage_file(metrics / f"distil/rivals/{name}.json", RivalFigures, rival_stage(name), tasks, "tasks")
-        for name in names
-    }
-
-
-def read_rival_scores(metrics: Path, names: Sequence[str], task: str, languages: list[str]) -> dict[str, TaskScores]:
-    """The scores of each rival on a task."""
-    return {
-        name: read_stage_file(metrics / f"evaluate/{name}/{task}.json", TaskScores, "evaluate", languages)
         for name in names
     }

@@ -4,6 +4,7 @@ Scores are shown in points (0 to 100). An average is always below the rows of it
 """
 
 from distil.report.data import Report
+from distil.report.decoders import decoder_tables
 from distil.report.findings import unmeasured
 from distil.report.format import Section
 from distil.report.guard import guard_tables
@@ -92,7 +93,7 @@ def task_sections(report: Report, task: str) -> list[Section]:
     unseen = unseen_tables(report, task)
     return [
         Section(f"task-{task}", f"Task: {task}", _task_text(report, task),
-                [distance_table(report, task), score_table(report, task)]),
+                [distance_table(report, task), score_table(report, task), *decoder_tables(report, task)]),
         *rival_sections(report, task),
         Section(f"detail-{task}-all", f"Every score on {task}", _UNSEEN_TEXT if unseen else "",
                 [*unseen, detail_table(report, task)], level=3, folded=True),

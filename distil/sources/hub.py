@@ -65,13 +65,14 @@ def hub_blocks(
     return in_blocks((row[column] for row in _rows(dataset, config, split, commit, column)), dropped)
 
 
-def hub_snapshot(name: str, revision: str, patterns: list[str]) -> Path:
+def hub_snapshot(name: str, revision: str, patterns: list[str], section: str = "teacher") -> Path:
     """The files of a model in the hub's own cache; the folder is named for the commit that `revision` resolves to.
 
     Args:
         name: the model's id.
         revision: commit, tag or branch.
         patterns: globs of the files wanted.
+        section: of params.yaml that names the model, for errors.
 
     Raises:
         UserError: the hub cannot be reached and its cache has no copy, or there is no such model or revision for us.
@@ -83,15 +84,15 @@ def hub_snapshot(name: str, revision: str, patterns: list[str]) -> Path:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except (errors.HfHubHTTPError, ValueError) as error:
         raise UserError(
-            f"params.yaml: teacher: {name} at revision {revision}: {_first_line(error)}; check the id, the revision, "
+            f"params.yaml: {section}: {name} at revision {revision}: {_first_line(error)}; check the id, the revision, "
             "and for a gated or private model the token (`hf auth login`, or HF_TOKEN)"
         ) from None
     except (errors.LocalEntryNotFoundError, transport, ConnectionError):
         raise UserError(
-            f"params.yaml: teacher.id: {name}: the hub cannot be reached and no copy is in its cache; go online "
-            "once, or set teacher.source to folder and teacher.path to a copy"
+            f"params.yaml: {section}.id: {name}: the hub cannot be reached and no copy is in its cache; go online "
+            f"once, or set {section}.source to folder and {section}.path to a copy"
         ) from None
-    _check_blobs(folder, name, patterns)
+    _check_blobs(folder, name, patterns, section)
     return folder
 
 
@@ -106,7 +107,7 @@ def hub_files(name: str, revision: str) -> list[str]:
         return []
 
 
-def _check_blobs(folder: Path, name: str, patterns: list[str]) -> None:
+def _check_blobs(folder: Path, name: str, patterns: list[str], section: str) -> None:
     """Compare large files with their sha256, for which the hub's cache names them; the client compares sizes only."""
     for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
         blob = path.resolve()
@@ -114,7 +115,7 @@ def _check_blobs(folder: Path, name: str, patterns: list[str]) -> None:
             blob.unlink()
             path.unlink()
             raise UserError(
-                f"params.yaml: teacher.id: {name}: {path.name} came with another sha256 than the hub names, and was "
+                f"params.yaml: {section}.id: {name}: {path.name} came with another sha256 than the hub names, and was "
                 "deleted; run again to fetch it anew"
             )
 

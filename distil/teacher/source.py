@@ -1,6 +1,5 @@
 """Where the teacher comes from: trained here (sample), a folder, or the hub; always a local snapshot in the end."""
 
-import glob
 import json
 import logging
 import shutil
@@ -21,9 +20,10 @@ from distil.core.pipeline import code_checksums
 from distil.modeling.config import first_line, read_config, remedy
 from distil.modeling.shape import describe_model
 from distil.modeling.tokenizer import limit_length, load_tokenizer, special_ids
-from distil.modeling.weight_files import INDEX, PICKLED, SAFETENSORS, find_weights, read_index
+from distil.modeling.weight_files import PICKLED, SAFETENSORS, find_weights
 from distil.modeling.xlm_roberta import load_masked_lm
-from distil.sources.hub import hub_files, hub_snapshot
+from distil.sources.hub import hub_files
+from distil.sources.hub_models import fetch_model
 from distil.teacher.adaptation import AdaptConfig, adapt
 from distil.teacher.pretraining import RECIPE, PretrainConfig, pretrain
 from distil.teacher.weights import write_weights
@@ -229,19 +229,10 @@ def _download(name: str, revision: str) -> Path:
 
     Pickled weights are fetched only where the commit has no safetensors.
     """
-    config = hub_snapshot(name, revision, ["config.json"])
     advice = remedy(None)
-    read_config(config, advice)  # before gigabytes of weights
-    commit = config.name
-    folder = hub_snapshot(name, commit, list(TOKENIZER))
-    for file in (SAFETENSORS, PICKLED):
-        folder = hub_snapshot(name, commit, [file, f"{file}{INDEX}"])
-        if (folder / file).is_file():
-            break
-        if (index := folder / f"{file}{INDEX}").is_file():
-            folder = hub_snapshot(name, commit, [glob.escape(shard) for shard in read_index(index, advice)])
-            break
-    else:
+    folder = fetch_model(name, revision, TOKENIZER, lambda found: read_config(found, advice), advice, "teacher")
+    commit = folder.name
+    if find_weights(folder, advice) is None:
         raise UserError(_no_weights(Path("teacher"), hub_files(name, commit), f"{name} at commit {commit}",
                                     f"hf download {name} --revision {commit} --local-dir teacher && "))  # fmt: skip
     log.info("teacher: %s at commit %s", name, folder.name)

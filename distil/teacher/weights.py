@@ -63,7 +63,7 @@ def write_weights(
         return None
     tensors: dict[str, Tensor] = {}
     for path in weights.files:
-        found = _open_pickle(path, advice) if weights.form == "pickled" else _open_safetensors(path, advice)
+        found = open_pickle(path, advice) if weights.form == "pickled" else _open_safetensors(path, advice)
         if twice := sorted(found.keys() & tensors.keys()):
             raise UserError(f"{path}: {twice[0]}: is in two shards; copy or download the folder again, or {advice}")
         tensors |= found
@@ -71,7 +71,7 @@ def write_weights(
     for name in _ROWS:
         if padding and name in tensors and tensors[name].shape[:1] == (config["vocab_size"],):
             tensors[name] = tensors[name][:pieces]
-    save_file(_apart(tensors), out / SAFETENSORS, metadata={"format": "pt"})
+    save_file(apart(tensors), out / SAFETENSORS, metadata={"format": "pt"})
     files = {path.name: sha256_file(path) for path in weights.files}
     log.info("teacher: %s written as %s; left out: %s", ", ".join(f"{name} (sha256 {digest[:12]})" for name, digest in
              files.items()), SAFETENSORS, ", ".join(left_out) or "nothing")  # fmt: skip
@@ -90,7 +90,7 @@ def _open_safetensors(path: Path, advice: str) -> dict[str, Tensor]:
         raise UserError(f"{path}: damaged ({first_line(error)}); {advice}") from None
 
 
-def _open_pickle(path: Path, advice: str) -> dict[str, Tensor]:
+def open_pickle(path: Path, advice: str) -> dict[str, Tensor]:
     """The tensors of one .bin file, memory-mapped where its form allows that; nothing in it is run.
 
     Raises:
@@ -168,7 +168,7 @@ def _check_tensors(tensors: dict[str, Tensor], where: Path, advice: str) -> None
             )
 
 
-def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors, each contiguous and none within another, as safetensors wants them."""
     found: dict[str, Tensor] = {}
     seen: set[int] = set()

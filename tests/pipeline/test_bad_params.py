@@ -12,6 +12,7 @@ from distil.core.errors import UserError
 from distil.core.params import load_languages, load_list, load_params, load_seed
 from distil.corpus.build import CorpusConfig
 from distil.evaluation.config import load_evaluate
+from distil.evaluation.decoders import load_decoders
 from distil.evaluation.footprint import FootprintConfig
 from distil.evaluation.rivals import load_rivals
 from distil.finetuning.config import FineTuningConfig
@@ -49,6 +50,7 @@ READERS: dict[str, Callable[[], Any]] = {
     "export": lambda: load_params("export", ExportConfig),
     "evaluate": load_evaluate,
     "rivals": load_rivals,
+    "decoders": load_decoders,
     "footprint": lambda: load_params("footprint", FootprintConfig),
     "card": lambda: load_params("card", CardConfig),
     "launch": lambda: load_params("launch", LaunchConfig),

@@ -19,8 +19,8 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 # A package imports only packages above it in this list.
 ORDER = (
     "core", "text", "compute", "runtime", "modeling", "sources", "tasks", "corpus", "tokenization", "cache", "teacher",
-    "losses", "training", "student", "evaluation", "finetuning", "merging", "serving", "web", "rivals", "tracking",
-    "report",
+    "losses", "training", "student", "evaluation", "finetuning", "merging", "serving", "web", "rivals", "decoders",
+    "tracking", "report",
 )  # fmt: skip
 
 # Imported by stages and dep of none: they show progress, end a process and write to MLflow, and cannot change a result.
@@ -30,7 +30,7 @@ OBSERVERS = ("distil/__init__.py", "distil/runtime/", "distil/tracking/run.py", 
 # Files that a stage depends on through a folder without importing them. An edit of one reruns the stage for nothing, so
 # each is a decision: the folder is shorter to write, and the file rarely changes or the stage is cheap.
 SURPLUS = {
-    "tasks": "sources/hub",
+    "tasks": "sources/hub sources/hub_models",
     "corpus": "text/normalisation text/words",
     "teacher": "compute/distributed",
     "cache_teacher": "modeling/shape",

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import distil.sources.hub_models
 import distil.teacher.source
 from distil.core.errors import UserError
 from tests.support.hub_client import Client
@@ -196,12 +197,12 @@ def test_offline_every_sentence_says_what_to_do(hub, tmp_path):
 def test_a_teacher_of_another_architecture_is_refused_before_its_weights_are_fetched(tmp_path, monkeypatch):
     asked = []
 
-    def hub_snapshot(name, revision, patterns):
+    def hub_snapshot(name, revision, patterns, section):
         asked.append(patterns)
         return tmp_path
 
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    monkeypatch.setattr(distil.teacher.source, "hub_snapshot", hub_snapshot)
+    monkeypatch.setattr(distil.sources.hub_models, "hub_snapshot", hub_snapshot)
     with pytest.raises(UserError, match="expected xlm-roberta, found bert; any XLM-R masked .* Davlan/afro-xlmr-large"):
         distil.teacher.source._download("org/model", "main")
     assert asked == [["config.json"]]

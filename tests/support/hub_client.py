@@ -106,5 +106,24 @@ def teacher(name: str, revision: str, out: str) -> Any:
         logging.getLogger("distil").removeHandler(handler)
 
 
+def decoder(name: str) -> Any:
+    """The checksum of a decoder of the hub, and the names of the files that came."""
+    from distil.decoders import loading
+    from tests.support.decoders import config
+
+    folders = []
+
+    def fetch(*given: Any) -> Path:
+        folders.append(original(*given))
+        return folders[0]
+
+    original, loading.fetch_model = loading.fetch_model, fetch
+    try:
+        found = loading.open_decoder("tiny", config(source="hub", id=name))
+        return [found.sha256, sorted(path.name for path in folders[0].iterdir())]
+    finally:
+        loading.fetch_model = original
+
+
 if __name__ == "__main__":
     main()

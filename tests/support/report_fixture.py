@@ -105,7 +105,7 @@ def write_inputs(
     for task in merged:
         about = {"method": "linear", "seeds": list(seeds), "kept": {"seed-0": list(seeds)[:2]}, "dev": {}}
         write_json(root / f"metrics/predictions/student_merged/{task}.json", about)
-    for at, stage in enumerate(costed_stages(scoring, list(rivals))):
+    for at, stage in enumerate(costed_stages(scoring, [f"rival@{name}" for name in rivals])):
         cost = {"seconds": 3.5 * (at + 1) ** 2, "peak_memory_mib": 310 + 173 * at, "machine": "x86_64, 2 CPU cores"}
         if stage in ("distil", "cache_teacher"):
             cost |= {"tokens_per_second": 51234.5, "data_wait_share": 0.0123}
