@@ -64,6 +64,7 @@ def main() -> None:
         models = [chosen.model, *([chosen.compare] if chosen.compare else [])]
         with opened(models, chosen.runtime, chosen.languages) as page:
             ask(page, chosen.say)
+            page.get_by_text("Works without a network").wait_for()
             return save(page.screenshot(full_page=True), chosen.picture)
     count = by_size(chosen, 3, 50, 200)
     lines = (clean_line(line) for line in chosen.text.read_text(encoding="utf-8").splitlines())
