@@ -1,4 +1,4 @@
-"""Stage export: the student's fine-tuned models and its masked LM -> ONNX in float32 and in 8 bits, measured."""
+"""Stage export: the student's fine-tuned models -> ONNX in float32 and in 8 bits, measured."""
 
 from pathlib import Path
 
@@ -22,7 +22,12 @@ def main() -> None:
     verify_checksums(Path("models/student"), "distil")
     verify_checksums(Path("models/teacher"), "teacher")
     sources = find_sources(
-        Path("models/finetuned/student"), Path("models/student"), names, scoring.merge.tasks, languages
+        Path("models/finetuned/student"),
+        Path("models/student"),
+        names,
+        scoring.merge.tasks,
+        languages,
+        config.masked_lm,
     )
     models = {}
     with atomic_folder(Path("models/onnx")) as out:

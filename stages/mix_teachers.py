@@ -7,8 +7,6 @@ from distil.core.params import load_languages, load_params
 from distil.evaluation.baselines import label_numbers
 from distil.evaluation.config import TaskTeachersConfig, load_evaluate
 from distil.evaluation.few_labels import chooses, few_labels_entry
-from distil.evaluation.linear_teacher import linear_soft_labels
-from distil.evaluation.pooled_teacher import pooled_soft_labels, shared_weights
 from distil.evaluation.predictions import predictions_file, write_predictions
 from distil.evaluation.tag_marginals import marginal_soft_labels
 from distil.evaluation.teacher_mixture import mix_by_weights, mix_teachers, mixture_predictions
@@ -36,9 +34,13 @@ def main(name: str) -> None:
     for language in filter(partial(chooses, few=few), languages):
         found = {teacher: each[language] for teacher, each in given.items()}
         if "linear" in config.use:
+            from distil.evaluation.linear_teacher import linear_soft_labels  # with scikit-learn, a second
+
             found["linear"] = linear_soft_labels(task, language, SOFT_LABEL_SPLITS)
         mixed[language] = mix_teachers(found, label_numbers(task, language, "dev"))
     if few.languages:
+        from distil.evaluation.pooled_teacher import pooled_soft_labels, shared_weights
+
         if "linear" in config.use:
             given["linear"] = pooled_soft_labels(task, few, SOFT_LABEL_SPLITS)
         weights = shared_weights(task, few, given)

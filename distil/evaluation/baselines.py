@@ -9,17 +9,17 @@ token as a small text: itself by its characters, and its neighbours by their pla
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.svm import LinearSVC
 
 from distil.evaluation.config import ALL_LABELS, FewLabelsConfig
 from distil.evaluation.counts import Predictions, TagPredictions
 from distil.evaluation.few_labels import training_rows
 from distil.tasks.data import Row, Task, TextRow, TokenRow, row_text
+
+if TYPE_CHECKING:  # scikit-learn is imported where it is used: it costs a process a second
+    from sklearn.pipeline import Pipeline
 
 SEED = 0  # neither baseline depends on a seed; the JSON names one
 CONTEXT_WORDS = 2  # words to either side of a token that the linear model sees
@@ -52,12 +52,16 @@ def tfidf(task: Task, language: str, few: FewLabelsConfig = ALL_LABELS) -> Predi
     return _tag_predictions(test, [[next(said) for _ in row.tokens] for row in test])
 
 
-def linear_model(kind: str) -> Pipeline:
+def linear_model(kind: str) -> "Pipeline":
     """A linear support vector machine on sublinear TF-IDF, not fitted, for what `documents` gives.
 
     Of texts: words (1-2 in a row) and characters within words (2-5). Of tokens: characters of the token (1-5), and the
     token and its neighbours as words marked with their place.
     """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import FeatureUnion, Pipeline
+    from sklearn.svm import LinearSVC
+
     if kind == "text_classification":
         words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+")
         characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
@@ -98,8 +102,10 @@ def numbers_of(task: Task, rows: Sequence[Row]) -> np.ndarray:
     return np.array([task.labels.index(label) for label in labels], np.int64)
 
 
-def fit(model: Pipeline, inputs: Sequence[object], labels: np.ndarray) -> Pipeline:
+def fit(model: "Pipeline", inputs: Sequence[object], labels: np.ndarray) -> "Pipeline":
     """Fit the linear model; that it has not converged to the last digit is no fault."""
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(inputs, labels)

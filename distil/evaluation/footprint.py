@@ -18,6 +18,7 @@ from pydantic import Field
 
 from distil.core.errors import UserError
 from distil.core.params import Params
+from distil.runtime.lean_process import begin_work, start_lean
 from distil.runtime.progress import Progress
 
 BATCH = 32
@@ -99,8 +100,10 @@ def measure(
 
 def _work(connection: Connection, folder: Path, name: str, threads: int, opener: Opener | None) -> None:
     """A model's process. What needs torch is imported here, so that the process that asks stays small."""
+    start_lean()
     from distil.evaluation.footprint_worker import answer_requests
 
+    begin_work()
     answer_requests(connection, folder, name, threads, opener)
 
 

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from distil.core.errors import UserError
 from distil.core.files import write_text
 from distil.core.pipeline import MESSAGE_FILE
+from distil.runtime.lean_process import begin_work, end_with
 from distil.runtime.signals import INTERRUPTED, STARTED, interrupted_message, resume_command
 from distil.runtime.stage_number import stage_number
 from distil.runtime.standard_streams import say
@@ -43,6 +44,7 @@ def run_command(main: Callable[[], None]) -> NoReturn:
 
     Anything else is our own mistake and keeps its traceback.
     """
+    begin_work()
     # Of several processes only the first reports on its progress.
     level = logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
@@ -62,7 +64,7 @@ def run_command(main: Callable[[], None]) -> NoReturn:
             raise
         where = error.filename or Path.cwd()
         _end(f"error: {where}: {error.strerror}; free space or allow writing, then {resume_command()}", 1)
-    sys.exit(0)
+    end_with(0)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -120,4 +122,4 @@ def _end(message: str, status: int) -> NoReturn:
     elif status == 1:
         # All processes may fail alike: the one that started them says it, once.
         write_text(Path(file), json.dumps(message.removeprefix("error: ")))
-    sys.exit(status)
+    end_with(status)

@@ -46,6 +46,7 @@ class ExportConfig(Params):
     opset: int = Field(ge=20, le=21)
     per_channel: bool
     embeddings: EmbeddingForm
+    masked_lm: bool
     speed_rows: int = Field(ge=1, le=10_000)
     repetitions: int = Field(ge=1, le=100)
 
@@ -63,11 +64,11 @@ class ExportSource(NamedTuple):
 
 
 def find_sources(
-    finetuned: Path, student: Path, tasks: Sequence[str], merged: Sequence[str], languages: list[str]
+    finetuned: Path, student: Path, tasks: Sequence[str], merged: Sequence[str], languages: list[str], masked_lm: bool
 ) -> list[ExportSource]:
     """Of each task the merged model or the one of the best seed (of each language, where they are separate).
 
-    Then the masked LM. The best seed is that of the highest mean dev score over the languages.
+    Then the masked LM, on request. The best seed is that of the highest mean dev score over the languages.
 
     Args:
         finetuned: models/finetuned/student.
@@ -75,6 +76,7 @@ def find_sources(
         tasks: of `evaluate.tasks`.
         merged: those of `evaluate.merge.tasks`.
         languages: of params.yaml.
+        masked_lm: whether `student` itself is one of them.
 
     Raises:
         UserError: a manifest is missing or damaged, or a task has the masked LM's name.
@@ -98,8 +100,10 @@ def find_sources(
                                        languages=[code], **about) for code in languages]  # fmt: skip
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise UserError(f"{path}: damaged (no usable {error}); run `dvc repro --force {stage}`") from None
-    positions = read_card(student).max_length
-    return [*found, ExportSource(MASKED_LM, student, "masked_lm", None, languages, False, positions)]
+    if masked_lm:
+        positions = read_card(student).max_length
+        found.append(ExportSource(MASKED_LM, student, "masked_lm", None, languages, False, positions))
+    return found
 
 
 def best_run(manifest: Mapping[str, Any], folder: str) -> str:

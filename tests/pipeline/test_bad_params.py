@@ -203,6 +203,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "export.opset": [19, 22],
     "export.per_channel": [2],
     "export.embeddings": ["int4", 4],
+    "export.masked_lm": [2],
     "export.speed_rows": [0, 10_001],
     "export.repetitions": [0, 101],
     "evaluate.tasks": [[]],

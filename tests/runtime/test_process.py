@@ -16,13 +16,11 @@ from distil.runtime.stage_number import StageNumber, stage_number
 from tests.support import ROOT
 
 STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem not in ("__init__", "preset"))
+# The arguments of a stage, from the call in its last lines.
 NAMES = {
-    "control": ["NAME"],
-    "tasks": ["TASK"],
-    "baselines": ["TASK"],
-    "mix_teachers": ["TASK"],
-    "finetune": ["MODEL", "TASK"],
-}
+    stage: names for stage in STAGES
+    if (names := re.findall(r'"([A-Z]+)"', (ROOT / f"stages/{stage}.py").read_text(encoding="utf-8").splitlines()[-1]))
+}  # fmt: skip
 
 
 @pytest.fixture

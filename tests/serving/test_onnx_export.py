@@ -116,7 +116,7 @@ def test_the_same_model_gives_the_same_bytes_and_no_path_of_this_machine(exports
 
 def test_one_joint_model_or_one_for_each_language_of_the_best_seed_by_dev(exports, tmp_path) -> None:
     finetuned, student = exports / "models/finetuned/student", exports / "models/student"
-    joint = find_sources(finetuned, student, ["words", "names"], [], toy.LANGUAGES)
+    joint = find_sources(finetuned, student, ["words", "names"], [], toy.LANGUAGES, True)
     assert [(one.name, one.folder.name, one.kind) for one in joint] == [
         ("words", "seed-1", "text_classification"), ("names", "seed-1", "token_classification"),
         ("masked_lm", "student", "masked_lm"),
@@ -126,13 +126,13 @@ def test_one_joint_model_or_one_for_each_language_of_the_best_seed_by_dev(export
     separate = {**manifest, "languages_mode": "separate", "seeds": [7, 8],
                 "dev": {run: {run[-3:]: score} for run, score in dev.items()}}  # fmt: skip
     write_json(tmp_path / "words/manifest.json", separate)
-    found = find_sources(tmp_path, student, ["words"], [], toy.LANGUAGES)
-    assert [(one.name, one.folder, one.languages) for one in found[:2]] == [
+    found = find_sources(tmp_path, student, ["words"], [], toy.LANGUAGES, False)
+    assert [(one.name, one.folder, one.languages) for one in found] == [
         ("words-swa", tmp_path / "words/seed-7/swa", ["swa"]), ("words-yor", tmp_path / "words/seed-8/yor", ["yor"]),
     ]  # fmt: skip
     dev = {"seed-7": {"swa": 0.5, "yor": 0.6}, "seed-8": {"swa": 0.4, "yor": 0.8}}
     write_json(tmp_path / "words/manifest.json", {**separate, "languages_mode": "joint", "dev": dev})
-    assert find_sources(tmp_path, student, ["words"], [], toy.LANGUAGES)[0].folder == tmp_path / "words/seed-8"
+    assert find_sources(tmp_path, student, ["words"], [], toy.LANGUAGES, False)[0].folder == tmp_path / "words/seed-8"
 
 
 def test_a_merged_student_is_exported_where_there_is_to_be_one(exports, tmp_path) -> None:
@@ -142,23 +142,23 @@ def test_a_merged_student_is_exported_where_there_is_to_be_one(exports, tmp_path
     )
     merged = {**manifest, "seeds": [0], "dev": {"seed-0": {"swa": 0.5}}}
     write_json(tmp_path / "merged/words/manifest.json", merged)
-    found = find_sources(tmp_path, student, ["words"], ["words"], toy.LANGUAGES)
+    found = find_sources(tmp_path, student, ["words"], ["words"], toy.LANGUAGES, False)
     assert found[0].folder == tmp_path / "merged/words/seed-0" and found[0].name == "words"
     with pytest.raises(
         UserError, match="merged/words/manifest.json: no such file; run `dvc repro merge_student@words`"
     ):
-        find_sources(exports / "models/finetuned/student", student, ["words"], ["words"], toy.LANGUAGES)
+        find_sources(exports / "models/finetuned/student", student, ["words"], ["words"], toy.LANGUAGES, False)
 
 
 def test_what_cannot_be_exported_is_refused_by_name(exports, tmp_path) -> None:
     student = exports / "models/student"
     with pytest.raises(UserError, match="manifest.json: no such file; run `dvc repro finetune_student@words`"):
-        find_sources(tmp_path, student, ["words"], [], toy.LANGUAGES)
+        find_sources(tmp_path, student, ["words"], [], toy.LANGUAGES, False)
     with pytest.raises(UserError, match="masked_lm is the folder of the masked LM; rename the task"):
-        find_sources(tmp_path, student, ["masked_lm"], [], toy.LANGUAGES)
+        find_sources(tmp_path, student, ["masked_lm"], [], toy.LANGUAGES, False)
     write_json(tmp_path / "words/manifest.json", {"kind": "text_classification", "seeds": []})
     with pytest.raises(UserError, match="damaged .*dvc repro --force finetune_student@words"):
-        find_sources(tmp_path, student, ["words"], [], toy.LANGUAGES)
+        find_sources(tmp_path, student, ["words"], [], toy.LANGUAGES, False)
     made = source(exports, "text_classification")
     shutil.copytree(made.folder, tmp_path / "cut")
     weights = (tmp_path / "cut/model.safetensors").read_bytes()

@@ -16,7 +16,7 @@ from distil.serving.onnx_export import ExportConfig, ExportSource, export
 from distil.teacher.pretraining import train_tokenizer
 from tests.support import toy
 
-CONFIG = ExportConfig(opset=20, per_channel=True, embeddings="row4", speed_rows=20, repetitions=1)
+CONFIG = ExportConfig(opset=20, per_channel=True, masked_lm=True, embeddings="row4", speed_rows=20, repetitions=1)
 LABELS = {
     "text_classification": ["good", "fair", "bad"],
     "token_classification": ["O", "B-PER", "I-PER"],
