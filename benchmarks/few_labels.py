@@ -78,7 +78,7 @@ def draw(records: list[dict[str, Any]], colours: tuple[str, ...]) -> str:
              "tfidf": (other, "D", "--")}  # fmt: skip
     tasks = sorted({entry["task"] for entry in records})
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(5.6 * len(tasks), 3.4))
+        figure = Figure(figsize=(7.0 * len(tasks), 3.4))
         for place, task in enumerate(tasks, 1):
             rows = [entry for entry in records if entry["task"] == task]
             axes = figure.add_subplot(1, len(tasks), place)
@@ -95,7 +95,7 @@ def draw(records: list[dict[str, Any]], colours: tuple[str, ...]) -> str:
             axes.grid(axis="y", color=rule, linewidth=0.6)
             axes.spines[["top", "right", "left"]].set_visible(False)
             axes.tick_params(length=0)
-            axes.legend(frameon=False, fontsize=8.5)
+            axes.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
         figure.tight_layout()
         buffer = io.StringIO()
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
