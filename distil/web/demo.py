@@ -16,6 +16,7 @@ from distil.core.files import atomic_folder, sha256_file, sha256_json, write_tex
 from distil.runtime.process import program, run_command
 from distil.runtime.standard_streams import say
 from distil.serving.cli import find_model
+from distil.serving.linear_companion import COMPANION_FILE
 from distil.serving.model_info import check_sha256, open_tokenizer, read_card
 from distil.web.folder import check_replaceable
 from distil.web.normalizer import read_spec
@@ -85,7 +86,7 @@ def _copy_model(folder: Path, demo: Path, path: str) -> dict[str, Any]:
     return {
         "name": card.task or folder.resolve().name, "path": path, "kind": card.kind,
         "labels": card.labels, "languages": card.languages, "normalised": card.normalised,
-        "max_length": card.max_length, "pieces": card.pieces,
+        "max_length": card.max_length, "pieces": card.pieces, "companion": (folder / COMPANION_FILE).is_file(),
         "files": {name: (place / name).stat().st_size for name in ("model.onnx", "tokenizer.json")},
     }  # fmt: skip
 

@@ -18,6 +18,7 @@ from distil.core.errors import UserError
 from distil.core.files import atomic_folder, sha256_file, write_json, write_text
 from distil.runtime.process import program, run_command
 from distil.runtime.standard_streams import say
+from distil.serving.linear_companion import COMPANION_FILE
 from distil.serving.model_info import check_sha256, open_tokenizer, read_card
 from distil.web.normalizer import read_spec
 
@@ -104,6 +105,8 @@ def main() -> None:
     pipeline = {"masked_lm": "fill-mask"}.get(kind, kind.replace("_", "-"))
     # transformers.js takes a path without ./ for a name on the Hub.
     path = out if out.is_absolute() else f"./{out.as_posix()}"
+    if (chosen.model / "int8" / COMPANION_FILE).is_file():
+        say(f"{out}: without {COMPANION_FILE}, the linear companion that `distil predict` adds to the model")
     say(f'{out}: load it with `await pipeline("{pipeline}", "{path}")` of @huggingface/transformers')
 
 

@@ -68,11 +68,18 @@ def test_without_links_the_files_are_copied(exports, tmp_path, monkeypatch) -> N
     assert (tmp_path / "web/onnx/model_quantized.onnx").read_bytes() == expected
 
 
-def test_the_command_says_how_the_folder_is_loaded(exports, tmp_path, monkeypatch, capsys) -> None:
+def test_the_command_says_how_it_is_loaded_and_what_it_lacks(exports, modules, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["distil web", "--model", str(exports / "models/onnx/names")])
+    exported = Path(shutil.copytree(exports / "models/onnx/names", tmp_path / "names"))
+    monkeypatch.setattr(sys, "argv", ["distil web", "--model", str(exported)])
     web()
-    assert '`await pipeline("token-classification", "./web/names")`' in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert '`await pipeline("token-classification", "./web/names")`' in said and "companion" not in said
+    (exported / "int8/linear.npz").write_bytes(b"")
+    web()
+    assert "without linear.npz, the linear companion that `distil predict` adds" in capsys.readouterr().err
+    write_demo([exported / "int8"], tmp_path / "demo", modules)
+    assert read_json(tmp_path / "demo/settings.json", "")["models"][0]["companion"]
 
 
 def test_the_rules_are_what_the_table_does_and_another_table_is_refused(tmp_path, monkeypatch) -> None:

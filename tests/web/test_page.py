@@ -166,13 +166,14 @@ def without_times(card: str) -> list[str]:
 
 def test_the_language_is_guessed_or_chosen_and_a_model_without_it_says_so(visit, own) -> None:
     settings = read_json(own / "settings.json", "")
-    settings["models"][0]["languages"] = ["yor"]
+    settings["models"][0] |= {"languages": ["yor"], "companion": True}
     write_json(own / "settings.json", settings)
     page = ready(visit(own).page)
     swahili, yoruba = (sentences(1)[code][0] for code in ("swa", "yor"))
     first, second = ask(page, swahili)
     assert "The text looks like Swahili, and this model is for Yoruba: the answer may be wrong." in first
     assert " ms, " in first and " ms, " in second and "wrong" not in second
+    assert "Without the linear companion that distil predict adds." in first and "companion" not in second
     assert page.locator("#status").inner_text() == "Language: Swahili (guessed)."
     assert not any("wrong" in card for card in ask(page, yoruba))
     first, second = ask(page, swahili, "swa")

@@ -120,6 +120,9 @@ async function show(student, text, language, guessed) {
   }
   const size = `${megabytes(about.files["model.onnx"])} model, ${megabytes(about.files["tokenizer.json"])} tokenizer`;
   card.append(element("p", { className: "cost", textContent: size }));
+  if (about.companion) {
+    card.append(element("p", { className: "cost", textContent: "Without the linear companion that distil predict adds." }));
+  }
   return card;
 }
 
