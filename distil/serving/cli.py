@@ -3,8 +3,8 @@
     {"line": 1, "label": "positive", "scores": {"positive": 0.91, "neutral": 0.06, "negative": 0.03}}
     {"line": 2, "error": "not UTF-8: byte 0xff at place 17; convert the file"}
 
-A tagger gives `tokens`, `tags` and `scores`, a masked language model the best pieces for each <mask>. Line N of the
-output is line N of the input; memory does not grow with it. See docs/guides/serve.md.
+A tagger gives `tokens`, `tags` and `scores`, a masked language model the best pieces for each <mask>, a sentence
+encoder a `vector`. Line N of the output is line N of the input; memory does not grow with it. See docs/guides/serve.md.
 """
 
 import argparse

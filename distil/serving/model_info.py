@@ -10,7 +10,9 @@ from distil.core.errors import UserError, cut
 from distil.core.files import sha256_file
 from distil.modeling.tokenizer import max_tokens, read_as_text, special_ids
 
-ServedKind = Literal["text_classification", "token_classification", "masked_lm"]
+ServedKind = Literal["text_classification", "token_classification", "masked_lm", "sentence_embedding"]
+
+SENTENCE_EMBEDDING: ServedKind = "sentence_embedding"  # named in the manifest only
 
 KINDS: dict[str, ServedKind] = {
     "ForSequenceClassification": "text_classification",
@@ -26,7 +28,7 @@ class Card(NamedTuple):
     """What a folder declares about its model."""
 
     kind: ServedKind
-    labels: list[str]  # none for a masked language model
+    labels: list[str]  # none for a masked language model and a sentence encoder
     normalised: bool  # texts go through `normalise`, as those did from which it learned
     max_length: int  # tokens with <s> and </s>; what is behind them is cut off
     pieces: int  # rows of the embedding table
@@ -61,19 +63,23 @@ def read_card(folder: Path) -> Card:
             f"{folder}/config.json: expected an XLM-R model's config, found no usable {error}; export it again"
         ) from None
     kind = next((kind for suffix, kind in KINDS.items() if architecture.endswith(suffix)), None)
+    if manifest.get("kind") == SENTENCE_EMBEDDING:
+        kind = SENTENCE_EMBEDDING
     if kind is None:
         raise UserError(
             f"{folder}/config.json: expected an architecture that ends with {', '.join(KINDS)}, found {architecture}; "
             "choose a classifier, a tagger or a masked language model"
         )
-    if kind != "masked_lm" and manifest.get("labels", labels) != labels:
+    if kind in ("masked_lm", SENTENCE_EMBEDDING):
+        labels = []
+    elif manifest.get("labels", labels) != labels:
         raise UserError(
             f"{folder}: manifest.json has the labels {cut(', '.join(map(str, manifest['labels'])))}, config.json "
             f"{cut(', '.join(labels))}; export the folder again"
         )
     return Card(
         kind=kind,
-        labels=[] if kind == "masked_lm" else labels,
+        labels=labels,
         normalised=bool(manifest.get("normalised", False)),
         max_length=min(int(manifest.get("max_length", 512)), longest),
         pieces=pieces,

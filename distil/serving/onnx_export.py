@@ -178,7 +178,7 @@ class _Logits(nn.Module):
         return logits if self.ngrams is None else logits + self.ngrams(input_ids, attention_mask)
 
 
-def write_onnx(model: nn.Module, ngrams: NgramTable | None, path: Path, opset: int) -> None:
+def write_onnx(model: nn.Module, ngrams: NgramTable | None, path: Path, opset: int, output: str = "logits") -> None:
     """A model of transformers and its n-gram table as one ONNX file; the same weights give the same bytes.
 
     Beyond LARGEST_WEIGHTS they are in a second file, `path` with DATA_SUFFIX, which ONNX Runtime finds by itself.
@@ -189,7 +189,7 @@ def write_onnx(model: nn.Module, ngrams: NgramTable | None, path: Path, opset: i
     with quiet():
         program = torch.onnx.export(
             _Logits(model, ngrams), (ids, torch.ones_like(ids)), dynamo=True, opset_version=opset, verbose=False,
-            input_names=["input_ids", "attention_mask"], output_names=["logits"],
+            input_names=["input_ids", "attention_mask"], output_names=[output],
             dynamic_shapes={"input_ids": axes, "attention_mask": axes},
         )  # fmt: skip
     assert program is not None

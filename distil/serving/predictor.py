@@ -1,4 +1,4 @@
-"""A trained student at work: texts in, labels, tags or pieces out.
+"""A trained student at work: texts in, labels, tags, pieces or vectors out.
 
 A folder with model.onnx needs numpy, tokenizers and onnxruntime, which start in half a second. Legend: T tokens,
 C labels or pieces.
@@ -113,6 +113,7 @@ class Predictor:
             texts = [normalise(text) for text in texts]
         kinds = {
             "text_classification": self._classify, "token_classification": self._tag, "masked_lm": self._fill,
+            "sentence_embedding": self._embed,
         }  # fmt: skip
         found: list[dict[str, Any]] = [
             {"error": "no letter is left once the text is normalised as in training"} for _ in texts
@@ -126,7 +127,8 @@ class Predictor:
         """For each text what `distil predict` prints, without the number of the line.
 
         A text classifier gives `label` and `scores`, with a linear companion also `language`; a tagger `tokens`, `tags`
-        and `scores`; a masked language model `masks`; a text that cannot be predicted gives `error`.
+        and `scores`; a masked language model `masks`; a sentence encoder a `vector` of length 1; a text that cannot be
+        predicted gives `error`.
         """
         if isinstance(texts, str):
             raise TypeError("predict: expected a list of texts, found one text; give [text]")
@@ -150,7 +152,7 @@ class Predictor:
     def rows(self, rows: list[list[int]]) -> Iterator[tuple[int, np.ndarray]]:
         """As `each_row`."""
         self.tokens += sum(map(len, rows))
-        outputs = len(self.card.labels) or self.card.pieces
+        outputs = len(self.card.labels) or (self.card.pieces if self.card.kind == "masked_lm" else 1)
         return each_row(self.runtime, rows, self.special.pad, outputs)
 
     def _classify(self, texts: list[str]) -> list[dict[str, Any]]:
@@ -161,6 +163,12 @@ class Predictor:
                 probs, about["language"] = self.companion.mix(texts[row], probs, self.language)
             scores = dict(zip(self.card.labels, (round(float(score), 6) for score in probs), strict=True))
             found[row] = {"label": self.card.labels[int(probs.argmax())], "scores": scores, **about}
+        return found
+
+    def _embed(self, texts: list[str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = [{}] * len(texts)
+        for row, vector in self.rows(self.encode(texts)):
+            found[row] = {"vector": [round(float(number), 6) for number in vector]}
         return found
 
     def _tag(self, texts: list[str]) -> list[dict[str, Any]]:

@@ -37,7 +37,9 @@ class Runtime(Protocol):
     workers: int  # batches that are computed side by side
 
     def logits(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        """From (B, T) int64 ids and mask (1 for a token): (B, C) of a text classifier, else (B, T, C), float32."""
+        """From (B, T) int64 ids and mask (1 for a token), float32: (B, C) of a text classifier, (B, D) vectors of a
+        sentence encoder, else (B, T, C).
+        """
 
 
 def session_options() -> onnxruntime.SessionOptions:
@@ -76,11 +78,12 @@ class OnnxRuntime:
                 f"{path}: expected the inputs input_ids and attention_mask, found {', '.join(sorted(names))}; export "
                 "it with `dvc repro export`"
             )
+        self._outputs = [node.name for node in self._session.get_outputs()]
         self.ngrams = NGRAMS_KEY in self._session.get_modelmeta().custom_metadata_map
 
     def logits(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         """As `Runtime.logits`."""
-        return self._session.run(["logits"], {"input_ids": input_ids, "attention_mask": attention_mask})[0]
+        return self._session.run(self._outputs, {"input_ids": input_ids, "attention_mask": attention_mask})[0]
 
 
 def open_runtime(folder: Path, card: Card, threads: int = 0) -> Runtime:

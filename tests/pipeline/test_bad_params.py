@@ -11,6 +11,7 @@ import yaml
 from distil.core.errors import UserError
 from distil.core.params import load_languages, load_list, load_params, load_seed
 from distil.corpus.build import CorpusConfig
+from distil.embedding.config import read_embeddings
 from distil.evaluation.config import load_evaluate
 from distil.evaluation.decoders import load_decoders
 from distil.evaluation.footprint import FootprintConfig
@@ -53,6 +54,7 @@ READERS: dict[str, Callable[[], Any]] = {
     "decoders": load_decoders,
     "footprint": lambda: load_params("footprint", FootprintConfig),
     "card": lambda: load_params("card", CardConfig),
+    "embeddings": read_embeddings,
     "launch": lambda: load_params("launch", LaunchConfig),
 }
 

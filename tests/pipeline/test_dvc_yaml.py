@@ -20,7 +20,7 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 ORDER = (
     "core", "text", "compute", "runtime", "modeling", "sources", "tasks", "corpus", "tokenization", "cache", "teacher",
     "losses", "training", "student", "evaluation", "finetuning", "merging", "serving", "web", "rivals", "decoders",
-    "tracking", "report",
+    "embedding", "tracking", "report",
 )  # fmt: skip
 
 # Imported by stages and dep of none: they show progress, end a process and write to MLflow, and cannot change a result.
@@ -46,6 +46,11 @@ SURPLUS = {
     "rival": "compute/distributed finetuning/row_predictions finetuning/run finetuning/soft_labels",
     "export": "serving/companion_fit serving/ort_format serving/shrink text/overlap text/words",
     "linear_companion": "text/overlap text/words",
+    "pairs": "text/normalisation text/words",
+    "embed": "modeling/shape",
+    "evaluate_embedding": "modeling/shape serving/cli serving/companion_fit serving/onnx_export serving/ort_format "
+    "serving/parity serving/shrink serving/small_tokenizer serving/speed serving/word_embeddings text/overlap "
+    "text/words",
     "report": "evaluation/baselines evaluation/bootstrap evaluation/comparison evaluation/footprint "
     "evaluation/few_labels evaluation/footprint_worker evaluation/linear_teacher evaluation/pooled_teacher "
     "evaluation/run evaluation/scores evaluation/tag_marginals evaluation/teacher_mixture report/result "
