@@ -3,14 +3,16 @@
     python -m benchmarks.first_run [--quick]
 
 The checkout's HEAD is cloned into a temporary folder, so uncommitted changes play no part. Nothing of an earlier run is
-there; the environment is this one's. `stages`: wall seconds from DVC's announcement of a stage to that of the next one,
-so with the start of the process and DVC's own work. `work`: the seconds that a stage counts itself. The clone is
+there; the environment is this one's. `stages`: wall seconds from DVC's announcement of a stage to that of the next one.
+`processes`: of the stage's process alone the wall and processor seconds, and those of importing the stage, measured
+again afterwards; `dvc_seconds`: what is left, DVC's own. `work`: the seconds that a stage counts itself. The clone is
 removed at the end. With --quick or --smallest only the stages up to the corpus run. The last line is one JSON object.
 """
 
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,17 @@ from typing import Any
 from benchmarks.machine import finish, machine, plain_parser
 
 RUNNING = re.compile(r"^Running stage '([^']+)':")
+# In place of `python` on PATH: runs the one behind it and writes down what the process took.
+MEASURED = """#!{python} -SsE
+import json, os, sys, time
+start = time.perf_counter()
+child = os.spawnv(os.P_NOWAIT, {python!r}, [{python!r}, *sys.argv[1:]])
+_, status, used = os.wait4(child, 0)
+took = {{"seconds": round(time.perf_counter() - start, 1), "cpu_seconds": round(used.ru_utime + used.ru_stime, 1)}}
+with open({log!r}, "a") as stream:
+    stream.write(json.dumps({{"stage": os.environ["DVC_STAGE"], "module": sys.argv[2], **took}}) + "\\n")
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
 
 
 def main() -> None:
@@ -31,12 +44,23 @@ def main() -> None:
         clone = Path(folder) / "clone"
         subprocess.run(["git", "clone", "--quiet", Path.cwd(), clone], check=True)
         targets = ["corpus"] if options.quick or options.smallest else []
+        program, log = Path(folder) / "bin/python", Path(folder) / "processes.jsonl"
+        program.parent.mkdir()
+        program.write_text(MEASURED.format(python=sys.executable, log=str(log)), encoding="utf-8")
+        program.chmod(0o755)
         began = time.perf_counter()
-        stages = stage_seconds(_lines([sys.executable, "-m", "dvc", "repro", *targets], clone, options.threads))
+        stages = stage_seconds(
+            _lines([sys.executable, "-m", "dvc", "repro", *targets], clone, options.threads, program.parent)
+        )
         seconds = time.perf_counter() - began
         work = work_seconds(clone / "metrics/cost")
+        processes = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        imports = {module: import_seconds(module, clone) for module in {each["module"] for each in processes}}
     finish({
         "seconds": round(seconds, 1), "stages": {name: round(value, 1) for name, value in stages.items()},
+        "processes": {each["stage"]: {"seconds": each["seconds"], "cpu_seconds": each["cpu_seconds"],
+                                      "import_cpu_seconds": imports[each["module"]]} for each in processes},
+        "dvc_seconds": round(seconds - sum(each["seconds"] for each in processes), 1),
         "work_seconds": round(sum(work.values()), 1), "work": work, "machine": machine(options.threads),
     })  # fmt: skip
 
@@ -59,9 +83,19 @@ def work_seconds(folder: Path) -> dict[str, Any]:
     return {name: cost["seconds"] for name, cost in costs.items() if "seconds" in cost}
 
 
-def _lines(command: list[str], folder: Path, threads: int) -> Iterable[str]:
-    """The output of a command that has to end well, as it comes."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # stages run the `python` on it
+def import_seconds(module: str, folder: Path) -> float:
+    """Processor seconds of a process that imports a stage as the stage does, and ends."""
+    code = (f"from distil.runtime.lean_process import start_lean, begin_work, end_with; start_lean(); import {module}; "
+            "begin_work(); end_with(0)")  # fmt: skip
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1)
+
+
+def _lines(command: list[str], folder: Path, threads: int, programs: Path) -> Iterable[str]:
+    """The output of a command that has to end well, as it comes; `programs` is first on PATH."""
+    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
     env = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1", "PATH": path}
     with subprocess.Popen(
         command, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

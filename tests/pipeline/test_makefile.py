@@ -13,7 +13,9 @@ PROGRAM = """#!/bin/sh
 { printf '%s' "${0##*/}"; printf ' [%s]' "$@"; echo; } >> "$CALLS"
 case "$*" in
   *_base_executable*) echo "$0" ;;
-  *venv*) mkdir -p .venv/bin; for name in python dvc mlflow ruff mypy; do cp "$0" ".venv/bin/$name"; done ;;
+  *venv*)
+    mkdir -p .venv/bin .venv/lib/python3.11/site-packages
+    for name in python dvc mlflow ruff mypy; do cp "$0" ".venv/bin/$name"; done ;;
 esac
 """
 
@@ -42,9 +44,12 @@ def make(folder: Path, *words: str) -> list[str]:
 
 def test_every_target_works_in_a_path_with_a_space(folder: Path) -> None:
     python, venv = folder / "bin/python3", "[.venv/bin/python]"
-    assert make(folder, "run") == [
+    calls = make(folder, "run")
+    compiled = calls.pop(2)
+    assert compiled.startswith("python [-m] [compileall] [-qq] [-j] [0] [-x] [/tests/|") and "[torch]" in compiled
+    assert calls == [
         f"uv [venv] [--quiet] [--clear] [--python] [{python}] [--no-python-downloads] [.venv]",
-        f"uv [pip] [sync] [--quiet] [--python] {venv} [--require-hashes] [--compile-bytecode] [requirements.lock]",
+        f"uv [pip] [sync] [--quiet] [--python] {venv} [--require-hashes] [requirements.lock]",
         "dvc [repro]",
         "python [-m] [distil] [report]",
     ]
