@@ -179,7 +179,7 @@ def test_the_teacher_reads_a_sentence_once(world, tmp_path, monkeypatch, caplog)
 
 
 def test_a_tokenizer_that_cuts_the_pivot_to_characters_is_warned_of(world, caplog) -> None:
-    assert pieces_per_word(world / "models/teacher", ["xqzjv xqzjvxq"], "eng") > 3
+    assert pieces_per_word(world / "models/teacher", ["ẹkịbŋụlodƙag rụmẹɓisatṣnu"], "eng") > 3
     assert "pieces a word of eng" in caplog.text
 
 
