@@ -114,7 +114,7 @@ def _model_type(folder: Path, advice: str) -> str:
 
 @contextmanager
 def _as_safetensors(folder: Path, weights: WeightFiles, advice: str) -> Iterator[Path]:
-    """The folder itself, or for pickled weights a copy in scratch, read without running the pickle."""
+    """The folder itself, or for weights in a pickle a copy in scratch; nothing of it is run."""
     if weights.form == "safetensors":
         yield folder
         return
