@@ -6,7 +6,6 @@ page, markdown.py the Markdown, model_card.py the card.
 """
 
 import csv
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -292,11 +291,3 @@ def package_versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
-
-
-def flat(value: Any, prefix: str = "") -> dict[str, str]:
-    """{"loss.alpha": "0.5", ...} of nested sections; lists in one line as JSON."""
-    if not isinstance(value, dict):
-        return {prefix: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}
-    parts = [flat(inner, f"{prefix}.{name}" if prefix else str(name)) for name, inner in value.items()]
-    return {name: text for part in parts for name, text in part.items()}

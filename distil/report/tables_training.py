@@ -1,8 +1,10 @@
 """Tables of the training: held-out text, steps, cache, data, vocabulary, cost, parameters, versions."""
 
+import json
 from collections.abc import Iterable
+from typing import Any
 
-from distil.report.data import SPLITS, Report, flat
+from distil.report.data import SPLITS, Report
 from distil.report.format import NONE, Cell, Table, language_cell, percent, whole
 
 
@@ -128,7 +130,7 @@ def cost_table(report: Report) -> Table:
 
 def params_table(report: Report) -> Table:
     """params.yaml, one row per dotted key."""
-    rows = [[Cell(key), Cell(value)] for key, value in flat(report.params).items()]
+    rows = [[Cell(key), Cell(value)] for key, value in _flat(report.params).items()]
     return Table("parameters", "params.yaml", ["Key", "Value"], rows, texts=(1,))
 
 
@@ -136,3 +138,11 @@ def versions_table(report: Report) -> Table:
     """Installed packages."""
     rows = [[Cell(name), Cell(number)] for name, number in report.versions.items()]
     return Table("versions", "Installed packages", ["Package", "Version"], rows, texts=(1,))
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """{"loss.alpha": "0.5", ...} of nested sections; lists in one line as JSON."""
+    if not isinstance(value, dict):
+        return {prefix: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}
+    parts = [_flat(inner, f"{prefix}.{name}" if prefix else str(name)) for name, inner in value.items()]
+    return {name: text for part in parts for name, text in part.items()}
