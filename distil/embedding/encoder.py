@@ -65,8 +65,8 @@ class DistilAndRank(nn.Module):
 class EncoderTrainer(SentenceTransformerTrainer):
     """The library's trainer, which would look for a pooler in a checkpoint of a model without one."""
 
-    def _load_from_checkpoint(self, checkpoint_path: str) -> None:
-        loaded = SentenceTransformer(checkpoint_path, model_kwargs=BODY)
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        loaded = SentenceTransformer(resume_from_checkpoint, model_kwargs=BODY)
         self.model.load_state_dict(loaded.state_dict())
 
 
