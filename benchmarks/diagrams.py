@@ -43,7 +43,8 @@ STAGE_PLACES: Places = {
     "distil": (2, 5), "baselines": (0, 6),
     "finetune_student": (1, 6), "footprint": (2, 6), "finetune_student_plain": (3, 6), "finetune_no_teacher": (4, 6),
     "control": (5, 4), "finetune_control": (5, 6),
-    "merge_student": (1, 7), "export": (1, 8), "linear_companion": (1, 9), "rival": (0, 8),
+    "merge_student": (1, 7), "export": (1, 8), "linear_companion": (1, 9), "rival": (0, 8), "decoder": (4, 8),
+    "pairs": (5, 0), "embed": (5, 7), "evaluate_embedding": (5, 9),
     "evaluate": (3, 10), "report": (2, 11), "track": (2, 12),
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """The label-efficiency curve: points from experiments, one picture from the records."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -70,3 +71,12 @@ def test_models_of_several_checkouts_are_compared_on_the_same_rows(tmp_path: Pat
     assert lines[-1].startswith("| even − masked | +25.0 [+1")
     with pytest.raises(UserError, match="expected NAME=CHECKOUT/MODEL, found even"):
         few_labels.compare(["even"], task.folder, "kin")
+
+
+def test_the_committed_picture_is_that_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[2]
+    records = json.loads((root / few_labels.RECORDS).read_text(encoding="utf-8"))
+    assert {point["rows"] for point in records} >= {0, 30, 100}
+    for name, colours in few_labels.COLOURS.items():
+        committed = (root / f"docs/images/few-labels-{name}.svg").read_text(encoding="utf-8")
+        assert few_labels.draw(records, colours) == committed, "python -m benchmarks.few_labels picture"

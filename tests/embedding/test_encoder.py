@@ -106,7 +106,8 @@ def test_stages_are_there_only_where_there_is_a_block() -> None:
              for blocks in ({}, {"mine": BLOCK})]  # fmt: skip
     assert found == [set(), {f"{name}@mine" for name in names}]
     others = {name: block for name, block in stages.items() if name not in names}
-    assert "embedding" not in str(others)  # nothing else can run again
+    # Nothing else can run again. (`export.embeddings` is about the word embeddings of an 8-bit file.)
+    assert "embedding" not in str(others).replace("export.embeddings", "")
 
 
 def test_the_folder_loads_and_gives_the_accuracy_of_its_own_evaluator(trained) -> None:

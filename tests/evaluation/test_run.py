@@ -56,7 +56,7 @@ def test_a_rival_is_scored_and_compared_on_the_same_rows_and_has_no_row_in_the_p
     target = predictions_file(predicted, "tiny", "words")
     target.parent.mkdir()
     shutil.copyfile(predictions_file(predicted, "student", "words"), target)
-    evaluate(predicted, lab.SCORING, toy.LANGUAGES, ["tiny"])
+    evaluate(predicted, lab.SCORING, toy.LANGUAGES, {"words": {"tiny": "rival@tiny"}})
     compared = json.loads((predicted / "metrics/compare/words.json").read_text())
     (pair,) = [each for each in compared["differences"] if (each["model"], each["baseline"]) == ("student", "tiny")]
     assert pair["mean"]["difference"] == 0 and pair["mean"]["interval_95"] == [0, 0]
@@ -64,7 +64,7 @@ def test_a_rival_is_scored_and_compared_on_the_same_rows_and_has_no_row_in_the_p
     assert "tiny" not in (predicted / "metrics/scores.csv").read_text()
     target.unlink()
     with pytest.raises(UserError, match="tiny/words.csv: no such file; run `dvc repro rival@tiny`"):
-        evaluate(predicted, lab.SCORING, toy.LANGUAGES, ["tiny"])
+        evaluate(predicted, lab.SCORING, toy.LANGUAGES, {"words": {"tiny": "rival@tiny"}})
 
 
 def test_scores_are_those_of_the_predictions_on_disk(predicted: Path) -> None:

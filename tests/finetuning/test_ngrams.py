@@ -262,7 +262,7 @@ def test_the_transformer_has_its_share_of_the_loss_to_itself(here: Path, taught:
 
     def losses(alone_weight: float) -> torch.Tensor:
         ngrams = ON.ngrams.model_copy(update={"alone_weight": alone_weight})
-        run = module.FineTuningRun(model, given, recipe._replace(ngrams=ngrams), 1, "a test")
+        run = module.FineTuningRun(model, given, recipe._replace(ngrams=ngrams), 1, "a test", models.folder / "none")
         return run._losses(np.arange(10)).detach()
 
     model_losses = losses(0.0)

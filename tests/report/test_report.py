@@ -456,6 +456,8 @@ def test_the_cost_of_every_stage_before_the_report_is_read():
     assert known < set(costed_stages(scoring))
     written = {str(out) for block in stages().values() for out in block.get("outs", [])}
     patterns = {re.sub(r"\$\{[^}]*\}", "*", path) for out in written for path in re.findall(r"metrics/cost/[^']*", out)}
+    # The report has no row for sentence embeddings.
+    patterns = {path for path in patterns if not re.search(r"/(pairs|embed|evaluate_embedding)-", path)}
     files = [f"metrics/{cost_file(stage)}" for stage in costed_stages(scoring, ["rival@a", "decoder@a"])]
     assert all(any(fnmatch(file, pattern) for pattern in patterns) for file in files)
     assert all(any(fnmatch(file, pattern) for file in files) for pattern in patterns)

@@ -317,7 +317,7 @@ def write_tagged(root, task, languages, synthetic, seeds, rows, skill, texts):
             json.dumps({"tokens": [f"ijambo{at}" for at in range(len(tags))], "tags": tags}) for tags in gold[code]
         ]
         write_text(root / f"data/tasks/{task}/{code}/test.jsonl", "\n".join(lines) + "\n")
-    found = {model: {} for model in dict.fromkeys((*BASELINES, *FINE_TUNED, *PARTS, *skill))}
+    found = {model: {} for model in dict.fromkeys((*BASELINES, *FINE_TUNED, MERGED, "teachers", *skill))}
     for model, by_language in found.items():
         for code in languages:
             knows = _knows(model, code, skill)
