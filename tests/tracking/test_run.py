@@ -365,6 +365,9 @@ def test_the_track_stage_completes_the_run_from_the_files_of_the_other_stages(pl
     settings = {"finetune.batch_size": "9", "evaluate.tasks": '["mood"]', "evaluate.seeds": "[4]",
                 "evaluate.languages": "joint", "evaluate.bootstrap_resamples": "100",
                 "evaluate.controls": '["start", "masked_lm"]'}  # fmt: skip
+    off = {"linear_companion.tasks": "[]", "linear_companion.bits": "8", "merge.tasks": "[]", "merge.method": "linear",
+           "merge.density": "0.5", "few_labels.languages": "[]", "few_labels.rows": "0"}  # fmt: skip
+    settings |= {f"evaluate.{name}": value for name, value in off.items()}
     assert run.data.params == {"loss.alpha": "0.5"} | settings and run.data.tags["footprint.threads"] == "1"
     assert {name: run.data.metrics[name] for name in HEADLINE} == {
         "f1": 65.0, "of_teacher": 100.0, "vs_start": 0.5, "vs_no_teacher": 1.5, "vs_tfidf": -2.0, "kl": 0.04,
