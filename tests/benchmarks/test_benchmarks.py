@@ -117,7 +117,7 @@ def test_the_gpu_benchmark_runs_every_part_also_without_a_gpu() -> None:
     for name, part in gpu.PARTS.items():
         figures = part(True)
         rates = figures.get("tokens_per_second") or figures["rows_per_second"]
-        assert rates and all(rate > 0 for rate in rates.values()), name
+        assert rates, name  # from the difference of two timings, which is anything at this size
     assert gpu.random_shard(1000, 3).mask_offsets.tolist() == [[0, 19, 38, 57]]
 
 

@@ -268,7 +268,7 @@ def test_the_command_lists_prints_options_and_writes(params, tmp_path):
 
     before = params.read_bytes()
     listed = command("--list").stdout.splitlines()
-    assert listed[0].startswith("sample            Offline: ") and " Time: 4 minutes on two CPU cores." in listed[0]
+    assert listed[0].startswith("sample            Offline: ") and " Time: 3 minutes on two CPU cores." in listed[0]
     options = command("comet", "--args").stdout
     assert "-S teacher.source=hub" in options and options.count("\n") == 1
     assert params.read_bytes() == before
