@@ -23,12 +23,12 @@ SECONDS = 900
 # A benchmark and the options that it needs beside --smallest.
 MEASURING = {
     "adapt": [], "cache_speed": [], "cleaning": ["--workers", "1"], "demo": [], "export_forms": [], "fidelity": [],
-    "finetune": [], "first_run": [], "gpu": [], "memory": [], "ngrams": [], "scale_sim": [], "scaling": [],
-    "serving": ["--text", "data/raw/swa.txt"],
-    "startup": [], "step": [], "sweep": [],
+    "finetune": [], "first_run": [], "gpu": [], "memory": [], "ngrams": [], "precision": [], "scale_sim": [],
+    "scaling": [], "serving": ["--text", "data/raw/swa.txt"], "startup": [], "step": [], "sweep": [],
 }  # fmt: skip
 # Fill a page or draw a figure from what is recorded.
-TABLES = {"ablations": ["table"], "all_rows": ["table"], "diagrams": [], "figure": []}
+TABLES = {"ablations": ["table"], "all_rows": ["table"], "diagrams": [], "few_labels": ["picture"], "figure": [],
+          "sizes": ["figure"]}  # fmt: skip
 # Takes pictures of the results of a run.
 PICTURES = {"pictures"}
 
