@@ -17,7 +17,8 @@ SEEDS = (1, 2, 3)
 MODELS = ("teacher", "student", "student_plain", "no_teacher")
 ONCE = [["tasks", "sentiment"], ["corpus"], ["teacher"], ["vocabulary"], ["tokenize"], ["cache_teacher"],
         ["baselines", "sentiment"]]  # fmt: skip
-FOR_EACH_SEED = [["distil"], ["no_teacher"], *(["finetune", model, "sentiment"] for model in MODELS), ["evaluate"]]
+FOR_EACH_SEED = [["distil"], ["no_teacher"], ["finetune", "teacher", "sentiment"], ["mix_teachers", "sentiment"],
+                 *(["finetune", model, "sentiment"] for model in MODELS[1:]), ["evaluate"]]  # fmt: skip
 
 
 def run(root: Path, command: list[str], threads: int) -> None:
