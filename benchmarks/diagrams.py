@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.figure import COLOURS, IMAGES
+from benchmarks.svg import COLOURS, IMAGES
 from distil.core.files import write_text
 from distil.runtime.process import run_command
 

@@ -9,23 +9,19 @@ the same records give the same bytes. `compare NAME=CHECKOUT/MODEL` names a mode
 """
 
 import argparse
-import io
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import yaml
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from benchmarks.ablations import git, recorded_experiments
-from benchmarks.figure import COLOURS, IMAGES
 from benchmarks.pages import RECORDED
+from benchmarks.svg import IMAGES, Colours, style, svg_text, write_figures
 from distil.core.errors import UserError
-from distil.core.files import write_json, write_text
+from distil.core.files import write_json
 from distil.core.languages import language
 from distil.evaluation.comparison import compare_models
 from distil.evaluation.counts import metric_from_counts, metric_of, per_row_counts
@@ -66,18 +62,13 @@ def _point(reference: str, task: str, few: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def draw(records: list[dict[str, Any]], colours: tuple[str, ...]) -> str:
+def draw(records: list[dict[str, Any]], colours: Colours) -> str:
     """One panel a task as SVG text: score by labelled rows, whose steps are equally far apart."""
     ink, muted, rule, student, other, paper = colours
-    style: Any = {
-        "svg.hashsalt": "distil", "svg.fonttype": "path", "font.family": "DejaVu Sans", "text.color": ink,
-        "axes.edgecolor": rule, "axes.labelcolor": muted, "xtick.color": ink, "ytick.color": muted,
-        "axes.facecolor": paper, "figure.facecolor": paper, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5,
-    }  # fmt: skip
     looks = {"teacher": (ink, "s", "-"), "student": (student, "o", "-"), "student_plain": (student, "o", "--"),
              "tfidf": (other, "D", "--")}  # fmt: skip
     tasks = sorted({entry["task"] for entry in records})
-    with matplotlib.rc_context(style):
+    with style(colours, xtick_color=ink):
         figure = Figure(figsize=(7.0 * len(tasks), 3.4))
         for place, task in enumerate(tasks, 1):
             rows = [entry for entry in records if entry["task"] == task]
@@ -97,9 +88,7 @@ def draw(records: list[dict[str, Any]], colours: tuple[str, ...]) -> str:
             axes.tick_params(length=0)
             axes.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
         figure.tight_layout()
-        buffer = io.StringIO()
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
-    return re.sub(r"[ \t]+\n", "\n", buffer.getvalue())
+        return svg_text(figure)
 
 
 def _label(entry: dict[str, Any]) -> str:
@@ -153,8 +142,7 @@ def main() -> None:
         return
     if not records:
         raise UserError(f"{RECORDS}: no points; run the sweep of docs/guides/few-labels.md and `record`")
-    for name, colours in COLOURS.items():
-        write_text(IMAGES / f"few-labels-{name}.svg", draw(records, colours))
+    write_figures(IMAGES, "few-labels", lambda colours: draw(records, colours))
 
 
 if __name__ == "__main__":

@@ -7,29 +7,18 @@ Left: the student's and TF-IDF's share of the teacher's score, by language and t
 (benchmarks/recorded/size_speed.json). The same records give the same bytes.
 """
 
-import io
 import json
-import re
-from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from benchmarks.pages import RECORDED
-from distil.core.files import write_text
+from benchmarks.svg import IMAGES, Colours, style, svg_text, write_figures
 from distil.core.languages import language
 from distil.runtime.process import run_command
 
-IMAGES = Path("docs/images")
 TASKS = {"sentiment": "AfriSenti (tweets), weighted F1", "entities": "MasakhaNER (news), entity F1"}
-# Ink, muted text, grid lines, student, TF-IDF, background.
-COLOURS = {
-    "light": ("#1f2328", "#59636e", "#d1d9e0", "#0067a5", "#c24e00", "#ffffff"),
-    "dark": ("#f0f6fc", "#9198a1", "#3d444d", "#58a6ff", "#f0883e", "#0d1117"),
-}
 
 
 def shares(scores: dict[str, Any], task: str, model: str) -> dict[str, tuple[float, float, float]]:
@@ -42,7 +31,7 @@ def shares(scores: dict[str, Any], task: str, model: str) -> dict[str, tuple[flo
     }  # fmt: skip
 
 
-def draw_shares(axes: Axes, scores: dict[str, Any], task: str, colours: tuple[str, ...]) -> None:
+def draw_shares(axes: Axes, scores: dict[str, Any], task: str, colours: Colours) -> None:
     """One panel of dots; the vertical line is the teacher."""
     ink, muted, _, student, tfidf, paper = colours
     rows = list(shares(scores, task, "student"))
@@ -62,7 +51,7 @@ def draw_shares(axes: Axes, scores: dict[str, Any], task: str, colours: tuple[st
     axes.set_xlabel("per cent of the teacher's score", fontsize=8.5)
 
 
-def draw_bars(axes: Axes, title: str, values: dict[str, float], colours: tuple[str, ...]) -> None:
+def draw_bars(axes: Axes, title: str, values: dict[str, float], colours: Colours) -> None:
     """Two bars on one scale, each with its value."""
     ink, muted, _, student, *_ = colours
     largest = max(values.values())
@@ -75,15 +64,10 @@ def draw_bars(axes: Axes, title: str, values: dict[str, float], colours: tuple[s
     axes.set_title(title, loc="left", fontsize=9.5, color=ink, fontweight="bold")
 
 
-def draw(scores: dict[str, Any], speed: dict[str, Any], colours: tuple[str, ...]) -> str:
+def draw(scores: dict[str, Any], speed: dict[str, Any], colours: Colours) -> str:
     """The whole figure as SVG text."""
     ink, muted, rule, student, tfidf, paper = colours
-    style: Any = {
-        "svg.hashsalt": "distil", "svg.fonttype": "path", "font.family": "DejaVu Sans", "text.color": ink,
-        "axes.edgecolor": rule, "axes.labelcolor": muted, "xtick.color": muted, "ytick.color": ink,
-        "axes.facecolor": paper, "figure.facecolor": paper, "xtick.labelsize": 8.5, "ytick.labelsize": 9,
-    }  # fmt: skip
-    with matplotlib.rc_context(style):
+    with style(colours, ytick_color=colours[0], ytick_labelsize=9):
         figure = Figure(figsize=(10.6, 3.4))
         grid = figure.add_gridspec(
             2, 3, width_ratios=(1, 1, 0.82), left=0.085, right=0.985, top=0.8, bottom=0.14, wspace=0.42, hspace=0.55
@@ -108,17 +92,14 @@ def draw(scores: dict[str, Any], speed: dict[str, Any], colours: tuple[str, ...]
         figure.text(0.243, 0.935, "TF-IDF", color=ink, fontsize=9.5)
         figure.text(0.305, 0.935, "|  teacher: a 34M development model, not AfroXLMR-Large", color=ink, fontsize=9.5)
         figure.text(0.7, 0.935, "Large: AfroXLMR-Large's shape, random weights", color=muted, fontsize=8.5)
-        buffer = io.StringIO()
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
-    return re.sub(r"[ \t]+\n", "\n", buffer.getvalue())
+        return svg_text(figure)
 
 
 def main() -> None:
     """Write both versions."""
     scores = json.loads((RECORDED / "all-rows/scores.json").read_text(encoding="utf-8"))
     speed = json.loads((RECORDED / "size_speed.json").read_text(encoding="utf-8"))
-    for name, colours in COLOURS.items():
-        write_text(IMAGES / f"overview-{name}.svg", draw(scores, speed, colours))
+    write_figures(IMAGES, "overview", lambda colours: draw(scores, speed, colours))
 
 
 if __name__ == "__main__":

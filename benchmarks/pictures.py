@@ -22,7 +22,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from benchmarks.figure import IMAGES
+from benchmarks.svg import IMAGES
 from distil.core.errors import UserError
 from distil.core.files import atomic_path
 from distil.runtime.process import run_command

@@ -10,10 +10,8 @@ end, of all shapes in turn, on one thread.
 """
 
 import argparse
-import io
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -22,14 +20,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-import matplotlib
 import yaml
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from benchmarks.figure import COLOURS, IMAGES
 from benchmarks.machine import machine
 from benchmarks.pages import RECORDED
+from benchmarks.svg import IMAGES, Colours, style, svg_text, write_figures
 from distil.core.errors import UserError
 from distil.core.files import write_json, write_text
 from distil.core.params import load_languages, load_params, read_params
@@ -151,15 +147,10 @@ def run(names: list[str], task: str) -> None:
                         "students": found, "machine": machine(1)})  # fmt: skip
 
 
-def draw(record: dict[str, Any], colours: tuple[str, ...]) -> str:
+def draw(record: dict[str, Any], colours: Colours) -> str:
     """Score against bytes, one dot a student with its interval, as SVG text."""
     ink, muted, rule, student, _, paper = colours
-    style: Any = {
-        "svg.hashsalt": "distil", "svg.fonttype": "path", "font.family": "DejaVu Sans", "text.color": ink,
-        "axes.edgecolor": rule, "axes.labelcolor": muted, "xtick.color": muted, "ytick.color": muted,
-        "axes.facecolor": paper, "figure.facecolor": paper, "xtick.labelsize": 8.5, "ytick.labelsize": 8.5,
-    }  # fmt: skip
-    with matplotlib.rc_context(style):
+    with style(colours):
         figure = Figure(figsize=(6.4, 3.2))
         axes = figure.add_axes((0.1, 0.16, 0.86, 0.72))
         rows = sorted(record["students"].values(), key=lambda row: row["million_parameters"])
@@ -182,9 +173,7 @@ def draw(record: dict[str, Any], colours: tuple[str, ...]) -> str:
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(length=0)
-        buffer = io.StringIO()
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
-    return re.sub(r"[ \t]+\n", "\n", buffer.getvalue())
+        return svg_text(figure)
 
 
 def main() -> None:
@@ -200,8 +189,7 @@ def main() -> None:
         run(chosen.shapes, chosen.task)
         return
     record = json.loads(RECORD.read_text(encoding="utf-8"))
-    for name, colours in COLOURS.items():
-        write_text(IMAGES / f"sizes-{name}.svg", draw(record, colours))
+    write_figures(IMAGES, "sizes", lambda colours: draw(record, colours))
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def out_of_fold(
     """`decision_scores` of each unit from a model that was fitted without its row.
 
     Args:
-        model: fitted anew for each fold; stays as it is.
+        model: a new copy is fitted for each fold; this one is not changed.
         inputs: U units.
         gold: (U,) numbers of their labels.
         rows: (U,) row of each unit; those of one row are held out together.

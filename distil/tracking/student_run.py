@@ -1,6 +1,6 @@
 """The run of one student in the MLflow store: found by its key, or created; named, described and filled.
 
-Whoever uses it catches what the store raises: run.py.
+Errors of the store are raised; run.py catches them.
 """
 
 import logging

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import few_labels
+from benchmarks.svg import COLOURS
 from distil.core.errors import UserError
 from distil.core.files import write_json
 from distil.evaluation.counts import Predictions
@@ -51,9 +52,9 @@ def test_the_picture_shows_every_point_and_is_the_same_each_time(clone: Path, mo
         monkeypatch.setattr("sys.argv", ["few_labels", "picture"])
         few_labels.main()
     points = few_labels.record([])
-    dark = few_labels.draw(points, few_labels.COLOURS["dark"])
-    assert dark == few_labels.draw(points, few_labels.COLOURS["dark"])
-    assert dark != few_labels.draw(points[:1], few_labels.COLOURS["dark"])
+    dark = few_labels.draw(points, COLOURS["dark"])
+    assert dark == few_labels.draw(points, COLOURS["dark"])
+    assert dark != few_labels.draw(points[:1], COLOURS["dark"])
     assert [few_labels._label(point) for point in points] == ["0", "all 100"]
 
 
@@ -77,6 +78,6 @@ def test_the_committed_picture_is_that_of_the_command(tmp_path: Path, monkeypatc
     root = Path(__file__).parents[2]
     records = json.loads((root / few_labels.RECORDS).read_text(encoding="utf-8"))
     assert {point["rows"] for point in records} >= {0, 30, 100}
-    for name, colours in few_labels.COLOURS.items():
+    for name, colours in COLOURS.items():
         committed = (root / f"docs/images/few-labels-{name}.svg").read_text(encoding="utf-8")
         assert few_labels.draw(records, colours) == committed, "python -m benchmarks.few_labels picture"

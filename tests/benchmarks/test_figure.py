@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import figure
 from benchmarks.pages import RECORDED
+from benchmarks.svg import COLOURS
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +25,6 @@ def test_the_committed_figures_are_those_of_the_command(tmp_path: Path, monkeypa
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(figure, "IMAGES", tmp_path)
     figure.main()
-    for name in figure.COLOURS:
+    for name in COLOURS:
         committed = (ROOT / f"docs/images/overview-{name}.svg").read_bytes()
         assert (tmp_path / f"overview-{name}.svg").read_bytes() == committed, "python -m benchmarks.figure"
