@@ -30,6 +30,14 @@ from distil.serving.linear_companion import COMPANION_FILE, LanguageModel, Linea
 from distil.serving.predictor import Predictor, softmax
 from distil.tasks.data import Task
 
+Features = tuple[np.ndarray, np.ndarray]  # of one text, as `hashed_ngrams` gives them
+
+
+class _Split(NamedTuple):
+    features: list[Features]
+    gold: np.ndarray  # (U,) numbers of the labels
+    student: np.ndarray  # (U, C) probabilities of the classifier; 0 for the training rows, which need none
+
 
 class Fitted(NamedTuple):
     """The companion of a task and what the mixture says of its test rows."""
@@ -56,29 +64,30 @@ def fit_companion(task: Task, predictor: Predictor, languages: Sequence[str], co
             f"params.yaml: evaluate.linear_companion.tasks: {task.name} is {task.kind}, "
             "and a companion classifies texts; take it out"
         )
-    train = {code: _matrix(task.texts(code, "train"), config.bits) for code in languages}
+    read = {(code, split): _read(task, code, split, predictor, config.bits)
+            for code in languages for split in ("train", "dev", "test")}  # fmt: skip
     guesser = None
     if len(languages) > 1:
-        stacked = [text for code in languages for text in task.texts(code, "train")]
-        said = np.repeat(np.arange(len(languages)), [train[code].shape[0] for code in languages])
+        stacked = [features for code in languages for features in read[code, "train"].features]
+        said = np.repeat(np.arange(len(languages)), [len(read[code, "train"].gold) for code in languages])
         guesser = _rounded(fit(_svm(config.bits), stacked, said))
-    models = {code: _fit_language(task, code, predictor, config.bits) for code in languages}
+    models = {
+        code: _fit_language(task, code, read[code, "train"], read[code, "dev"], config.bits) for code in languages
+    }
     companion = LinearCompanion(config.bits, models, guesser)
     predictions, figures = {}, {}
     for code in languages:
-        dev, test = task.texts(code, "dev"), task.texts(code, "test")
-        gold = {split: label_numbers(task, code, split) for split in ("dev", "test")}
-        mixed = {
-            split: np.array([companion.mix(text, probs, code)[0] for text, probs in zip(
-                texts, _student_probs(predictor, texts), strict=True)]).reshape(-1, len(task.labels))
-            for split, texts in (("dev", dev), ("test", test))
-        }  # fmt: skip
-        guessed = [companion.guess(*hashed_ngrams(text, config.bits)) == code for text in dev]
-        predictions[code] = Predictions(gold["test"], {SEED: mixed["test"].argmax(axis=1)})
+        dev, test = read[code, "dev"], read[code, "test"]
+        mixed = {split: np.array([companion.mix_features(*features, probs, code) for features, probs in zip(
+                     each.features, each.student, strict=True)]).reshape(-1, len(task.labels))
+                 for split, each in (("dev", dev), ("test", test))}  # fmt: skip
+        guessed = [companion.guess(*features) == code for features in dev.features]
+        predictions[code] = Predictions(test.gold, {SEED: mixed["test"].argmax(axis=1)})
+        own = mixed["dev"][np.arange(len(dev.gold)), dev.gold]
         figures[code] = {
             "share": round(models[code].share, 6),
-            "dev_loss": round(float(-np.log(mixed["dev"][np.arange(len(dev)), gold["dev"]]).mean()), 6) if dev else 0.0,
-            "language_guessed": round(float(np.mean(guessed)), 6) if dev else 0.0,
+            "dev_loss": round(float(-np.log(own).mean()), 6) if len(own) else 0.0,
+            "language_guessed": round(float(np.mean(guessed)), 6) if guessed else 0.0,
         }
     return Fitted(companion, predictions, figures)
 
@@ -93,13 +102,21 @@ def write_companion(fitted: Fitted, exported: Path, out: Path) -> None:
         write_json(folder / "manifest.json", {**manifest, "sha256": sums, "linear_companion": fitted.figures})
 
 
-def _matrix(texts: Sequence[str], bits: int) -> csr_matrix:
-    """(U, F) features."""
-    found = [hashed_ngrams(text, bits) for text in texts]
-    starts = np.cumsum([0, *(len(rows) for rows, _ in found)])
-    rows = np.concatenate([rows for rows, _ in found]) if found else np.empty(0, np.int64)
-    values = np.concatenate([values for _, values in found]) if found else np.empty(0)
-    return csr_matrix((values, rows, starts), shape=(len(found), 2 << bits))
+def _read(task: Task, code: str, split: str, predictor: Predictor, bits: int) -> _Split:
+    texts = task.texts(code, split)
+    student = np.zeros((len(texts), len(task.labels)))
+    if split != "train":
+        for row, logits in predictor.rows(predictor.encode(texts)):
+            student[row] = softmax(logits.astype(np.float64))
+    return _Split([hashed_ngrams(text, bits) for text in texts], label_numbers(task, code, split), student)
+
+
+def _matrix(features: Sequence[Features], bits: int) -> csr_matrix:
+    """(U, F) features of texts from those of each."""
+    starts = np.cumsum([0, *(len(rows) for rows, _ in features)])
+    rows = np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in features)])
+    values = np.concatenate([np.empty(0), *(values for _, values in features)])
+    return csr_matrix((values, rows, starts), shape=(len(features), 2 << bits))
 
 
 def _svm(bits: int) -> Pipeline:
@@ -118,16 +135,16 @@ def _rounded(model: Pipeline) -> LinearModel:
     )
 
 
-def _fit_language(task: Task, code: str, predictor: Predictor, bits: int) -> LanguageModel:
-    texts, gold, classes = task.texts(code, "train"), label_numbers(task, code, "train"), len(task.labels)
-    held_out = out_of_fold(_svm(bits), texts, gold, np.arange(len(gold)), classes)
+def _fit_language(task: Task, code: str, train: _Split, dev: _Split, bits: int) -> LanguageModel:
+    gold, classes = train.gold, len(task.labels)
+    held_out = out_of_fold(_svm(bits), train.features, gold, np.arange(len(gold)), classes)
     if held_out is None:
         raise UserError(
             f"{task.folder}/{code}/train.jsonl: expected enough rows of two labels for a linear model, found "
             f"{np.bincount(gold, minlength=classes).tolist()} by label; take the task out of "
             "evaluate.linear_companion.tasks"
         )
-    model = fit(_svm(bits), texts, gold)
+    model = fit(_svm(bits), train.features, gold)
     calibration = LogisticRegression(max_iter=1000).fit(held_out, gold)
     coef, intercept = calibration.coef_, calibration.intercept_
     if len(coef) == 1:  # two labels
@@ -136,16 +153,6 @@ def _fit_language(task: Task, code: str, predictor: Predictor, bits: int) -> Lan
     table[:, -1] = np.log(LEAST)  # of a label that no training row has
     table[calibration.classes_] = np.concatenate([coef, intercept[:, None]], axis=1)
     found = LanguageModel(_rounded(model), np.asarray(model.classes_, np.int64), table, 1.0)
-    dev, dev_gold = task.texts(code, "dev"), label_numbers(task, code, "dev")
-    linear = [found.log_probs(*hashed_ngrams(text, bits)) for text in dev]
-    both = [np.log(np.maximum(_student_probs(predictor, dev), LEAST)), np.array(linear)]
-    share = mixture_weights([each.reshape(-1, classes) for each in both], dev_gold)[1]
+    linear = np.array([found.log_probs(*features) for features in dev.features]).reshape(-1, classes)
+    share = mixture_weights([np.log(np.maximum(dev.student, LEAST)), linear], dev.gold)[1]
     return found._replace(share=float(share))
-
-
-def _student_probs(predictor: Predictor, texts: Sequence[str]) -> np.ndarray:
-    """(U, C) probabilities of the classifier."""
-    found = np.zeros((len(texts), len(predictor.card.labels)))
-    for row, logits in predictor.rows(predictor.encode(list(texts))):
-        found[row] = softmax(logits.astype(np.float64))
-    return found

@@ -70,10 +70,12 @@ class LinearCompanion:
         """
         rows, values = hashed_ngrams(text, self.bits)
         language = language or self.guess(rows, values)
+        return self.mix_features(rows, values, probs, language), language
+
+    def mix_features(self, rows: np.ndarray, values: np.ndarray, probs: np.ndarray, language: str) -> np.ndarray:
+        """As `mix`, from the features of the text; `probs` themselves where it has none."""
         model = self.languages[language]
-        if not len(rows):
-            return probs, language
-        return (1 - model.share) * probs + model.share * np.exp(model.log_probs(rows, values)), language
+        return (1 - model.share) * probs + model.share * np.exp(model.log_probs(rows, values)) if len(rows) else probs
 
     def keep(self, names: Sequence[str]) -> "LinearCompanion":
         """The models of some of the languages."""
