@@ -1,0 +1,68 @@
+"""The teachers of one task, mixed in every language: `finetune.task_teachers`.
+
+A language whose dev rows choose has the weights of least loss on them (teacher_mixture.py); one with few labels the
+weights of the others (few_labels.py).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from distil.evaluation.baselines import label_numbers
+from distil.evaluation.config import FewLabelsConfig, TaskTeachersConfig
+from distil.evaluation.few_labels import chooses, few_labels_entry
+from distil.evaluation.tag_marginals import marginal_soft_labels
+from distil.evaluation.teacher_mixture import Mixture, mix_by_weights, mix_teachers
+from distil.tasks.data import Task
+
+BySplit = Mapping[str, np.ndarray]  # (U, C) log-probabilities by split
+
+
+class TaskTeachers(NamedTuple):
+    """What a task's teachers say together, by language."""
+
+    mixed: dict[str, Mixture]
+    soft_labels: dict[str, BySplit]  # what the student learns from
+    about: dict[str, Any]  # for the manifest
+
+
+def mix_task_teachers(
+    task: Task, languages: Sequence[str], given: Mapping[str, Mapping[str, BySplit]], splits: Sequence[str],
+    config: TaskTeachersConfig, few: FewLabelsConfig,
+) -> TaskTeachers:  # fmt: skip
+    """Mix the teachers of a task; the linear one is fitted here.
+
+    Args:
+        task: with its rows.
+        languages: of params.yaml.
+        given: by teacher and language, of those that are read from soft labels.
+        splits: of the soft labels.
+        config: section `finetune.task_teachers:`.
+        few: section `evaluate.few_labels:`.
+    """
+    mixed = {}
+    for language in (code for code in languages if chooses(code, few)):
+        found = {teacher: each[language] for teacher, each in given.items()}
+        if "linear" in config.use:
+            from distil.evaluation.linear_teacher import linear_soft_labels  # with scikit-learn, a second
+
+            found["linear"] = linear_soft_labels(task, language, splits)
+        mixed[language] = mix_teachers(found, label_numbers(task, language, "dev"))
+    if few.languages:
+        from distil.evaluation.pooled_teacher import pooled_soft_labels, shared_weights
+
+        pooled = {"linear": pooled_soft_labels(task, few, splits)} if "linear" in config.use else {}
+        every = {**given, **pooled}
+        weights = shared_weights(task, few, every)
+        for language in few.languages:
+            mixed[language] = mix_by_weights({name: each[language] for name, each in every.items()}, weights)
+    mixed = {code: mixed[code] for code in languages}
+    about = {"teachers": list(config.use), "weights": {code: each.weights for code, each in mixed.items()},
+             "dev_loss": {code: each.dev_loss for code, each in mixed.items()},
+             **few_labels_entry(task, list(languages), few)}  # fmt: skip
+    soft_labels: dict[str, BySplit] = {code: each.log_probs for code, each in mixed.items()}
+    if config.tags == "marginals" and task.kind == "token_classification":
+        soft_labels = {code: marginal_soft_labels(task, code, each) for code, each in soft_labels.items()}
+        about["tags"] = "marginals"
+    return TaskTeachers(mixed, soft_labels, about)
