@@ -13,6 +13,7 @@ _MARKS = {
 _SAMPLE = 2**16  # bytes that are looked at
 _ZEROS = 0.2  # least share of zero bytes: even in running text of a script beyond Latin every space has one
 _NEARLY_ALL = 0.9
+_LEAST = 4  # bytes: of fewer, U+0000 in UTF-8 is as likely
 
 
 def marked_encoding(head: bytes) -> tuple[str, int]:
@@ -43,7 +44,7 @@ def unmarked_encoding(head: bytes) -> str | None:
     """
     head = head[:_SAMPLE]
     zeros = [head[place::4].count(0) for place in range(4)]
-    if sum(zeros) < max(1, _ZEROS * len(head)):
+    if len(head) < _LEAST or sum(zeros) < max(1, _ZEROS * len(head)):
         return None
     quarter = len(head) / 4
     if min(zeros[2:]) >= _NEARLY_ALL * quarter > zeros[0]:

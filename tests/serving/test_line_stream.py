@@ -3,12 +3,13 @@
 import os
 import threading
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distil.serving.line_stream import MAX_BYTES, Line, read_windows
 
-TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=20)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\n\0"), max_size=20)
 
 
 def lines_of(data: bytes, window: int = 4) -> list[list[Line]]:
@@ -40,6 +41,12 @@ def test_every_line_comes_once_and_in_its_order(texts, ended) -> None:
         assert (line.error == "empty line") == (line.text == "")
         assert line.text.split() == line.text.split(" ") or not line.text
         assert text.isspace() or not text.isalnum() or line.text
+
+
+@pytest.mark.parametrize("data", [b"\0", b"\0\n", b"\0\0\0\0\n", b"one\0two\nthree\n"])
+def test_zero_characters_are_lines_of_utf_8(data: bytes) -> None:
+    flat = [line for window in lines_of(data) for line in window]
+    assert len(flat) == len(data.splitlines())
 
 
 def test_what_is_no_text_is_told_in_its_place_and_the_rest_is_read() -> None:

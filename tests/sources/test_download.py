@@ -19,7 +19,7 @@ from tests.tasks.test_build import TEXT
 BODY = bytes(range(256)) * 40
 COMMIT = "0123456789" * 4
 PINS = Path(__file__).parents[2] / "distil/datasets"
-SHARED = PINS.parents[3] / "shared/data"
+SHARED = PINS.parents[2] / "shared/data"  # beside the checkout
 
 
 @pytest.fixture

@@ -34,7 +34,17 @@ def test_zero_bytes_give_an_unmarked_encoding_away(name: str, text: str) -> None
 
 
 @pytest.mark.parametrize(
-    "text", [b"", TEXT.encode(), b"one zero\0 and text", b"\0" * 100, b"text" + b"\0" * 999, b"\x89PNG\0\0\0\rIHDR\0\0"]
+    "text",
+    [
+        b"",
+        TEXT.encode(),
+        b"one zero\0 and text",
+        b"\0" * 100,
+        b"text" + b"\0" * 999,
+        b"\0",
+        b"\0\n",
+        b"\x89PNG\0\0\0\rIHDR\0\0",
+    ],
 )
 def test_utf8_with_zero_bytes_and_other_data_are_no_utf16(text: bytes) -> None:
     assert unmarked_encoding(text) is None
