@@ -11,20 +11,23 @@ from pydantic import AfterValidator
 log = logging.getLogger("distil")
 
 CPU_FLAGS = Path("/proc/cpuinfo")
+# Flag of Linux: name. Intel since Sapphire Rapids has both, AMD since Zen 4 the second.
+CPU_BFLOAT16 = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}
 
 
 @cache
 def fastest_precision() -> Literal["float32", "bfloat16"]:
     """The precision in which this machine multiplies matrices faster.
 
-    By capability: bfloat16 on a GPU that computes with it, and on a processor with AMX (2 to 3 times as fast as
-    float32; on others it is several times slower). `python -m benchmarks.precision` measures it.
+    By capability: bfloat16 on a GPU that computes with it, and on a processor with instructions for it (AMX or
+    AVX512-BF16: 2 to 3 times as fast as float32; on others it is several times slower).
+    `python -m benchmarks.precision` measures it.
     """
     if torch.cuda.is_available():
         fast, why = torch.cuda.is_bf16_supported(including_emulation=False), torch.cuda.get_device_name()
     else:
-        fast = "amx_bf16" in _cpu_flags()
-        why = "this processor has AMX" if fast else "this processor has no AMX"
+        found = [name for flag, name in CPU_BFLOAT16.items() if flag in _cpu_flags()]
+        fast, why = bool(found), f"this processor has {' and '.join(found) or 'neither AMX nor AVX512-BF16'}"
     chosen: Literal["float32", "bfloat16"] = "bfloat16" if fast else "float32"
     log.info("precision auto: %s (%s)", chosen, why)
     return chosen

@@ -33,9 +33,14 @@ def cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str) -> None:
 
 @pytest.mark.parametrize(
     ("flags", "expected"),
-    [("fpu avx512f amx_bf16 amx_tile", "bfloat16"), ("fpu avx512_bf16", "float32"), ("", "float32")],
+    [
+        ("fpu avx512f amx_bf16 amx_tile", "bfloat16"),
+        ("fpu avx512f avx512_bf16", "bfloat16"),
+        ("fpu avx512f avx512_vnni", "float32"),
+        ("", "float32"),
+    ],
 )
-def test_a_processor_with_amx_takes_bfloat16(tmp_path, monkeypatch, flags: str, expected: str) -> None:
+def test_a_processor_with_instructions_for_it_takes_bfloat16(tmp_path, monkeypatch, flags: str, expected: str) -> None:
     cpu(tmp_path, monkeypatch, flags)
     assert parse_params({"precision": "auto"}, Config, "here").model_dump() == {"precision": expected}
 
