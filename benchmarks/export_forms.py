@@ -44,9 +44,7 @@ def main() -> None:
     chosen = options.parse_args()
     rows, rounds, resamples = by_size(chosen, (20, 1, 100), (200, 3, 1_000), (10**9, 5, 10_000))
     card, task = read_card(chosen.model), read_task(chosen.task)
-    source = ExportSource(
-        task.name, chosen.model, card.kind, task.name, task.languages, card.normalised, card.max_length
-    )
+    source = ExportSource(task.name, chosen.model, card.kind, task.name, task.languages, card.max_length)
     with tempfile.TemporaryDirectory() as name:
         folders = make_forms(source, Path(name), chosen)
         texts = [text for code in task.languages for text in short_texts(task.texts(code, "test"))[:4]]

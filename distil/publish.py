@@ -87,6 +87,10 @@ def adapt_card(text: str, about: Card, names: list[str]) -> str:
             f"texts of up to {about.max_length} tokens"]  # fmt: skip
     if about.normalised:
         told.append("trained on texts in lower case without links, accounts, digits, punctuation and emoji")
+    if about.marks == "drop":
+        told.append("texts are read without combining marks, so ẹ as e")
+    if about.script == "latin":
+        told.append("letters of other scripts are transliterated to Latin ones by uroman, which `distil[latin]` brings")
     section = (
         f"## These files\n\n{'; '.join(told)}. Use them through\n\n" + "".join(f"- {use}\n" for use in uses) + "\n"
     )

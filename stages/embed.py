@@ -20,9 +20,10 @@ def main(name: str) -> None:
     config, languages = load_embedding(name)
     check_library()
     from distil.embedding.encoder import train_encoder
-    from distil.embedding.onnx_encoder import export_encoder
+    from distil.embedding.onnx_encoder import check_script, export_encoder
 
     data, student, teacher = Path("data/pairs") / name, Path("models/student"), Path(config.teacher)
+    check_script(student)
     pairs = read_pairs(data, name, languages)
     rows = [pair for each in pairs.train.values() for pair in each]
     texts = sorted({pair.pivot for pair in rows})

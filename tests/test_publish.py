@@ -172,6 +172,9 @@ def test_the_card_says_what_these_files_are(exports) -> None:
     assert (
         "A text classification with the labels good, fair, bad; texts of up to 24 tokens; trained on texts in" in text
     )
+    viewed = adapt_card(CARD, about._replace(marks="drop", script="latin"), ["model.onnx"])
+    assert "; texts are read without combining marks, so ẹ as e; letters of other scripts are translit" in viewed
+    assert "combining marks" not in text and "transliterated" not in text
     assert text.index("# Student") < text.index("## These files") < text.index("## Use")
     assert "transformers.Auto" not in text
     with_table = adapt_card(CARD, about._replace(ngrams=True), ["model.safetensors", "ngrams.safetensors"])

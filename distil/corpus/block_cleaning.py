@@ -5,7 +5,7 @@ judged one by one there. n is the number of lines of a block throughout.
 """
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -54,8 +54,9 @@ class BlockCleaner:
     """Cleans blocks of one language."""
 
     def __init__(
-        self, bounds: tuple[int, int, float], held_out: HeldOut, tag: str | None = None, near: bool = False
-    ) -> None:
+        self, bounds: tuple[int, int, float], held_out: HeldOut, tag: str | None = None, near: bool = False,
+        view: Callable[[str], str] | None = None,
+    ) -> None:  # fmt: skip
         """Begin.
 
         Args:
@@ -63,22 +64,29 @@ class BlockCleaner:
             held_out: evaluation texts.
             tag: of the language in which lines must be (distil/corpus/language_id.py); None for no check.
             near: whether near-duplicates are looked for.
+            view: of a cleaned line, all that is kept of it; the language is told by the line before that.
         """
         self._bounds = bounds
         self._sieve = Sieve(held_out)
         self._held_out = held_out
         self._tag = tag
         self._near = near
+        self._view = view
 
     def clean(self, raw: bytes) -> Block:
         """Clean lines that each end at LF; bytes that are not UTF-8 cost their line only."""
         lines, broken, text, codes = _clean_lines(raw.decode("utf-8", "surrogateescape"))
+        cleaned = lines
+        if self._view:
+            lines = list(map(self._view, cleaned))
+            text = "".join(line + "\n" for line in lines)
+            codes = codes_of(text)
         flags = characters().flags[codes]
         reasons, words = self._judge(lines, codes, flags)
         reasons[broken] = NOT_UTF8
         if self._tag:
             for place in np.flatnonzero(reasons == KEPT):
-                if is_other(lines[place], self._tag):
+                if is_other(cleaned[place], self._tag):
                     reasons[place] = OTHER_LANGUAGE
         held_out = np.zeros(len(lines), bool)
         for place in np.flatnonzero(self._sieve.suspects(lines, text, codes, flags) & (reasons == KEPT)):

@@ -27,8 +27,9 @@ from distil.sources.blocks import in_blocks
 from distil.sources.hub import hub_blocks, hub_commit
 from distil.sources.local_files import TABLE_FORMATS, TEXT_FORMATS, find_files, origin_of, read_blocks
 from distil.sources.synthetic import corpus_sentences, read_lexicon
-from distil.tasks.data import held_out_texts
+from distil.tasks.data import held_out_texts, read_task
 from distil.text.overlap import HeldOut
+from distil.text.views import Script, in_latin_script
 
 log = logging.getLogger("distil")
 
@@ -55,6 +56,7 @@ class CorpusConfig(Params):
     min_characters: int = Field(ge=1, le=100_000)
     max_characters: int = Field(ge=1, le=100_000)
     min_letter_ratio: float = Field(ge=0, le=1)
+    script: Script
     language_check: Literal["none", "known", "all"]
     drop_near_duplicates: bool
     workers: int = Field(ge=0, le=1024)
@@ -167,6 +169,8 @@ def write_corpus(config: CorpusConfig, languages: list[str], tasks_folder: Path,
     """
     for task in sorted(tasks_folder.glob("[!.]*/")):  # one that lost its manifest would leave its texts in the corpus
         verify_checksums(task, f"tasks@{task.name}")
+    _check_scripts(config, tasks_folder)
+    view = in_latin_script if config.script == "latin" else None
     tags = tags_to_check(config.language_check, languages, f"{WHERE}.language_check")
     if config.language_check == "known" and (unknown := [code for code, tag in tags.items() if tag is None]):
         log.warning("corpus: NOT CHECKED, as the language check does not know them: %s", ", ".join(unknown))
@@ -181,10 +185,13 @@ def write_corpus(config: CorpusConfig, languages: list[str], tasks_folder: Path,
         }[config.source],
         "languages": {},
     }
+    if config.script == "latin":
+        manifest["script"] = config.script
     with atomic_folder(out) as folder:
         for language in languages:
-            held_out = HeldOut(held_out_texts(tasks_folder, language))
-            cleaner = BlockCleaner(config.bounds, held_out, tags[language], config.drop_near_duplicates)
+            texts = held_out_texts(tasks_folder, language)
+            held_out = HeldOut(map(view, texts) if view else texts)
+            cleaner = BlockCleaner(config.bounds, held_out, tags[language], config.drop_near_duplicates, view)
             account = CleaningAccount(config)
             source = open_source(config, language, commit, account.dropped)
             _write_language(source, account, cleaner, config.workers, folder / f"{language}.txt")
@@ -201,6 +208,22 @@ def write_corpus(config: CorpusConfig, languages: list[str], tasks_folder: Path,
         write_json(folder / "manifest.json", manifest)
         write_checksums(folder)
     return manifest
+
+
+def _check_scripts(config: CorpusConfig, tasks_folder: Path) -> None:
+    """Refuse text in another script than a task's: its evaluation texts would not be found in the corpus."""
+    for folder in sorted(tasks_folder.glob("[!.]*/")):
+        task = read_task(folder)
+        script = task.view.get("script", "keep")
+        if config.script == script or not task.languages:
+            continue
+        if script == "latin":
+            raise UserError(
+                f"{WHERE}.script: expected latin, as tasks.{folder.name}.script has it, found keep: its evaluation "
+                "texts would not be found in the text; set both alike"
+            )
+        log.warning("corpus: %s is latin and tasks.%s.script is keep: the student will not know the letters of its "
+                    "texts", f"{WHERE}.script", folder.name)  # fmt: skip
 
 
 def open_source(config: CorpusConfig, language: str, commit: str, dropped: Counter[str]) -> TextSource:

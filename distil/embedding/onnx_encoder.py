@@ -12,10 +12,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from distil.core.errors import UserError
 from distil.core.files import atomic_folder, sha256_file, write_json
 from distil.embedding.teacher_vectors import mean_of_states
 from distil.modeling.tokenizer import copy_tokenizer
-from distil.serving.model_info import SENTENCE_EMBEDDING
+from distil.serving.model_info import SENTENCE_EMBEDDING, read_card
 from distil.serving.onnx_export import quantise, write_onnx
 
 OPSET = 20  # the first with GELU as one operator
@@ -32,6 +33,19 @@ class _Encoder(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Any:
         states = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return SimpleNamespace(logits=normalize(self.dense(mean_of_states(states, attention_mask)), dim=-1))
+
+
+def check_script(student: Path) -> None:
+    """See that the student reads text as pairs have it.
+
+    Raises:
+        UserError: it learned from transliterated text.
+    """
+    if read_card(student).script == "latin":
+        raise UserError(
+            f"{student}: a student of corpus.script: latin, and sentence encoders read every text as it is; set "
+            "corpus.script to keep"
+        )
 
 
 def export_encoder(folder: Path, languages: list[str], max_length: int, out: Path) -> None:

@@ -27,15 +27,17 @@ def known_rows(task: Task, language: str, few: FewLabelsConfig) -> np.ndarray:
     texts = task.texts(language, "train")
     if language not in few.languages:
         return np.ones(len(texts), np.bool_)
-    if few.rows > len(texts):
+    numbers = np.array(task.row_numbers(language), np.int64)  # a second view of a row comes with it
+    first = [texts[row] for row in np.flatnonzero(np.diff(numbers, prepend=-1)).tolist()]
+    if few.rows > len(first):
         raise UserError(
-            f"params.yaml: evaluate.few_labels.rows: expected at most {len(texts):,}, the training rows of {language} "
+            f"params.yaml: evaluate.few_labels.rows: expected at most {len(first):,}, the training rows of {language} "
             f"in {task.folder}, found {few.rows:,}; lower it"
         )
-    order = sorted(range(len(texts)), key=lambda row: (_digest(language, texts[row]), row))
-    known = np.zeros(len(texts), np.bool_)
+    order = sorted(range(len(first)), key=lambda row: (_digest(language, first[row]), row))
+    known = np.zeros(len(first), np.bool_)
     known[order[: few.rows]] = True
-    return known
+    return known[numbers]
 
 
 def _digest(language: str, text: str) -> bytes:

@@ -30,7 +30,7 @@ def linear_soft_labels(task: Task, language: str, splits: Sequence[str]) -> dict
     """
     inputs = {split: documents(task, language, split) for split in {"train": None} | dict.fromkeys(splits)}
     gold, classes = label_numbers(task, language, "train"), len(task.labels)
-    held_out = out_of_fold(linear_model(task.kind), inputs["train"], gold, _rows(task, language), classes)
+    held_out = out_of_fold(linear_model(task.kind), inputs["train"], gold, training_unit_rows(task, language), classes)
     if held_out is None:
         return {split: frequencies(gold, classes, len(inputs[split])) for split in splits}
     calibration = LogisticRegression(max_iter=1000).fit(held_out, gold)
@@ -52,9 +52,9 @@ def calibrated(calibration: LogisticRegression, scores: np.ndarray) -> np.ndarra
     return _log(probs)
 
 
-def _rows(task: Task, language: str) -> np.ndarray:
-    """(U,) the row of each training unit: the words of a sentence are held out together."""
-    return unit_rows(task.rows(language, "train"))
+def training_unit_rows(task: Task, language: str) -> np.ndarray:
+    """(U,) the row of each training unit: the words of a sentence, and its two views, are held out together."""
+    return np.array(task.row_numbers(language), np.int64)[unit_rows(task.rows(language, "train"))]
 
 
 def unit_rows(rows: Sequence[Row]) -> np.ndarray:

@@ -87,17 +87,19 @@ def shared_weights(task: Task, few: FewLabelsConfig, teachers: Mapping[str, Soft
 
 def _known(task: Task, few: FewLabelsConfig) -> _Known:
     rows: list[Row] = []
-    languages, folds = [], []
+    groups, languages, folds = list[int](), list[int](), list[int]()
     full = [code for code in task.languages if chooses(code, few)]
     for at, code in enumerate(task.languages):
         own = known_of(task, code, few)
+        _, numbers = np.unique(np.array(task.row_numbers(code))[known_rows(task, code, few)], return_inverse=True)
         rows += own
+        groups += (numbers + len(set(groups))).tolist()
         languages += [at] * len(own)
         # The few rows of a language take turns: each is unseen once, and the rest of them help.
-        folds += [full.index(code)] * len(own) if code in full else [n % max(1, len(full)) for n in range(len(own))]
+        folds += [full.index(code)] * len(own) if code in full else (numbers % max(1, len(full))).tolist()
     units = unit_rows(rows)
     return _Known(
-        documents_of(rows), numbers_of(task, rows), units, np.array(languages, np.int64)[units],
+        documents_of(rows), numbers_of(task, rows), np.array(groups)[units], np.array(languages, np.int64)[units],
         np.array(folds, np.int64)[units],
     )  # fmt: skip
 

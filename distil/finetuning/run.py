@@ -132,7 +132,7 @@ def _fine_tune_all(job: FineTuning, key: dict[str, Any], unfinished: Path, out: 
             shutil.copytree(done, folder / run, copy_function=_link, ignore=shutil.ignore_patterns("run.json"))
         write_json(folder / "manifest.json", {
             "model": job.model, "task": task.name, "kind": task.kind, "labels": task.labels,
-            "normalised": task.manifest.get("normalised", False), "max_length": job.config.max_length,
+            **task.view, "max_length": job.config.max_length,
             "languages_mode": job.mode, "seeds": job.seeds, "languages": languages,
             "start": {"folder": base.as_posix(), "weights_sha256": key["weights"], **_shared_head(job)},
             "task_distillation": job.soft_labels is not None, "ngrams": recipe.ngrams is not None,

@@ -23,14 +23,14 @@ class Notice(NamedTuple):
 
 
 def data_notices(task: str, data: TaskData, languages: Sequence[str]) -> list[Notice]:
-    """Unlisted labels, classes that a split lacks, the same rows twice, texts with several labels, the tag scheme.
+    """Unlisted labels, classes that a split lacks, the same rows twice, texts with several labels, tags, lost marks.
 
     Args:
         task: its name.
         data: its manifest.
         languages: those of the report.
     """
-    makers = (_unknown, _missing, _same, _conflicts, _scheme)
+    makers = (_unknown, _missing, _same, _conflicts, _scheme, _marks)
     return [notice for make in makers for notice in make(task, data, languages)]
 
 
@@ -100,3 +100,12 @@ def _scheme(task: str, data: TaskData, languages: Sequence[str]) -> Iterator[Not
             "it; they were read as conlleval reads them."
         )
     yield Notice("note", text)
+
+
+def _marks(task: str, data: TaskData, languages: Sequence[str]) -> Iterator[Notice]:
+    if data.marks == "drop":
+        text = (
+            f"The texts of {task} are read without combining marks, a loss of orthography: not only tone goes, letters "
+            "such as ẹ, ọ and ị become e, o and i."
+        )
+        yield Notice("note", text)

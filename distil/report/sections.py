@@ -120,7 +120,7 @@ def _task_text(report: Report, task: str) -> str:
     scores, data = report.scores[task]["student"], report.task_data[task]
     apart = "one model for each language" if scores.languages_mode == "separate" else "one model for all languages"
     seeds = f"{len(report.seeds)} seeds" if len(report.seeds) > 1 else "1 seed"
-    texts = "normalised alike in every split" if data.normalised else "as they came"
+    texts = data.read_as if data.read_as == "as they came" else f"{data.read_as} alike in every split"
     return (
         f"All models are fine-tuned with the same settings, {apart}; texts {texts}. {metric_name(report, task)} on the "
         f"test rows, in points, as the mean over {seeds} of fine-tuning. Brackets hold 95 % intervals from "

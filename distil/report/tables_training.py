@@ -77,16 +77,18 @@ def split_table(report: Report, task: str) -> Table:
     """Rows of each split and language, and rows that occur in two splits."""
     data = report.task_data[task]
     splits = [(code, split, getattr(data.languages[code], split)) for code in report.languages for split in SPLITS]
-    reasons = _reasons(part.dropped for _, _, part in splits)
+    reasons, twice = _reasons(part.dropped for _, _, part in splits), any(part.second_views for _, _, part in splits)
     rows = []
     for code, split, part in splits:
         overlap = data.languages[code].overlap
-        counts = (part.rows_read, part.rows, *(part.dropped.get(reason, 0) for reason in reasons))
+        first = [part.rows - part.second_views, *([part.second_views] if twice else [])]
+        counts = (part.rows_read, *first, *(part.dropped.get(reason, 0) for reason in reasons))
         shared = (overlap.get(f"{split}_in_train"), overlap.get(f"{split}_in_dev"))
         rows.append([language_cell(code), Cell(split), *(Cell(whole(count)) for count in (*counts, *shared))])
-    columns = ["Language", "Split", "Rows read", "Kept", *map(_reason, reasons), "Also in train", "Also in dev"]
-    made = "normalised" if data.normalised else "as they came"
-    return Table(f"splits-{task}", f"Labelled rows of {task}, texts {made}", columns, rows, headers=2, grouped=True)
+    kept = ["Kept", "Again without marks"] if twice else ["Kept"]
+    columns = ["Language", "Split", "Rows read", *kept, *map(_reason, reasons), "Also in train", "Also in dev"]
+    title = f"Labelled rows of {task}, texts {data.read_as}"
+    return Table(f"splits-{task}", title, columns, rows, headers=2, grouped=True)
 
 
 def _reasons(dropped: Iterable[dict[str, int]]) -> list[str]:

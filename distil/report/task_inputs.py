@@ -19,6 +19,7 @@ class Split(StageFile):
     unknown_labels: dict[str, int]
     classes: dict[str, int]
     conflicts: Conflicts
+    second_views: int = 0
 
 
 class TaskLanguage(StageFile):
@@ -47,6 +48,15 @@ class TaskData(StageFile):
     source: str
     synthetic: bool
     normalised: bool
+    marks: str = "keep"
+    script: str = "keep"
     tag_scheme: TagScheme | None
     same_rows: list[list[str]]
     languages: dict[str, TaskLanguage]
+
+    @property
+    def read_as(self) -> str:
+        """How its texts are read, such as "normalised, without marks"."""
+        changes = {"normalised": self.normalised, "in Latin letters": self.script == "latin",
+                   "without marks": self.marks == "drop"}  # fmt: skip
+        return ", ".join(name for name, made in changes.items() if made) or "as they came"

@@ -222,7 +222,7 @@ class Rival:
         about = {
             "rival": self.name, "task": task.name, "kind": task.kind, "labels": task.labels,
             "languages": group.languages,
-            "normalised": task.manifest.get("normalised", False), "max_length": self.settings.finetune.max_length,
+            **task.view, "max_length": self.settings.finetune.max_length,
             **self.config.model_dump(),
         }  # fmt: skip
         if isinstance(model, StaticClassifier):

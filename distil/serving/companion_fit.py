@@ -137,7 +137,7 @@ def _rounded(model: Pipeline) -> LinearModel:
 
 def _fit_language(task: Task, code: str, train: _Split, dev: _Split, bits: int) -> LanguageModel:
     gold, classes = train.gold, len(task.labels)
-    held_out = out_of_fold(_svm(bits), train.features, gold, np.arange(len(gold)), classes)
+    held_out = out_of_fold(_svm(bits), train.features, gold, np.array(task.row_numbers(code)), classes)
     if held_out is None:
         raise UserError(
             f"{task.folder}/{code}/train.jsonl: expected enough rows of two labels for a linear model, found "

@@ -29,13 +29,21 @@ class Card(NamedTuple):
 
     kind: ServedKind
     labels: list[str]  # none for a masked language model and a sentence encoder
-    normalised: bool  # texts go through `normalise`, as those did from which it learned
+    normalised: bool  # texts are viewed as those were from which it learned (distil/text/views.py)
+    marks: Literal["keep", "drop"]
+    script: Literal["keep", "latin"]
     max_length: int  # tokens with <s> and </s>; what is behind them is cut off
     pieces: int  # rows of the embedding table
     task: str | None
     languages: list[str]  # ISO 639-3 codes; none where the folder does not say
     ngrams: bool  # an n-gram table is part of the model (distil/finetuning/ngrams.py)
     sha256: dict[str, str]  # of files that must be the ones that were exported
+
+    @property
+    def view(self) -> dict[str, Any]:
+        """What is done to a text first, as a manifest has it: marks and script only where they are not kept."""
+        changed = {"marks": self.marks, "script": self.script}
+        return {"normalised": self.normalised} | {key: value for key, value in changed.items() if value != "keep"}
 
 
 def read_card(folder: Path) -> Card:
@@ -81,6 +89,8 @@ def read_card(folder: Path) -> Card:
         kind=kind,
         labels=labels,
         normalised=bool(manifest.get("normalised", False)),
+        marks="drop" if _changes(folder, manifest, "marks", "drop") else "keep",
+        script="latin" if _changes(folder, manifest, "script", "latin") else "keep",
         max_length=min(int(manifest.get("max_length", 512)), longest),
         pieces=pieces,
         task=manifest.get("task"),
@@ -88,6 +98,15 @@ def read_card(folder: Path) -> Card:
         ngrams=kind == "text_classification" and bool(config.get("ngrams") or "ngrams.safetensors" in found),
         sha256=manifest.get("sha256", {}),
     )
+
+
+def _changes(folder: Path, manifest: dict[str, Any], key: str, change: str) -> bool:
+    """Whether a manifest names `change` under `key`; it may also name `keep` or nothing."""
+    if (found := manifest.get(key, "keep")) not in ("keep", change):
+        raise UserError(
+            f"{folder}: manifest.json: {key}: expected keep or {change}, found {found}; export the folder again"
+        )
+    return bool(found == change)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -59,7 +59,6 @@ class ExportSource(NamedTuple):
     kind: ServedKind
     task: str | None
     languages: list[str]
-    normalised: bool
     max_length: int
 
 
@@ -90,8 +89,7 @@ def find_sources(
         verify_checksums(path.parent, stage)
         manifest = read_json(path, stage)
         try:
-            about = {"kind": manifest["kind"], "task": task, "normalised": manifest["normalised"],
-                     "max_length": manifest["max_length"]}  # fmt: skip
+            about = {"kind": manifest["kind"], "task": task, "max_length": manifest["max_length"]}
             if manifest["languages_mode"] == "joint":
                 folder = path.parent / best_run(manifest, "")
                 found.append(ExportSource(name=task, folder=folder, languages=languages, **about))
@@ -102,7 +100,7 @@ def find_sources(
             raise UserError(f"{path}: damaged (no usable {error}); run `dvc repro --force {stage}`") from None
     if masked_lm:
         positions = read_card(student).max_length
-        found.append(ExportSource(MASKED_LM, student, "masked_lm", None, languages, False, positions))
+        found.append(ExportSource(MASKED_LM, student, "masked_lm", None, languages, positions))
     return found
 
 
@@ -130,7 +128,7 @@ def export(source: ExportSource, config: ExportConfig, out: Path) -> None:
     ngrams = load_ngrams(source.folder, source.kind)
     about = {
         "task": source.task, "kind": source.kind, "labels": card.labels, "languages": source.languages,
-        "normalised": source.normalised, "max_length": source.max_length, "opset": config.opset,
+        **card.view, "max_length": source.max_length, "opset": config.opset,
         "inputs": {"input_ids": ["batch", "tokens"], "attention_mask": ["batch", "tokens"]},
         "outputs": {"logits": ["batch", *(["tokens"] if source.kind != "text_classification" else []),
                                len(card.labels) or card.pieces]},

@@ -18,7 +18,7 @@ from distil.serving.linear_companion import open_companion
 from distil.serving.model_info import open_tokenizer, read_card
 from distil.serving.runtime import each_row, open_runtime
 from distil.tasks.tag_decoding import Decoder
-from distil.text.normalisation import normalise
+from distil.text.views import TextView, romaniser
 
 TOP_PIECES = 5
 
@@ -32,7 +32,6 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 class Words(NamedTuple):
     """A text in tokens for a tagger: rows of ids, and the position of each word's first piece."""
 
-    words: list[str]
     rows: list[list[int]]
     places: list[tuple[int, int] | None]  # (row, token) of each word; None where a word has no piece
 
@@ -56,7 +55,7 @@ def split_words(words: list[str], encoding: Encoding, special: SpecialTokenIds, 
             rows.append([special.bos])
         places.append((len(rows) - 1, len(rows[-1])) if ids else None)
         rows[-1] += ids[:room]
-    return Words(words, [[*row, special.eos] for row in rows], places)
+    return Words([[*row, special.eos] for row in rows], places)
 
 
 def word_logits(sentence: Words, rows: Sequence[np.ndarray], labels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -91,12 +90,15 @@ class Predictor:
 
         Raises:
             UserError: see `read_card`, `open_tokenizer`, `open_runtime` and `open_companion`; or a language that the
-                model does not have or that was trimmed away.
+                model does not have or that was trimmed away; or texts are to be transliterated without uroman.
         """
         self.card = read_card(folder)
         self.tokenizer = open_tokenizer(folder, self.card)
         self.runtime = open_runtime(folder, self.card, threads)
         self.companion = open_companion(folder, self.card)
+        self.view = TextView(**self.card.view)
+        if self.card.script == "latin":
+            romaniser()  # says at once where it is not installed
         self.language = language
         known = list(self.companion.languages) if self.companion else self.card.languages
         if language and language not in known:
@@ -109,8 +111,11 @@ class Predictor:
 
     def __call__(self, texts: list[str]) -> list[dict[str, Any]]:
         """For each text (from `clean_line`) its result, or {"error": sentence}."""
-        if self.card.normalised:
-            texts = [normalise(text) for text in texts]
+        viewed = [self.view(text) for text in texts]
+        if self.card.kind == "token_classification":  # which views word by word and answers with the words as they are
+            texts = [text if seen else "" for text, seen in zip(texts, viewed, strict=True)]
+        else:
+            texts = viewed
         kinds = {
             "text_classification": self._classify, "token_classification": self._tag, "masked_lm": self._fill,
             "sentence_embedding": self._embed,
@@ -172,10 +177,11 @@ class Predictor:
         return found
 
     def _tag(self, texts: list[str]) -> list[dict[str, Any]]:
-        sentences = self.encode_words([text.split() for text in texts])
+        words = [text.split() for text in texts]
+        sentences = self.encode_words([[self.view(word) for word in each] for each in words])
         return [
-            {"tokens": sentence.words, "tags": [tag for tag, _ in tagged], "scores": [score for _, score in tagged]}
-            for sentence, tagged in zip(sentences, self.tag(sentences), strict=True)
+            {"tokens": each, "tags": [tag for tag, _ in tagged], "scores": [score for _, score in tagged]}
+            for each, tagged in zip(words, self.tag(sentences), strict=True)
         ]
 
     def tag(self, sentences: list[Words]) -> list[list[tuple[str, float]]]:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import onnx
+from tokenizers import Regex, normalizers
 
 from distil.core.errors import UserError
 from distil.core.files import atomic_folder, sha256_file, write_json
@@ -114,8 +115,12 @@ def check_model(request: Request) -> dict[str, Any]:
 def _keep_languages(request: Request, folder: Path) -> None:
     """Trim the graph, the tokenizer and config.json of a copy of the model."""
     files = read_tokenizer_files(request.model, "export")
-    tokenizer = open_tokenizer(request.model, read_card(request.model))
+    card = read_card(request.model)
+    tokenizer = open_tokenizer(request.model, card)
     paths = {code: request.text / f"{code}.txt" for code in request.languages}
+    if card.marks == "drop":  # the text has marks, and the model never reads them
+        without = [normalizers.NFD(), normalizers.Replace(Regex(r"\p{Mn}"), ""), normalizers.NFC()]
+        tokenizer.normalizer = normalizers.Sequence([*without, tokenizer.normalizer])
     with Progress("shrink", sum(path.stat().st_size for path in paths.values()), "B") as progress:
         counts = [read_corpus(code, path, tokenizer, progress).counts for code, path in paths.items()]
     spelling = [number for number, piece in enumerate(files.pieces) if len(piece) == 1]
@@ -128,7 +133,7 @@ def _keep_languages(request: Request, folder: Path) -> None:
     graph = onnx.load(folder / "model.onnx")
     keep_rows(graph, kept)
     onnx.save(graph, folder / "model.onnx")
-    if companion := open_companion(request.model, read_card(request.model)):
+    if companion := open_companion(request.model, card):
         companion.keep(request.languages).save(folder)
     log.info("shrink: %s of %s pieces kept", f"{len(kept):,}", f"{len(files.pieces):,}")
 

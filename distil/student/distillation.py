@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from distil.cache.format import TeacherCache
 from distil.compute.distributed import SINGLE_PROCESS, Processes
 from distil.core.errors import UserError
-from distil.core.files import read_json, sha256_file, verify_checksums
+from distil.core.files import read_json, sha256_file, verify_checksums, write_json
 from distil.modeling.shape import describe_model
-from distil.modeling.tokenizer import load_tokenizer
+from distil.modeling.tokenizer import load_tokenizer, max_tokens
 from distil.student.model import StudentConfig, save_student
 from distil.student.start import first_weights
 from distil.tokenization.shards import TokenizedDataset
@@ -86,6 +86,10 @@ def distil_student(
     outcome = Trainer(model, objective, config.train, paths, "distil", live, processes).train(caches, languages)
     if processes.is_main:
         save_student(model, tokenizer, paths.out)
+        if "script" in caches[0].prepared.manifest:  # whoever serves it has to transliterate
+            about = {"kind": "masked_lm", "languages": languages, "max_length": max_tokens(model.config.to_dict()),
+                     "script": caches[0].prepared.manifest["script"]}  # fmt: skip
+            write_json(paths.out / "manifest.json", about)
     splits = [split for cache in caches for split in cache.manifest["splits"].values()]
     size, tokens = sum(split["bytes"] for split in splits), sum(split["tokens"] for split in splits)
     form = caches[0].logit_format("train")

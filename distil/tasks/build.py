@@ -12,6 +12,7 @@ from distil.tasks.account import MAX_LABELS, RowAccount, unknown_labels
 from distil.tasks.checks import count_classes, count_conflicts, count_overlap, missing_classes, same_rows
 from distil.tasks.config import TaskConfig
 from distil.tasks.data import SPLITS, Row, TokenRow, row_text
+from distil.tasks.second_views import with_second_views
 from distil.tasks.splits import Split, at_most, origin, read_splits
 from distil.tasks.tag_schemes import DetectedScheme
 from distil.tasks.token_classification import unify
@@ -53,7 +54,7 @@ def write_task(name: str, config: TaskConfig, languages: list[str], seed: int, o
         "source": config.source,
         "origin": origin(config),
         "synthetic": config.source == "sample",
-        "normalised": config.normalise,
+        **config.view.as_manifest(),
         "tag_scheme": scheme._asdict() if scheme else None,
         "same_rows": identical,
         "languages": {},
@@ -99,9 +100,15 @@ def _write_language(
         where, account = f"task {name}: {language}: {split}", parts[split].account
         rows = at_most(parts[split].rows, getattr(config, f"max_{split}_rows"), f"{seed}-{language}-{split}", account)
         _check_something_left(rows, account, config.labels, where)
-        _write_rows(folder / f"{split}.jsonl", rows)
+        lines = [row._asdict() for row in rows]
+        if split == "train" and config.marks == "both":
+            lines = with_second_views(rows)
+        _write_lines(folder / f"{split}.jsonl", lines)
         texts[split] = list(map(row_text, rows))
         entry[split] = _counted(rows, account, where) | _label_counts(rows, account, labels, config.labels, where)
+        if second := len(lines) - len(rows):
+            log.info("%s: %d rows a second time, without marks", where, second)
+            entry[split] |= {"rows": len(lines), "second_views": second}
     for name_, split, most in missing_classes({split: entry[split]["classes"] for split in SPLITS}):
         lacking = f"{split} lacks {name_}, which {most} has" if most else f"no split has {name_}"
         log.warning("task %s: %s: %s", name, language, lacking)
@@ -110,7 +117,7 @@ def _write_language(
         account = RowAccount()
         found = list(unlabelled_rows(name, config, language, texts, account))
         without = at_most(found, config.max_unlabelled_rows, f"{seed}-{language}-unlabelled", account)
-        _write_rows(folder / "unlabelled.jsonl", without)
+        _write_lines(folder / "unlabelled.jsonl", [row._asdict() for row in without])
         entry["unlabelled"] = _counted(without, account, f"task {name}: {language}: unlabelled")
     return entry
 
@@ -151,7 +158,7 @@ def _check_something_left(rows: Sequence[Row], account: RowAccount, listed: list
     )
 
 
-def _write_rows(path: Path, rows: Iterable[Any]) -> None:
+def _write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
     path.parent.mkdir(exist_ok=True)
     with path.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.writelines(json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in rows)
+        stream.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from distil.core.params import Params
 from distil.tasks.data import Kind
+from distil.text.views import Script, TextView
 
 _BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -24,6 +25,8 @@ class TaskConfig(Params):
     label_column: str = Field(min_length=1)
     labels: list[str]
     normalise: bool
+    marks: Literal["keep", "drop", "both"]
+    script: Script
     dev_from_train: float = Field(ge=0, le=0.5)
     max_train_rows: int = Field(ge=0, le=10**9)
     max_dev_rows: int = Field(ge=0, le=10**9)
@@ -79,3 +82,8 @@ class TaskConfig(Params):
         if normalise and info.data.get("kind") == "token_classification":
             raise ValueError("token_classification is never normalised, expected false")
         return normalise
+
+    @property
+    def view(self) -> TextView:
+        """How every split is read, and text at serving."""
+        return TextView(self.normalise, "drop" if self.marks == "drop" else "keep", self.script)

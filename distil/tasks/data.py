@@ -29,6 +29,9 @@ class TokenRow(NamedTuple):
 
 Row = TextRow | TokenRow
 
+_KEYS = {"text_classification": ("text", "label"), "token_classification": ("tokens", "tags")}
+_VIEW = ("normalised", "marks", "script")
+
 
 def row_text(row: Row) -> str:
     """The text of a row, whatever its kind; tokens are joined by spaces."""
@@ -48,6 +51,8 @@ class Task(NamedTuple):
     def rows(self, language: str, split: str) -> list[TextRow] | list[TokenRow]:
         """The rows of a split (train, dev or test), whatever the kind, in the order of the source.
 
+        In train a second view of a row (`marks: both`) follows the row itself.
+
         Raises:
             UserError: the task has no such language, or its file is missing or damaged.
         """
@@ -55,11 +60,28 @@ class Task(NamedTuple):
 
     def text_rows(self, language: str, split: str) -> list[TextRow]:
         """As `rows`, of a text classification."""
-        return [TextRow(row["text"], row["label"]) for row in self._read(language, split, ("text", "label"))]
+        return [TextRow(row["text"], row["label"]) for row in self._read(language, split, _KEYS["text_classification"])]
 
     def token_rows(self, language: str, split: str) -> list[TokenRow]:
         """As `rows`, of a token classification."""
-        return [TokenRow(row["tokens"], row["tags"]) for row in self._read(language, split, ("tokens", "tags"))]
+        return [
+            TokenRow(row["tokens"], row["tags"]) for row in self._read(language, split, _KEYS["token_classification"])
+        ]
+
+    def row_numbers(self, language: str) -> list[int]:
+        """For each training row the number, from 0, of its labelled row: a second view has that of the first.
+
+        Whoever splits training rows keeps those of one number together.
+        """
+        found: list[int] = []
+        for row in self._read(language, "train", _KEYS[self.kind]):
+            found.append((found[-1] if found else -1) + ("second_view" not in row))
+        return found
+
+    @property
+    def view(self) -> dict[str, Any]:
+        """What was done to every text, and has to be done at serving; for the manifests of its models."""
+        return {"normalised": False} | {key: self.manifest[key] for key in _VIEW if key in self.manifest}
 
     def unlabelled_texts(self, language: str) -> list[str]:
         """The texts without a label, of a text classification; none where the task has none."""
@@ -88,7 +110,7 @@ class Task(NamedTuple):
             with path.open(encoding="utf-8", newline="\n") as stream:
                 for found, line in enumerate(stream, 1):  # noqa: B007
                     row = json.loads(line)
-                    if not isinstance(row, dict) or set(row) != set(keys):
+                    if not isinstance(row, dict) or set(row) - {"second_view"} != set(keys):
                         raise ValueError(f"row {found} has not the keys {' and '.join(keys)}")
                     yield row
         except FileNotFoundError:

@@ -116,7 +116,7 @@ def _rows(name: str, config: TaskConfig, language: str, split: str, account: Row
         if config.kind == "text_classification":
             yield from text_classification.usable(labelled_rows(lexicon)[split], config, account)
         else:
-            yield from token_classification.usable(tagged_rows(lexicon)[split], account)
+            yield from token_classification.usable(tagged_rows(lexicon)[split], config, account)
         return
     where = f"params.yaml: tasks.{name}"
     for path in _files(config, language, split, where):

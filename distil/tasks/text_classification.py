@@ -11,7 +11,6 @@ from distil.tasks.class_numbers import with_names
 from distil.tasks.config import TaskConfig
 from distil.tasks.data import TextRow
 from distil.text.cleaning import clean_line
-from distil.text.normalisation import normalise
 
 FORMATS = TABLE_FORMATS
 
@@ -27,14 +26,14 @@ def read_file(path: Path, config: TaskConfig, account: RowAccount) -> Iterator[T
 
 
 def usable(pairs: Iterable[tuple[Any, ...]], config: TaskConfig, account: RowAccount) -> Iterator[TextRow]:
-    """Cleaned and, if asked for, normalised rows; the others are counted.
+    """Cleaned rows in the view that is asked for; the others are counted.
 
     Args:
         pairs: text and label as they were found; None is a missing one.
         config: the block of `tasks:`.
         account: counts `no_text`, `not_utf8`, `empty`, `no_label`, `unknown_label`, `empty_after_normalising`.
     """
-    listed = frozenset(config.labels)
+    listed, view = frozenset(config.labels), config.view
     for text, label in pairs:
         line = clean_line(text) if isinstance(text, str) else None
         if not isinstance(text, str):
@@ -47,9 +46,7 @@ def usable(pairs: Iterable[tuple[Any, ...]], config: TaskConfig, account: RowAcc
             account.drop("no_label")
         elif name not in listed:
             account.drop_unknown([name])
-        elif not config.normalise:
-            yield TextRow(line, name)
-        elif normalised := normalise(line):
-            yield TextRow(normalised, name)
+        elif viewed := view(line):
+            yield TextRow(viewed, name)
         else:
             account.drop("empty_after_normalising")

@@ -42,22 +42,24 @@ def read_file(path: Path, config: TaskConfig, account: RowAccount, where: str) -
     """
     columns = (config.text_column, config.label_column)
     if file_format(path) in CONLL_FORMATS:
-        yield from usable(read_conll(path, *columns, label_test(config.labels), where), account)
+        yield from usable(read_conll(path, *columns, label_test(config.labels), where), config, account)
         return
     pairs = with_names(read_rows(path, columns, account.dropped), path, config.label_column, config.labels, account)
-    rows = list(usable(pairs, account))
+    rows = list(usable(pairs, config, account))
     check_tokens(path, [row.tokens for row in rows], f"{where}.text_column to the name")
     yield from rows
 
 
-def usable(pairs: Iterable[tuple[Any, ...]], account: RowAccount) -> Iterator[TokenRow]:
+def usable(pairs: Iterable[tuple[Any, ...]], config: TaskConfig, account: RowAccount) -> Iterator[TokenRow]:
     """Sentences with cleaned tokens, and a tag of any name for each; those that cannot be used are counted.
 
     Args:
         pairs: tokens and tags as they were found. Lists that were saved as text are taken as lists and counted.
+        config: the block of `tasks:`; each token is in its view.
         account: counts `no_list`, `empty`, `mismatch` (not as many tags as tokens), `no_text` (a token that is no
             text), `not_utf8`, `empty_token`, `no_label`.
     """
+    view = config.view
     for found in pairs:
         tokens, tags = map(as_list, found)
         if tokens is None or tags is None:
@@ -71,13 +73,13 @@ def usable(pairs: Iterable[tuple[Any, ...]], account: RowAccount) -> Iterator[To
             account.drop("no_text", described(wrong[0]))
         elif None in (lines := [clean_line(token) for token in tokens]):
             account.drop("not_utf8")
-        elif "" in lines:
+        elif "" in (words := [view(line) for line in lines if line is not None]):
             account.drop("empty_token")
         elif None in (names := [label_text(tag) for tag in tags]):
             account.drop("no_label")
         else:
             account.converted["list_saved_as_text"] += isinstance(found[0], str) or isinstance(found[1], str)
-            yield TokenRow([line for line in lines if line], [name for name in names if name])
+            yield TokenRow(words, [name for name in names if name])
 
 
 def label_test(labels: Sequence[str]) -> Callable[[str], bool]:

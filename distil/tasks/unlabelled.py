@@ -9,7 +9,6 @@ from distil.sources.synthetic import read_lexicon, unlabelled_texts
 from distil.tasks.account import RowAccount
 from distil.tasks.config import TaskConfig
 from distil.text.cleaning import clean_line
-from distil.text.normalisation import normalise
 from distil.text.overlap import HeldOut, fold_key
 from distil.text.words import into_tokens
 
@@ -39,6 +38,7 @@ def unlabelled_rows(
         account: counts `not_utf8`, `empty`, `empty_after_normalising`, `held_out` (it gives away a dev or test text),
             `in_train`, `duplicate` and what reading the file counts.
     """
+    view = config.view
     held_out = HeldOut([*texts["dev"], *texts["test"]])
     train = frozenset(map(fold_key, texts["train"]))
     seen = set(train)
@@ -47,8 +47,7 @@ def unlabelled_rows(
         if not line:
             account.drop("not_utf8" if line is None else "empty")
             continue
-        if config.normalise:
-            line = normalise(line)
+        cleaned, line = line, view(line)
         key = fold_key(line)
         if not line:
             account.drop("empty_after_normalising")
@@ -60,7 +59,10 @@ def unlabelled_rows(
             account.drop("held_out")
         else:
             seen.add(key)
-            yield UnlabelledText(line) if config.kind == "text_classification" else UnlabelledTokens(into_tokens(line))
+            if config.kind == "text_classification":
+                yield UnlabelledText(line)
+            else:
+                yield UnlabelledTokens([word for token in into_tokens(cleaned) if (word := view(token))])
 
 
 def _texts(name: str, config: TaskConfig, language: str, account: RowAccount) -> Iterable[str]:

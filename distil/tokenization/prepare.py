@@ -44,12 +44,20 @@ class TokenizeConfig(Params):
 
 
 def prepare_language(
-    language: str, text: Path, tokenizer_folder: Path, config: TokenizeConfig, seed: int, out: Path
+    language: str,
+    text: Path,
+    tokenizer_folder: Path,
+    config: TokenizeConfig,
+    seed: int,
+    out: Path,
+    script: str = "keep",
 ) -> dict[str, Any]:
     """Tokenise one language and draw its masks; returns the manifest that it wrote to `out`.
 
     A text longer than `max_length` becomes several sequences. Whether a text is held out is decided by a hash of its
     words, so that more text never moves one from one side to the other.
+
+    The manifest repeats `script`, that of the text.
 
     Raises:
         UserError: there is no text, or nothing is left of the language or of its held-out part.
@@ -95,6 +103,7 @@ def prepare_language(
         "max_length": config.max_length,
         "mask_rate": config.mask_rate,
         "seed": seed,
+        **({"script": script} if script != "keep" else {}),
         "lines_read": lines,
         "texts": texts,
         "dropped": dict(sorted(dropped.items())),

@@ -19,7 +19,7 @@ from distil.serving.cli import find_model
 from distil.serving.linear_companion import COMPANION_FILE
 from distil.serving.model_info import check_sha256, open_tokenizer, read_card
 from distil.web.folder import check_replaceable
-from distil.web.normalizer import read_spec
+from distil.web.normalizer import check_script, read_spec
 from distil.web.runtime import copy_runtime
 from distil.web.trigrams import trigram_tables
 
@@ -38,7 +38,8 @@ def write_demo(models: Sequence[Path], out: Path, modules: Path | None = None, t
         text: LANG.txt of each language, from which languages are guessed; None: they are chosen.
 
     Raises:
-        UserError: a model is none, is damaged or has no task head; `out` holds something else; no runtime.
+        UserError: a model is none, is damaged, has no task head or transliterates; `out` holds something else; no
+            runtime.
     """
     check_replaceable(out, SETTINGS)
     for folder in models:
@@ -72,6 +73,7 @@ def _check(folder: Path) -> None:
             f"{folder}: not exported yet: expected model.onnx; run `dvc repro export` and give a folder such as "
             "models/onnx/sentiment/int8"
         )
+    check_script(folder, card)
     check_sha256(folder, card, "model.onnx")
     open_tokenizer(folder, card)
 
@@ -82,7 +84,7 @@ def _copy_model(folder: Path, demo: Path, path: str) -> dict[str, Any]:
     place = demo / path
     place.mkdir(parents=True)
     shutil.copyfile(folder / "model.onnx", place / "model.onnx")
-    _write_json(place / "tokenizer.json", read_spec(folder))
+    _write_json(place / "tokenizer.json", read_spec(folder, card.marks))
     return {
         "name": card.task or folder.resolve().name, "path": path, "kind": card.kind,
         "labels": card.labels, "languages": card.languages, "normalised": card.normalised,

@@ -20,7 +20,7 @@ from distil.runtime.process import program, run_command
 from distil.runtime.standard_streams import say
 from distil.serving.linear_companion import COMPANION_FILE
 from distil.serving.model_info import check_sha256, open_tokenizer, read_card
-from distil.web.normalizer import read_spec
+from distil.web.normalizer import check_script, read_spec
 
 ONNX_FILES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_quantized.onnx"}
 TOKENIZER_CLASS = "XLMRobertaTokenizer"
@@ -35,7 +35,7 @@ def write_web_folder(exported: Path, out: Path) -> None:
         out: where to.
 
     Raises:
-        UserError: `exported` is no export or is damaged, or `out` holds something else.
+        UserError: `exported` is no export, is damaged or transliterates, or `out` holds something else.
     """
     for precision in ONNX_FILES:
         if not (exported / precision / "model.onnx").is_file():
@@ -48,6 +48,7 @@ def write_web_folder(exported: Path, out: Path) -> None:
     whole, small = exported / "fp32", exported / "int8"
     cards = {folder: read_card(folder) for folder in (whole, small)}
     for folder, card in cards.items():
+        check_script(folder, card)
         check_sha256(folder, card, "model.onnx")
         open_tokenizer(folder, card)
     with atomic_folder(out) as folder:
@@ -57,7 +58,8 @@ def write_web_folder(exported: Path, out: Path) -> None:
         for path in sorted(whole.glob("*.safetensors")):
             link_or_copy(path, folder / path.name)
         shutil.copyfile(whole / "config.json", folder / "config.json")
-        write_text(folder / "tokenizer.json", json.dumps(read_spec(small), ensure_ascii=False, separators=(",", ":")))
+        spec = read_spec(small, cards[small].marks)
+        write_text(folder / "tokenizer.json", json.dumps(spec, ensure_ascii=False, separators=(",", ":")))
         config = json.loads((small / "tokenizer_config.json").read_text(encoding="utf-8"))
         # A text is cut where `distil predict` cuts it; other classes make transformers.js warn.
         config |= {"model_max_length": cards[whole].max_length, "tokenizer_class": TOKENIZER_CLASS}

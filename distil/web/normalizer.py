@@ -11,13 +11,19 @@ import unicodedata
 from base64 import b64decode
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from tokenizers import normalizers
 
 from distil.core.errors import UserError
+from distil.serving.model_info import Card
 
 MOST_OTHERS = 100  # XLM-R's table differs from NFKC for 75 characters
+
+
+_WITHOUT_MARKS = [
+    {"type": "NFD"}, {"type": "Replace", "pattern": {"Regex": "\\p{Mn}"}, "content": ""}, {"type": "NFC"}
+]  # fmt: skip
 
 
 class Rules(NamedTuple):
@@ -28,8 +34,25 @@ class Rules(NamedTuple):
     others: int  # number of characters for which it differs from NFKC otherwise
 
 
-def read_spec(folder: Path) -> dict[str, Any]:
+def check_script(folder: Path, card: Card) -> None:
+    """See that JavaScript can read a text as the model does.
+
+    Raises:
+        UserError: texts are transliterated first.
+    """
+    if card.script == "latin":
+        raise UserError(
+            f"{folder}: a model of texts in Latin letters (script: latin), and a browser cannot transliterate others; "
+            "give one whose task has script: keep, or use `distil predict`"
+        )
+
+
+def read_spec(folder: Path, marks: Literal["keep", "drop"] = "keep") -> dict[str, Any]:
     """The tokenizer.json of a folder with rules in place of a table; as it is where it has none.
+
+    Args:
+        folder: with tokenizer.json.
+        marks: drop adds rules that take combining marks off, as `without_marks` does.
 
     Raises:
         UserError: the table does something else than NFKC, such as lower case.
@@ -43,6 +66,9 @@ def read_spec(folder: Path) -> dict[str, Any]:
         normalizer["normalizers"] = [
             _normalizer(part, path) if part["type"] == "Precompiled" else part for part in normalizer["normalizers"]
         ]
+    if marks == "drop":
+        rest = [spec["normalizer"]] if normalizer else []
+        spec["normalizer"] = {"type": "Sequence", "normalizers": [*_WITHOUT_MARKS, *rest]}
     return spec
 
 

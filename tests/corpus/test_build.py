@@ -16,7 +16,8 @@ BLOCK = {
     "source": "files", "path": "text", "pattern": "{lang}.txt", "text_column": "text",
     "escaped_line_breaks": "auto", "dataset": "org/data",
     "config": "{fineweb2}", "split": "train", "revision": "main", "max_megabytes": 0, "max_words": 0, "max_lines": 0,
-    "min_characters": 5, "max_characters": 100, "min_letter_ratio": 0.6, "language_check": "none",
+    "min_characters": 5, "max_characters": 100, "min_letter_ratio": 0.6, "script": "keep",
+    "language_check": "none",
     "drop_near_duplicates": False, "workers": 1,
 }  # fmt: skip
 
@@ -343,3 +344,34 @@ def test_the_stage_writes_the_corpus_and_what_it_cost(root):
     assert (root / "data/raw/kin.txt").read_text() == "Inkuru nshya\n"
     cost = json.loads((root / "metrics/cost/corpus.json").read_text())
     assert (cost["lines"], cost["lines_read"], cost["bytes"]) == (1, 1, 13)
+
+
+AMHARIC = "ልጆቹ በግቢው ውስጥ ይጫወታሉ።\nዛሬ አየሩ ጥሩ ነው!\nUmwana arakina hanze\nይህ ምግብ በጣም ይጣፍጣል።\n"
+
+
+def test_text_of_another_script_is_kept_in_latin_letters_and_its_evaluation_texts_are_found(root):
+    add_task(root, "mood", {"train": [], "dev": [], "test": ["ዛሬ አየሩ ጥሩ ነው"]})
+    entry, kept = build(root, AMHARIC, script="latin", language_check="none")
+    assert kept == ("lejochu bagebiwe wesete yechaawataalu.\nUmwana arakina hanze\nyehe megebe bataame yetaafetaale.\n")
+    assert (entry["words"], entry["dropped"]) == (11, {"held_out": 1})
+    assert json.loads((root / "data/raw/manifest.json").read_text())["script"] == "latin"
+    build(root, AMHARIC)
+    assert "script" not in json.loads((root / "data/raw/manifest.json").read_text())
+
+
+def test_the_language_of_a_transliterated_line_is_told_by_its_own_letters(root):
+    (root / "text/amh.txt").write_text(AMHARIC, encoding="utf-8")
+    config = CorpusConfig(**BLOCK | {"script": "latin", "language_check": "all"})
+    found = write_corpus(config, ["amh"], root / "data/tasks", root / "data/raw")["languages"]["amh"]
+    assert (found["lines"], found["dropped"]) == (3, {"other_language": 1})
+
+
+def test_a_task_in_latin_letters_asks_for_a_corpus_in_them_and_the_reverse_is_a_warning(root, caplog):
+    add_task(root, "mood", {"train": [], "dev": [], "test": ["zare ayeru teru nawe"]})
+    path = root / "data/tasks/mood/manifest.json"
+    write_json(path, {**json.loads(path.read_text()), "script": "latin"})
+    with pytest.raises(UserError, match="corpus.script: expected latin, as tasks.mood.script has it, found keep: its"):
+        build(root, AMHARIC)
+    build(root, AMHARIC, script="latin")
+    assert "corpus.script is latin and tasks.sentiment.script is keep" in caplog.text
+    assert "tasks.mood.script is keep" not in caplog.text

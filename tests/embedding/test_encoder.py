@@ -13,12 +13,13 @@ from sentence_transformers.sentence_transformer.evaluation import TranslationEva
 from transformers import TrainerCallback
 
 from distil.core.errors import UserError
-from distil.core.files import read_json
+from distil.core.files import read_json, write_json
 from distil.embedding import encoder
 from distil.embedding.config import EmbeddingConfig, check_library
 from distil.embedding.data import Pair
 from distil.embedding.encoder import ridge, train_encoder
 from distil.embedding.evaluation import MODELS, as_table, encoder_vectors, int8_vectors
+from distil.embedding.onnx_encoder import check_script
 from distil.embedding.retrieval import accuracy, hits
 from distil.embedding.teacher_vectors import cached_vectors, pieces_per_word, scaled, sentence_vectors
 from distil.runtime.stage_number import stage_names
@@ -197,3 +198,13 @@ def test_without_the_library_the_stage_says_what_to_install(monkeypatch) -> None
     monkeypatch.setattr("distil.embedding.config.LIBRARY", "sentence_transformers_that_is_not_there")
     with pytest.raises(UserError, match=r"pip install 'distil\[embed\]'"):
         check_library()
+
+
+def test_a_student_of_transliterated_text_is_refused(world, tmp_path) -> None:
+    student = Path(shutil.copytree(world / "models/teacher", tmp_path / "student"))
+    about = {"kind": "masked_lm", "max_length": 512, "languages": ["amh"]}
+    write_json(student / "manifest.json", about)
+    check_script(student)
+    write_json(student / "manifest.json", {**about, "script": "latin"})
+    with pytest.raises(UserError, match="student: a student of corpus.script: latin, and sentence enc"):
+        check_script(student)

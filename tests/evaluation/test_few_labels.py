@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from distil.core.errors import UserError
+from distil.evaluation import pooled_teacher
 from distil.evaluation.baselines import label_numbers, majority, tfidf
 from distil.evaluation.config import ALL_LABELS, FewLabelsConfig, load_evaluate
 from distil.evaluation.few_labels import few_labels_entry, known_rows, training_rows
-from distil.evaluation.linear_teacher import linear_soft_labels
+from distil.evaluation.linear_teacher import FOLDS, linear_soft_labels, row_folds, training_unit_rows
 from distil.evaluation.pooled_teacher import pooled_soft_labels, shared_weights
 from distil.evaluation.teacher_mixture import mix_by_weights
 from distil.tasks.data import Task, read_task
@@ -158,3 +159,37 @@ def test_values_that_leave_nothing_to_learn_from_are_one_sentence(
     change(path, {"evaluate.few_labels.rows": 3})
     if values["languages"] != ["zul"] and "reads" not in values:
         assert load_evaluate(path).few_labels.rows == 3
+
+
+def in_two_views(task: Task) -> Task:
+    """The task with a second view behind each of the first 20 training rows of `yor`."""
+    path = task.folder / "yor/train.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    both = []
+    for at, row in enumerate(lines):
+        both += [row, {**row, "text": row["text"] + "-", "second_view": True}] if at < 20 else [row]
+    path.write_text("".join(json.dumps(line) + "\n" for line in both))
+    manifest = json.loads((task.folder / "manifest.json").read_text())
+    manifest["languages"]["yor"]["train"]["rows"] = len(both)
+    (task.folder / "manifest.json").write_text(json.dumps(manifest))
+    return read_task(task.folder)
+
+
+def test_a_second_view_keeps_its_label_with_the_row_that_it_is_of(task: Task) -> None:
+    before = known_rows(task, "yor", few(30))
+    twice = in_two_views(task)
+    known, numbers = known_rows(twice, "yor", few(30)), twice.row_numbers("yor")
+    assert len(known) == 80 and known.tolist() == before[numbers].tolist()
+    with pytest.raises(UserError, match="expected at most 60, the training rows of yor"):
+        known_rows(twice, "yor", few(61))
+
+
+def test_both_views_of_a_row_are_held_out_together(task: Task) -> None:
+    twice = in_two_views(task)
+    numbers, gold = np.array(twice.row_numbers("yor")), label_numbers(twice, "yor", "train")
+    folds = row_folds(gold, training_unit_rows(twice, "yor"))
+    assert len(folds) == FOLDS and all(not set(numbers[seen]) & set(numbers[held]) for seen, held in folds)
+    alone = row_folds(gold, np.arange(len(gold)))
+    assert any(set(numbers[seen]) & set(numbers[held]) for seen, held in alone)
+    pooled = pooled_teacher._known(twice, few(10))
+    assert len(pooled.rows) > len(np.unique(pooled.rows)) == 60 + 60 + 10

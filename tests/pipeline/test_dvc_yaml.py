@@ -31,7 +31,7 @@ OBSERVERS = ("distil/__init__.py", "distil/runtime/", "distil/tracking/run.py", 
 # each is a decision: the folder is shorter to write, and the file rarely changes or the stage is cheap.
 SURPLUS = {
     "tasks": "sources/hub sources/hub_models",
-    "corpus": "text/normalisation text/words",
+    "corpus": "text/words",
     "teacher": "compute/distributed",
     "cache_teacher": "modeling/shape",
     "distil": "student/controls student/no_teacher",
@@ -42,12 +42,11 @@ SURPLUS = {
     "merge_student": "compute/distributed finetuning/run modeling/shape modeling/xlm_roberta",
     "evaluate": "evaluation/baselines evaluation/footprint evaluation/footprint_worker evaluation/linear_teacher "
     "evaluation/pooled_teacher evaluation/tag_marginals evaluation/task_teachers evaluation/teacher_mixture "
-    "text/encoding text/normalisation "
-    "text/words",
+    "text/encoding text/normalisation text/views text/words",
     "rival": "compute/distributed finetuning/row_predictions finetuning/run finetuning/soft_labels",
     "export": "serving/companion_fit serving/ort_format serving/shrink text/overlap text/words",
     "linear_companion": "text/overlap text/words",
-    "pairs": "text/normalisation text/words",
+    "pairs": "text/normalisation text/views text/words",
     "embed": "modeling/shape",
     "evaluate_embedding": "modeling/shape serving/cli serving/companion_fit serving/onnx_export serving/ort_format "
     "serving/parity serving/shrink serving/small_tokenizer serving/speed serving/word_embeddings text/overlap "

@@ -97,3 +97,15 @@ def test_another_scheme_than_iob2_is_a_note() -> None:
     assert notices(data(classes, labels=labels, tag_scheme=scheme)) == [
         Notice("note", "The tags of mood came in IOB1 and are learned, predicted and scored in IOB2.")
     ]
+
+
+def test_lost_marks_are_called_a_loss_of_orthography() -> None:
+    (notice,) = notices(data(marks="drop"))
+    assert (
+        notice.kind == "note" and "The texts of mood are read without combining marks, a loss of ortho" in notice.text
+    )
+
+
+def test_how_texts_are_read_is_told_in_words() -> None:
+    assert data().read_as == "as they came" and data(normalised=True).read_as == "normalised"
+    assert data(marks="drop", script="latin").read_as == "in Latin letters, without marks"

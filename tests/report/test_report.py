@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from fnmatch import fnmatch
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,6 +24,7 @@ from distil.report.markdown import escape, render_markdown
 from distil.report.model_card import CardConfig, render_card
 from distil.report.sections import sections
 from distil.report.summary import headline
+from distil.report.tables_training import split_table
 from tests.pipeline.test_dvc_yaml import stages
 from tests.support import ROOT
 from tests.support.report_fixture import LANGUAGES, write_inputs
@@ -150,6 +152,18 @@ def test_every_language_has_a_row_in_each_table(page, task):
         for code in LANGUAGES:
             assert any(language_name(code) in row for row in tables[name]), (name, code)
     assert all(f"confusion-{task}-{code}" in tables for code in LANGUAGES)
+
+
+def test_training_rows_in_two_spellings_are_counted_in_a_column_of_their_own(report):
+    data = report.task_data["sentiment"]
+    before = split_table(report, "sentiment")
+    train = data.languages["kin"].train
+    twice = data.languages["kin"].model_copy(update={"train": train.model_copy(update={"second_views": 4})})
+    changed = data.model_copy(update={"languages": {**data.languages, "kin": twice}})
+    table = split_table(replace(report, task_data={**report.task_data, "sentiment": changed}), "sentiment")
+    assert table.columns == [*before.columns[:4], "Again without marks", *before.columns[4:]]
+    row = next(row for row in table.rows if [cell.text for cell in row[:2]] == [language_name("kin"), "train"])
+    assert [cell.text for cell in row[3:5]] == [str(train.rows - 4), "4"]
 
 
 def test_text_from_data_stays_text(page):

@@ -1,6 +1,7 @@
 """ONNX folders: the same answers as torch at every shape, the same bytes each time, loaded by others as they are."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -112,6 +113,18 @@ def test_the_same_model_gives_the_same_bytes_and_no_path_of_this_machine(exports
     for path in sorted((tmp_path / "again").rglob("*.*")):
         assert path.read_bytes() == (exports / "models/onnx/words" / path.relative_to(tmp_path / "again")).read_bytes()
         assert str(ROOT).encode() not in path.read_bytes()
+
+
+def test_the_exported_manifest_names_the_view_that_the_classifier_was_trained_on(exports, tmp_path) -> None:
+    made = source(exports, "text_classification")
+    task = Path(shutil.copytree(made.folder.parent, tmp_path / "words"))
+    manifest = read_json(task / "manifest.json", "")
+    for view in ({"normalised": True, "marks": "drop", "script": "latin"}, {"normalised": False}):
+        write_json(task / "manifest.json", manifest | view)
+        export(made._replace(folder=task / "seed-1"), CONFIG, tmp_path / "out")
+        for precision in ("fp32", "int8"):
+            found = read_json(tmp_path / "out" / precision / "manifest.json", "")
+            assert {key: found[key] for key in ("normalised", "marks", "script") if key in found} == view
 
 
 def test_one_joint_model_or_one_for_each_language_of_the_best_seed_by_dev(exports, tmp_path) -> None:

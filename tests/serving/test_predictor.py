@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from distil.core.files import read_json, sha256_file, write_json
 from distil.serving.model_info import open_tokenizer, read_card
 from distil.serving.predictor import Predictor, split_words
 from distil.serving.runtime import pad_rows, plan_batches
+from distil.text.views import in_latin_script, romaniser, without_marks
 from tests.support import toy
 from tests.support.exported import LABELS, MAX_LENGTH
 
@@ -83,6 +85,55 @@ def test_texts_are_normalised_where_the_models_were(folder) -> None:
     first, second, nothing = predictor(["@user Zuri SANA!!! http://a.b", "zuri sana", "😀 123"])
     assert first == second
     assert nothing == {"error": "no letter is left once the text is normalised as in training"}
+
+
+def in_view(folder: Path, **view: str) -> Predictor:
+    """A folder whose manifest asks for a view."""
+    write_json(folder / "manifest.json", {**read_json(folder / "manifest.json", "export"), **view})
+    return Predictor(folder, 1)
+
+
+MARKED = ["Ọ̀rọ̀ yìí dára púpọ̀", "Ó burú gan-an ni", "ụlọ akwụkwọ", "bàbá", "plain"]
+
+
+def test_raw_and_bare_texts_get_one_answer_where_marks_were_dropped(folder) -> None:
+    bare = list(map(without_marks, MARKED))
+    kept, dropped = Predictor(folder, 1), in_view(folder, marks="drop")
+    assert dropped.predict(MARKED) == dropped.predict(bare) == kept.predict(bare) != kept.predict(MARKED)
+    assert dropped.predict(["\u0301"]) == [{"error": "no letter is left once the text is normalised as in training"}]
+
+
+def test_a_tagger_that_drops_marks_answers_with_the_words_as_they_were_written(exports, tmp_path) -> None:
+    folder = Path(shutil.copytree(exports / "models/onnx/names/fp32", tmp_path / "names"))
+    bare = list(map(without_marks, MARKED))
+    expected = Predictor(folder, 1).predict(bare)
+    found = in_view(folder, marks="drop").predict(MARKED)
+    assert [one["tokens"] for one in found] == [text.split() for text in MARKED] != [one["tokens"] for one in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert (one["tags"], one["scores"]) == (other["tags"], other["scores"])
+
+
+def test_texts_of_another_script_are_transliterated_where_the_models_were(folder, exports, tmp_path) -> None:
+    texts = ["ሰላም ለዓለም", "ጥሩ ነው!"]
+    latin = list(map(in_latin_script, texts))
+    kept, transliterated = Predictor(folder, 1), in_view(folder, script="latin")
+    assert transliterated.predict(texts) == kept.predict(latin) != kept.predict(texts)
+    tagger = Path(shutil.copytree(exports / "models/onnx/names/fp32", tmp_path / "names"))
+    assert [one["tokens"] for one in in_view(tagger, script="latin").predict(texts)] == [t.split() for t in texts]
+
+
+def test_a_view_that_nobody_knows_is_refused(folder) -> None:
+    for key, change in (("marks", "drop"), ("script", "latin")):
+        with pytest.raises(UserError, match=f"manifest.json: {key}: expected keep or {change}, found ascii; export"):
+            in_view(folder, **{key: "ascii"})
+        in_view(folder, **{key: "keep"})
+
+
+def test_a_model_that_transliterates_says_at_once_that_uroman_is_missing(folder, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "uroman", None)
+    romaniser.cache_clear()
+    with pytest.raises(UserError, match="needs the package uroman"):
+        in_view(folder, script="latin")
 
 
 def test_batches_hold_every_row_once_and_bound_padded_tokens() -> None:

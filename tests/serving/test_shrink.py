@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from distil.core.errors import UserError
-from distil.core.files import read_json
+from distil.core.files import read_json, write_json
 from distil.serving.model_info import open_tokenizer, read_card
 from distil.serving.predictor import Predictor
 from distil.serving.shrink import main
@@ -68,6 +69,19 @@ def test_the_format_for_phones_gives_the_same_answers_and_names_its_operators(ex
         stream.write(b"x")
     with pytest.raises(UserError, match=r"model\.ort: damaged or of another model"):
         Predictor(tmp_path / "words", 1)
+
+
+def test_of_a_model_that_drops_marks_the_pieces_of_the_text_without_them_are_kept(exports, text, tmp_path) -> None:
+    whole = Path(shutil.copytree(exports / "models/onnx/words/int8", tmp_path / "words"))
+    write_json(whole / "manifest.json", {**read_json(whole / "manifest.json", ""), "marks": "drop"})
+    marked = [line.replace("a", "á").replace("e", "ẹ̀") for line in TEXTS[:3]]
+    assert marked != TEXTS[:3]
+    found = {}
+    for name, lines in (("bare", TEXTS[:3]), ("marked", marked)):
+        (text / "swa.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        main([str(whole), "--out", str(tmp_path / name), "--languages", "swa", "--text", str(text)])
+        found[name] = (tmp_path / name / "tokenizer.json").read_bytes()
+    assert found["bare"] == found["marked"]
 
 
 def refusal(*arguments: object) -> str:

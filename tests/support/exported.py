@@ -51,12 +51,12 @@ def make_model(folder: Path, kind: str, seed: int = 0) -> None:
     model.save_pretrained(folder)
 
 
-def source(root: Path, kind: str, normalised: bool = False) -> ExportSource:
+def source(root: Path, kind: str) -> ExportSource:
     """What is exported of `make_exports`."""
     task = {kind: task for task, kind in TASKS.items()}.get(kind)
     folder = root / "models/finetuned/student" / task / "seed-1" if task else root / "models/student"
     max_length = MAX_LENGTH if task else 512
-    return ExportSource(task or "masked_lm", folder, kind, task, toy.LANGUAGES, normalised, max_length)
+    return ExportSource(task or "masked_lm", folder, kind, task, toy.LANGUAGES, max_length)
 
 
 def make_exports(root: Path) -> Path:

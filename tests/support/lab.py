@@ -30,7 +30,7 @@ SCORING = EvaluateConfig.model_validate({
     "few_labels": {"languages": [], "rows": 0},
 })  # fmt: skip
 TASK: dict[str, Any] = {
-    "source": "files", "verify": "", "normalise": False, "dev_from_train": 0.0,
+    "source": "files", "verify": "", "normalise": False, "marks": "keep", "script": "keep", "dev_from_train": 0.0,
     "max_train_rows": 0, "max_dev_rows": 0, "max_test_rows": 0,
     "max_unlabelled_rows": 20, "unlabelled": "{lang}/unlabelled.txt", "text_column": "text", "label_column": "label",
 }  # fmt: skip

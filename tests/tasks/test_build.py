@@ -19,6 +19,7 @@ from distil.text.normalisation import normalise
 TEXT = {
     "source": "files", "path": "in", "pattern": "{lang}/{split}.tsv", "verify": "", "kind": "text_classification",
     "text_column": "tweet", "label_column": "label", "labels": ["positive", "neutral", "negative"], "normalise": False,
+    "marks": "keep", "script": "keep",
     "dev_from_train": 0.0,
     "max_train_rows": 0, "max_dev_rows": 0, "max_test_rows": 0, "unlabelled_path": "in", "unlabelled": "",
     "max_unlabelled_rows": 0,

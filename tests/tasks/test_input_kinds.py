@@ -15,7 +15,8 @@ from distil.tasks.config import TaskConfig
 from distil.tasks.data import Task, TextRow, TokenRow, read_task
 
 COMMON: dict[str, Any] = {
-    "source": "files", "path": "in", "verify": "", "normalise": False, "dev_from_train": 0.0, "max_train_rows": 0,
+    "source": "files", "path": "in", "verify": "", "normalise": False, "marks": "keep", "script": "keep",
+    "dev_from_train": 0.0, "max_train_rows": 0,
     "max_dev_rows": 0, "max_test_rows": 0, "unlabelled_path": "in", "unlabelled": "", "max_unlabelled_rows": 0,
 }  # fmt: skip
 TEXT = COMMON | {

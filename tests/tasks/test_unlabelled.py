@@ -17,7 +17,8 @@ from tests.support import ROOT
 
 TEXT: dict[str, Any] = {
     "source": "files", "path": "in", "verify": "", "pattern": "{lang}/{split}.tsv", "kind": "text_classification",
-    "text_column": "text", "label_column": "label", "labels": ["good", "bad"], "normalise": True, "dev_from_train": 0.0,
+    "text_column": "text", "label_column": "label", "labels": ["good", "bad"], "normalise": True,
+    "marks": "keep", "script": "keep", "dev_from_train": 0.0,
     "max_train_rows": 0, "max_dev_rows": 0, "max_test_rows": 0, "unlabelled_path": "more",
     "unlabelled": "tweets_{lang}.txt", "max_unlabelled_rows": 0,
 }  # fmt: skip

@@ -94,3 +94,11 @@ def test_masked_input_puts_the_masks_where_they_are_and_keeps_the_rest(world: Pa
 
 def test_ragged_indices_by_hand() -> None:
     assert ragged_indices(np.array([5, 0, 9]), np.array([2, 0, 3])).tolist() == [5, 6, 9, 10, 11]
+
+
+def test_the_manifest_repeats_the_script_of_the_text_only_where_it_was_changed(world: Path, tmp_path: Path) -> None:
+    text = tmp_path / "swa.txt"
+    text.write_text("".join(f"{line}\n" for line in toy.sentences(60, 9)), encoding="utf-8")
+    for script, found in (("latin", {"script": "latin"}), ("keep", {})):
+        manifest = prepare_language("swa", text, world / "models/tokenizer", toy.TOKENIZE, 1, tmp_path / script, script)
+        assert {key: manifest[key] for key in manifest if key == "script"} == found

@@ -200,3 +200,16 @@ def test_text_without_languages_is_refused(exports, tmp_path, monkeypatch) -> No
     monkeypatch.setattr(sys, "argv", line)
     with pytest.raises(UserError, match=r"--text: .*: expected a folder with LANG\.txt of each language, found none"):
         demo_module.main()
+
+
+def test_a_model_that_transliterates_is_refused_by_both_commands(exports, modules, tmp_path) -> None:
+    exported = Path(shutil.copytree(exports / "models/onnx/words", tmp_path / "words"))
+    for precision in ("fp32", "int8"):
+        path = exported / precision / "manifest.json"
+        write_json(path, {**read_json(path, ""), "script": "latin"})
+    expected = "a model of texts in Latin letters .*, and a browser cannot transliterate others; give one whose task"
+    with pytest.raises(UserError, match=expected):
+        write_web_folder(exported, tmp_path / "web")
+    with pytest.raises(UserError, match=expected):
+        write_demo([exported / "int8"], tmp_path / "demo", modules)
+    assert not (tmp_path / "web").exists() and not (tmp_path / "demo").exists()

@@ -1,6 +1,7 @@
 """JavaScript gives what Python gives: transformers.js on the folder of `distil web`, the page's own modules in Node."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from distil.serving.line_stream import read_line
 from distil.serving.predictor import Predictor, split_words
 from distil.tasks.tag_decoding import Decoder
 from distil.text.normalisation import normalise
+from distil.text.views import without_marks
 from distil.web.folder import write_web_folder
 from distil.web.normalizer import read_spec
 from distil.web.runtime import FILES, NPM, versions
@@ -92,6 +94,32 @@ def test_the_ids_of_a_vocabulary_of_the_five_languages_are_those_of_python(texts
     assert found["ids"] == [encoding.ids for encoding in tokenizer.encode_batch(lines)]
     assert found["size"] == tokenizer.get_vocab_size()
     assert sum(map(len, found["ids"])) > 10 * len(lines) > 10_000
+
+
+def test_transformers_js_reads_raw_and_bare_texts_alike_where_marks_were_dropped(exports, texts, tmp_path) -> None:
+    exported = Path(shutil.copytree(exports / "models/onnx/words", tmp_path / "words"))
+    for precision in ("fp32", "int8"):
+        path = exported / precision / "manifest.json"
+        write_json(path, {**read_json(path, ""), "marks": "drop"})
+    write_web_folder(exported, tmp_path / "web")
+    short = [" ".join(line.split()[:3]) for line in cleaned(texts) if "<" not in line]  # none is cut
+    lines = [line for line in short if line != without_marks(line)][:40]
+    given = [*lines, *map(without_marks, lines)]
+    found = run_node(HERE / "transformers.mjs", TRANSFORMERS, "text-classification", tmp_path / "web", given=given)
+    assert (
+        len(lines) == 40 and found["ids"][:40] == found["ids"][40:] and found["answers"][:40] == found["answers"][40:]
+    )
+    expected = Predictor(exported / "fp32", 1).predict(lines)
+    for answer, one in zip(found["answers"], expected, strict=False):
+        assert {each["label"]: each["score"] for each in answer} == pytest.approx(one["scores"], abs=2e-5)
+
+
+def test_the_page_takes_marks_off_as_python_does(texts, demo, tmp_path) -> None:
+    lines = [line for line in cleaned(texts) if line]
+    write_json(tmp_path / "tokenizer.json", read_spec(SAMPLE.parent, "drop"))
+    found, tokenizer = page(demo, tmp_path / "tokenizer.json", lines, [], 512), read_as_text(SAMPLE)
+    assert found["ids"] == [encoding.ids for encoding in tokenizer.encode_batch(list(map(without_marks, lines)))]
+    assert found["ids"] != [encoding.ids for encoding in tokenizer.encode_batch(lines)]
 
 
 @pytest.fixture(scope="module")
