@@ -25,7 +25,7 @@ class FewLabelsConfig(Params):
 
 ALL_LABELS = FewLabelsConfig(languages=(), rows=0)
 
-MergeMethod = Literal["linear", "slerp", "ties", "dare"]  # distil/merging/methods.py
+MergeMethod = Literal["linear", "slerp", "ties", "dare"]  # distil/teacher/merge_methods.py
 
 
 class MergeConfig(Params):

@@ -24,9 +24,9 @@ from distil.finetuning.encoding import Encoded, Encoder, join
 from distil.finetuning.ngrams import NgramsConfig
 from distil.finetuning.saved_models import FinetunedModels, Group
 from distil.finetuning.trainer import FineTuningStart, TrainingRows, dev_scores, new_classifier
-from distil.merging.methods import merge
 from distil.modeling.tokenizer import copy_tokenizer
 from distil.tasks.data import Task
+from distil.teacher.merge_methods import merge
 
 SEED = 0  # of the merged model, and of dare's draws
 

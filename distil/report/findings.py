@@ -10,6 +10,7 @@ from distil.report.guard import guard_notices
 from distil.report.inputs import Difference, Pair
 from distil.report.rivals import Deployed, rival_sentences
 from distil.report.tables_scores import baselines_of, mean_score
+from distil.report.teacher_changes import teacher_notices
 
 FEW_SEEDS = 3
 OVER = {
@@ -118,6 +119,7 @@ def notices(report: Report) -> list[Notice]:
         found += _of_teachers(report, task)
         found += _weak(report, task)
     found += [Notice("note", text) for text in unmeasured(report)] + _heldout(report) + guard_notices(report.costs)
+    found += teacher_notices(report.teacher)
     if len(report.seeds) < FEW_SEEDS:
         count = "one seed" if len(report.seeds) == 1 else f"{len(report.seeds)} seeds"
         text = f"Scores rest on {count} of fine-tuning: the spread between seeds, often several points, is not in them."

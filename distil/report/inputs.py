@@ -1,6 +1,6 @@
 """The files of earlier stages, as far as a report needs them, checked; formats: docs/internals/design.md."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -227,6 +227,28 @@ class Corpus(StageFile):
     languages: dict[str, CorpusLanguage]
 
 
+class NewPieces(StageFile):
+    """Pieces that a language got in the teacher's tokenizer, and pieces per word of held-out text."""
+
+    pieces: int
+    pieces_per_word_before: float
+    pieces_per_word_after: float
+
+
+class Adapted(StageFile):
+    """How the teacher was adapted."""
+
+    new_pieces: dict[str, NewPieces] = {}
+
+
+class MergedTeachers(StageFile):
+    """Models that were merged into the teacher; `kept` are those of which it is, none: the teacher as it came."""
+
+    method: str
+    kept: list[str]
+    masked_lm: dict[str, dict[str, Any]]
+
+
 class Teacher(StageFile):
     """models/teacher/manifest.json."""
 
@@ -235,6 +257,13 @@ class Teacher(StageFile):
     revision: str | None = None
     synthetic: bool
     parameters: int
+    adapted: Adapted | None = None
+    merged: MergedTeachers | None = None
+
+    @property
+    def new_pieces(self) -> dict[str, NewPieces]:
+        """By language; empty where its tokenizer is as it came."""
+        return self.adapted.new_pieces if self.adapted else {}
 
 
 class TokenizerLanguage(StageFile):

@@ -61,7 +61,7 @@ Scores are of copies fine-tuned on each task, not of the model as it is; bracket
 
 Distilled from the teacher's distributions over masked pieces and from its attention maps, computed once and kept:
 {_recipe(report)}. Teacher and student read the same {report.tokenizer.pieces:,} pieces of the teacher's
-{report.tokenizer.teacher_pieces:,}.
+{report.tokenizer.teacher_pieces:,}{_extended(report)}.
 
 ## Limits and biases
 
@@ -69,6 +69,11 @@ Distilled from the teacher's distributions over masked pieces and from its atten
   with scores without them.
 - {_licence(config)}
 """
+
+
+def _extended(report: Report) -> str:
+    added = sum(new.pieces for new in report.teacher.new_pieces.values())
+    return f", {added:,} of which were added to its tokenizer here" if added else ""
 
 
 def _licence(config: CardConfig) -> str:

@@ -101,16 +101,23 @@ def _reason(reason: str) -> str:
 
 
 def vocabulary_table(report: Report) -> Table:
-    """Coverage and tokens per word by language."""
-    tokenizer = report.tokenizer
+    """Coverage and tokens per word by language, and what new pieces of the teacher's tokenizer changed."""
+    tokenizer, added = report.tokenizer, report.teacher.new_pieces
     rows = []
     for code in report.languages:
         part = tokenizer.languages[code]
-        rows.append([
+        row = [
             language_cell(code), Cell(whole(part.pieces_seen)), Cell(percent(part.coverage, 2)),
             Cell(f"{part.pieces_per_word_teacher:.2f}"), Cell(f"{part.pieces_per_word:.2f}"),
-        ])  # fmt: skip
+        ]  # fmt: skip
+        if added:
+            new = added[code]
+            row += [Cell(whole(new.pieces)), Cell(f"{new.pieces_per_word_before:.2f}"),
+                    Cell(f"{new.pieces_per_word_after:.2f}")]  # fmt: skip
+        rows.append(row)
     columns = ["Language", "Pieces seen", "Tokens covered", "Tokens per word, teacher", "Tokens per word, student"]
+    if added:
+        columns += ["New pieces", "Tokens per word, held out, before them", "with them"]
     kept = f"{whole(tokenizer.pieces)} of {whole(tokenizer.teacher_pieces)} pieces kept"
     return Table("vocabulary", f"{kept} (keep: {tokenizer.keep})", columns, rows)
 

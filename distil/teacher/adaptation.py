@@ -5,9 +5,9 @@ The recipe that made AfroXLMR out of XLM-R: language-adaptive fine-tuning on sev
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import Field
@@ -19,7 +19,14 @@ from distil.compute.precision import Precision
 from distil.core.errors import UserError
 from distil.core.params import Params
 from distil.modeling.tokenizer import load_tokenizer, special_ids
-from distil.teacher.masked_lm import MaskedLMSchedule, Sequences, encode_lines, measure_masked_lm, train_masked_lm
+from distil.teacher.masked_lm import (
+    FasterRows,
+    MaskedLMSchedule,
+    encode_lines,
+    measure_masked_lm,
+    train_masked_lm,
+)
+from distil.teacher.new_pieces import add_new_pieces
 from distil.tokenization.masking import is_held_out
 
 log = logging.getLogger("distil")
@@ -41,6 +48,8 @@ class AdaptConfig(Params):
     heldout_fraction: float = Field(gt=0, le=0.5)
     checkpoint_every: int = Field(ge=1)
     keep: float = Field(gt=0, le=1)  # share of the change that stays
+    new_pieces: int = Field(ge=0, le=50_000)  # of each language
+    new_pieces_rate: float = Field(gt=0, le=100)  # times the learning rate
     guard: GuardDeviations
     precision: Precision
 
@@ -66,6 +75,75 @@ def keep_share(model: nn.Module, start: Mapping[str, Tensor], keep: float) -> No
         parameter.copy_(torch.lerp(start[name].to(parameter.device), parameter, keep))
 
 
+class Texts(NamedTuple):
+    """Lines of each language, by code."""
+
+    train: dict[str, list[str]]
+    heldout: dict[str, list[str]]  # MOST_HELDOUT of those apart at most
+
+
+def read_texts(languages: list[str], config: AdaptConfig, room: int, otherwise: str) -> Texts:
+    """The text that a teacher is adapted to and measured on.
+
+    Args:
+        languages: codes; `config.text` holds LANG.txt of each.
+        config: which text, and how much of it is held out.
+        room: tokens that the teacher can read.
+        otherwise: ends the error of a missing text: how to do without one.
+
+    Raises:
+        UserError: a text is missing, has nothing to train on or to hold out, or sequences are longer than `room`.
+    """
+    if config.max_length > room:
+        raise UserError(
+            f"params.yaml: teacher.adapt.max_length: expected at most {room}, what this teacher can read, found "
+            f"{config.max_length}"
+        )
+    texts = Texts({}, {})
+    for language in languages:
+        path = Path(config.text) / f"{language}.txt"
+        if not path.is_file():
+            raise UserError(
+                f"{path}: no such file; to adapt a teacher or to merge several, set teacher.adapt.text of params.yaml "
+                f"to data/raw and run `dvc repro corpus`, or {otherwise}"
+            )
+        lines = path.read_text(encoding="utf-8").split("\n")
+        apart = [is_held_out(line, config.heldout_fraction) for line in lines]
+        kept = [line for line, out in zip(lines, apart, strict=True) if not out]
+        away = [line for line, out in zip(lines, apart, strict=True) if out]
+        if not any(map(str.strip, kept)) or not any(map(str.strip, away)):
+            raise UserError(
+                f"{path}: {language}: expected text to train on and to hold out, found {len(kept)} and {len(away)} "
+                "lines; give more text, or change teacher.adapt.heldout_fraction"
+            )
+        texts.train[language] = kept
+        texts.heldout[language] = away[:: max(1, -(-len(away) // MOST_HELDOUT))]
+    return texts
+
+
+def measure(
+    model: XLMRobertaForMaskedLM, tokenizer: Path, heldout: Mapping[str, Sequence[str]], config: AdaptConfig, seed: int
+) -> dict[str, tuple[float, int]]:
+    """Masked-LM loss on held-out lines of each language, in nats, and the positions behind it.
+
+    Args:
+        model: to measure.
+        tokenizer: a folder with its tokenizer.json.
+        heldout: lines by language.
+        config: length, rate of masks, size of batches.
+        seed: decides the masks: the same ones for every model with this tokenizer.
+    """
+    fast = load_tokenizer(tokenizer, "teacher")
+    special = special_ids(fast)
+    return {
+        language: measure_masked_lm(
+            model, encode_lines(lines, fast, special, config.max_length), special, config.batch_tokens,
+            config.mask_rate, seed,
+        )
+        for language, lines in heldout.items()
+    }  # fmt: skip
+
+
 def adapt(
     model: XLMRobertaForMaskedLM, tokenizer: Path, languages: list[str], config: AdaptConfig, seed: int, scratch: Path
 ) -> dict[str, Any]:
@@ -73,60 +151,35 @@ def adapt(
 
     Args:
         model: the teacher.
-        tokenizer: a folder with its tokenizer.json.
+        tokenizer: a folder with its tokenizer; its files are written again where the language gets new pieces.
         languages: codes; `config.text` holds LANG.txt of each.
         config: text and optimisation; its steps are 1 or more.
         seed: decides batches, masks and dropout.
         scratch: folder of the checkpoint and of the guard's events, for this very training only.
 
     Raises:
-        UserError: a text is missing or too short to hold anything out, or longer sequences than the teacher can read.
+        UserError: see `read_texts` and `add_new_pieces`.
     """
-    room = model.config.max_position_embeddings - 2
-    if config.max_length > room:
-        raise UserError(
-            f"params.yaml: teacher.adapt.max_length: expected at most {room}, what this teacher can read, found "
-            f"{config.max_length}"
-        )
+    texts = read_texts(
+        languages, config, model.config.max_position_embeddings - 2, "set teacher.adapt.steps to 0 and merge none"
+    )
+    new = None
+    if config.new_pieces:
+        new = add_new_pieces(model, tokenizer, texts.train, texts.heldout, config.new_pieces, Path(config.text))
     fast = load_tokenizer(tokenizer, "teacher")
     special = special_ids(fast)
-    train: dict[str, Sequences] = {}
-    heldout: dict[str, Sequences] = {}
-    for language in languages:
-        path = Path(config.text) / f"{language}.txt"
-        if not path.is_file():
-            raise UserError(
-                f"{path}: no such file; to adapt a teacher, set teacher.adapt.text of params.yaml to data/raw and run "
-                "`dvc repro corpus`, or set teacher.adapt.steps to 0"
-            )
-        lines = path.read_text(encoding="utf-8").split("\n")
-        apart = [is_held_out(line, config.heldout_fraction) for line in lines]
-        kept = [line for line, out in zip(lines, apart, strict=True) if not out]
-        away = [line for line, out in zip(lines, apart, strict=True) if out]
-        step = max(1, -(-len(away) // MOST_HELDOUT))
-        train[language] = encode_lines(kept, fast, special, config.max_length)
-        heldout[language] = encode_lines(away[::step], fast, special, config.max_length)
-        if not len(train[language].ids) or not len(heldout[language].ids):
-            raise UserError(
-                f"{path}: {language}: expected text to train on and to hold out, found {len(kept)} and {len(away)} "
-                "lines; give more text, or change teacher.adapt.heldout_fraction"
-            )
-
-    def measure() -> dict[str, tuple[float, int]]:
-        return {
-            language: measure_masked_lm(model, text, special, config.batch_tokens, config.mask_rate, seed)
-            for language, text in heldout.items()
-        }
-
-    before, start = measure(), weights_of(model) if config.keep < 1 else None
+    train = {name: encode_lines(lines, fast, special, config.max_length) for name, lines in texts.train.items()}
+    before = measure(model, tokenizer, texts.heldout, config, seed)
+    start = weights_of(model) if config.keep < 1 else None
     schedule = MaskedLMSchedule(config.steps, config.batch_tokens, config.learning_rate, config.warmup_fraction,
                         config.mask_rate, config.sampling_temperature, config.precision, config.guard)  # fmt: skip
     training = train_masked_lm(
-        model, train, special, schedule, seed, "adapt the teacher", scratch, config.checkpoint_every
-    )
+        model, train, special, schedule, seed, "adapt the teacher", scratch, config.checkpoint_every,
+        FasterRows(new.rows, config.new_pieces_rate) if new else None,
+    )  # fmt: skip
     if start is not None:
         keep_share(model, start, config.keep)
-    after = measure()
+    after = measure(model, tokenizer, texts.heldout, config, seed)
     for language in languages:
         log.info("teacher: %s: held-out masked-LM loss %.3f -> %.3f nats", language, before[language][0],
                  after[language][0])  # fmt: skip
@@ -135,6 +188,7 @@ def adapt(
         "tokens": training.tokens,
         **training.guard,
         **({"keep": config.keep} if start is not None else {}),
+        **({"new_pieces": new.languages} if new else {}),
         "languages": {
             language: {
                 "train_sequences": len(train[language].offsets) - 1,

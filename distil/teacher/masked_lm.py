@@ -25,6 +25,7 @@ from distil.compute.precision import Precision, autocast
 from distil.modeling.tokenizer import SpecialTokenIds
 from distil.modeling.xlm_roberta import MaskedHead
 from distil.runtime.progress import Progress
+from distil.teacher.weights import VOCABULARY_ROWS
 from distil.tokenization.masking import draw_masks
 
 log = logging.getLogger("distil")
@@ -56,6 +57,13 @@ class MaskedLMSchedule(NamedTuple):
     sampling_temperature: float  # languages are drawn in proportion to tokens ** (1 / this)
     precision: Precision = "float32"
     guard: float = 0.0  # deviations, see distil/compute/guard.py; 0 is off
+
+
+class FasterRows(NamedTuple):
+    """Rows of the vocabulary that learn faster than all other weights."""
+
+    rows: slice  # ids
+    times: float  # the learning rate
 
 
 class MaskedLMTraining(NamedTuple):
@@ -121,6 +129,7 @@ def train_masked_lm(
     title: str,
     scratch: Path | None = None,
     checkpoint_every: int = 0,
+    faster: FasterRows | None = None,
 ) -> MaskedLMTraining:
     """Train `model` in place.
 
@@ -134,6 +143,7 @@ def train_masked_lm(
         scratch: folder of the checkpoint and of the guard's events, for this very training only; None keeps none, and
             then there is no guard.
         checkpoint_every: steps between two checkpoints.
+        faster: rows of embedding and head with a rate of their own; None: all weights have one.
 
     Raises:
         UserError: see `Guard.judge`; names the step and the languages.
@@ -173,7 +183,7 @@ def train_masked_lm(
             batch = f"{sum(len(part.mask) for part in parts)} sequences of {', '.join(texts)}"
             action = guard.judge(step + 1, value, norm, batch)
             if action is Action.TAKE:
-                optimizer.step()
+                _take_step(optimizer, model, faster)
                 state["norms"] += float(norm)
             elif action is Action.ROLL_BACK and checkpoint:
                 guard.roll_back(checkpoint, {"model": model}, optimizer)
@@ -187,6 +197,21 @@ def train_masked_lm(
     guard.write_events()
     model.cpu().eval()
     return MaskedLMTraining(state["tokens"], guard.summary())
+
+
+@torch.no_grad()
+def _take_step(optimizer: torch.optim.Optimizer, model: nn.Module, faster: FasterRows | None) -> None:
+    """A step of the optimizer, and more of it for the rows of `faster`.
+
+    AdamW changes a weight in proportion to the learning rate, decay included, so `times` the change is the change at
+    `times` the rate.
+    """
+    tables = [each for name, each in model.named_parameters() if name in VOCABULARY_ROWS] if faster else []
+    before = [table[faster.rows].clone() for table in tables] if faster else []
+    optimizer.step()
+    if faster:
+        for table, old in zip(tables, before, strict=True):
+            table[faster.rows] = torch.lerp(old, table[faster.rows], faster.times)
 
 
 @torch.no_grad()

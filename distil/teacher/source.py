@@ -25,6 +25,7 @@ from distil.modeling.xlm_roberta import load_masked_lm
 from distil.sources.hub import hub_files
 from distil.sources.hub_models import fetch_model
 from distil.teacher.adaptation import AdaptConfig, adapt
+from distil.teacher.merging import TeacherMergeConfig, merge_teachers
 from distil.teacher.pretraining import RECIPE, PretrainConfig, pretrain
 from distil.teacher.weights import write_weights
 
@@ -51,13 +52,24 @@ class TeacherConfig(Params):
     id: str = Field(min_length=1)
     revision: str = Field(min_length=1)
     train: PretrainConfig
+    merge: TeacherMergeConfig
     adapt: AdaptConfig
 
     @model_validator(mode="after")
-    def _adapt_what_was_trained_elsewhere(self) -> "TeacherConfig":
+    def _change_what_was_trained_elsewhere(self) -> "TeacherConfig":
         if self.adapt.steps and self.source == "train":
             raise ValueError(
                 f"adapt.steps is {self.adapt.steps} with source train: expected 0; give train.steps more instead"
+            )
+        if self.merge.method != "none" and self.source == "train":
+            raise ValueError(
+                f"merge.method is {self.merge.method} with source train: expected none; merge models adapted from a "
+                "teacher of source folder or hub"
+            )
+        if self.adapt.new_pieces and not self.adapt.steps:
+            raise ValueError(
+                f"adapt.new_pieces is {self.adapt.new_pieces} with adapt.steps 0: new pieces must be learned; set "
+                "steps above 0 or new_pieces to 0"
             )
         return self
 
@@ -67,10 +79,10 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
 
     Args:
         config: where from.
-        languages: whose text a teacher is trained on (source `train`) or adapted to.
+        languages: whose text a teacher is trained on (source `train`), adapted to or, if merged, measured on.
         synthetic: whether the text of source `train` is synthetic; goes into the manifest. A folder's recipe.json says
             it of a teacher that a command of this project made.
-        seed: of the training or adaptation.
+        seed: of the training, merging or adaptation.
         out: an empty folder.
 
     Returns:
@@ -99,6 +111,10 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
     limit_length(out)
     # Errors name what a person gave: the copy is gone when they are read.
     model = load_masked_lm(out, None, shown=source)
+    merged = {}
+    if config.merge.method != "none":
+        merged = {"merged": merge_teachers(model, out, config.merge, config.adapt, languages, seed)}
+        _save(model, out)
     adapted = _adapt(model, config.adapt, languages, seed, out) if config.adapt.steps else None
     digest = _weights_sha256(out)
     manifest = {
@@ -108,6 +124,7 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
         "synthetic": config.source != "hub" and synthetic,
         "original": original,
         "adapted": adapted,
+        **merged,
         **describe_model(model),
         "max_position_embeddings": model.config.max_position_embeddings,
         "weights_sha256": digest,
@@ -146,10 +163,15 @@ def _adapt(
         adapted = adapt(model, out, languages, config, seed, scratch)
         if config.guard:
             shutil.copyfile(scratch / EVENTS_FILE, out / EVENTS_FILE)
-        (out / SAFETENSORS).unlink()
-        model.save_pretrained(out)
+        _save(model, out)
     shutil.rmtree(scratch)
     return adapted
+
+
+def _save(model: XLMRobertaForMaskedLM, out: Path) -> None:
+    """Put a model in place of the one in `out`."""
+    (out / SAFETENSORS).unlink()
+    model.save_pretrained(out)
 
 
 def snapshot(source: Path, out: Path) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ SAFE_TORCH = (2, 6)  # before it `weights_only=True` could be made to run code (
 
 _WORDS = "roberta.embeddings.word_embeddings.weight"
 _TIED = {"lm_head.decoder.weight": _WORDS, "lm_head.decoder.bias": "lm_head.bias"}
-_ROWS = (_WORDS, *_TIED, "lm_head.bias")  # a row for each piece
+VOCABULARY_ROWS = (_WORDS, *_TIED, "lm_head.bias")  # a row for each piece
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -68,7 +68,7 @@ def write_weights(
             raise UserError(f"{path}: {twice[0]}: is in two shards; copy or download the folder again, or {advice}")
         tensors |= found
     left_out = _leave_out(tensors, config, weights.files[0].parent, advice)
-    for name in _ROWS:
+    for name in VOCABULARY_ROWS:
         if padding and name in tensors and tensors[name].shape[:1] == (config["vocab_size"],):
             tensors[name] = tensors[name][:pieces]
     save_file(apart(tensors), out / SAFETENSORS, metadata={"format": "pt"})

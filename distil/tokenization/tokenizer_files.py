@@ -1,4 +1,4 @@
-"""A tokenizer's files as transformers and SentencePiece read them, and how pieces are taken out of all of them alike.
+"""A tokenizer's files as transformers and SentencePiece read them: pieces are taken out of all alike, and put in.
 
 XLM-R keeps its Unigram pieces twice. tokenizer.json lists <s>, <pad>, </s>, <unk>, the pieces, <mask>. In
 sentencepiece.bpe.model the same pieces follow <unk>, <s>, </s>, so that each id is one lower there, and neither <pad>
@@ -8,6 +8,7 @@ nor <mask> is in it (the "fairseq offset" of transformers' XLMRobertaTokenizer).
 import copy
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -137,6 +138,43 @@ def write_tokenizer_files(files: TokenizerFiles, kept: np.ndarray, out: Path) ->
     if files.sentencepiece is not None:
         pieces = files.pieces
         (out / SENTENCEPIECE).write_bytes(_sentencepiece(files.sentencepiece, {pieces[number] for number in kept}))
+
+
+def add_pieces(files: TokenizerFiles, pieces: Sequence[tuple[str, float]], out: Path) -> int:
+    """Write the files with more pieces, between those that are there and <mask>; returns the id of the first.
+
+    The id of <mask>, and of added tokens behind it, rises by their number. SentencePiece's model ends with them, so the
+    fairseq offset holds.
+
+    Args:
+        files: of any tokenizer of XLM-R.
+        pieces: text as the normalizer leaves it, and natural logarithm of its share of all pieces; by id.
+        out: a folder; may be that of `files`.
+
+    Raises:
+        UserError: other pieces follow <mask>.
+    """
+    vocab = files.spec["model"]["vocab"]
+    first = min(files.pieces.index("<mask>"), len(vocab))
+    added = {"<mask>", *(token["content"] for token in files.spec["added_tokens"])}
+    if behind := [piece for piece, _ in vocab[first:] if piece not in added]:
+        raise UserError(
+            f"{files.folder / TOKENIZER}: expected <mask> as the last piece, as in every XLM-R tokenizer, found "
+            f"{len(behind):,} behind it, {behind[0]!r} the first; set teacher.adapt.new_pieces to 0"
+        )
+    new = {number: number + (len(pieces) if number >= first else 0) for number in range(len(files.pieces))}
+    entries = [(piece, float(np.float32(score))) for piece, score in pieces]  # SentencePiece keeps float32
+    spec = _spec(files.spec, new)
+    spec["model"]["vocab"][first:first] = [list(entry) for entry in entries]
+    write_text(out / TOKENIZER, json.dumps(spec, ensure_ascii=False, separators=(",", ":")) + "\n")
+    write_text(out / CONFIG, json.dumps(_config(files.config, new), indent=2, ensure_ascii=False) + "\n")
+    if files.sentencepiece is not None:
+        proto = ModelProto()
+        proto.CopyFrom(files.sentencepiece)
+        proto.pieces.extend(ModelProto.SentencePiece(piece=piece, score=score) for piece, score in entries)
+        proto.trainer_spec.vocab_size = len(proto.pieces)
+        (out / SENTENCEPIECE).write_bytes(proto.SerializeToString(deterministic=True))
+    return first
 
 
 def _spec(spec: dict[str, Any], new: dict[int, int]) -> dict[str, Any]:

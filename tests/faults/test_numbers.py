@@ -21,7 +21,7 @@ from tests.training.test_trainer import distil
 ADAPT = AdaptConfig.model_validate({
     "steps": 12, "text": "data/raw", "batch_tokens": 256, "max_length": 24, "learning_rate": 0.001,
     "warmup_fraction": 0.1, "mask_rate": 0.15, "sampling_temperature": 1.0, "heldout_fraction": 0.15,
-    "checkpoint_every": 5, "keep": 1.0, "guard": 0.0, "precision": "float32",
+    "checkpoint_every": 5, "keep": 1.0, "new_pieces": 0, "new_pieces_rate": 5.0, "guard": 0.0, "precision": "float32",
 })  # fmt: skip
 
 

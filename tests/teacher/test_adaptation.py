@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,9 @@ from tests.support import toy
 ADAPT = AdaptConfig(
     steps=40, text="data/raw", batch_tokens=512, max_length=24, learning_rate=0.003, warmup_fraction=0.1,
     mask_rate=0.15, sampling_temperature=2.0, heldout_fraction=0.15, checkpoint_every=10, guard=0.0,
-    keep=1.0, precision="float32",
+    keep=1.0, new_pieces=0, new_pieces_rate=5.0, precision="float32",
 )  # fmt: skip
+MERGE = {"method": "none", "path": "distil/lexicons", "density": 0.5}
 
 
 @pytest.fixture
@@ -48,13 +50,14 @@ def config(**changes: Any) -> TeacherConfig:
     train = {"vocabulary_size": 200, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1,
              "intermediate_size": 8, "steps": 1, "batch_tokens": 256, "learning_rate": 0.1}  # fmt: skip
     adapted = ADAPT.model_dump() | changes.pop("adapt", {})
-    given = {"source": "folder", "path": "given", "id": "a/b", "revision": "main", "train": train, "adapt": adapted}
+    given = {"source": "folder", "path": "given", "id": "a/b", "revision": "main", "train": train, "adapt": adapted,
+             "merge": MERGE | changes.pop("merge", {})}  # fmt: skip
     return TeacherConfig.model_validate(given | changes)
 
 
-def fetch(out: str, **changes: Any) -> dict[str, Any]:
-    Path(out).mkdir()
-    return fetch_teacher(config(**changes), toy.LANGUAGES, False, 1, Path(out))
+def fetch(out: str, languages: Sequence[str] = toy.LANGUAGES, **changes: Any) -> dict[str, Any]:
+    Path(out).mkdir(parents=True)
+    return fetch_teacher(config(**changes), list(languages), False, 1, Path(out))
 
 
 def test_an_adapted_teacher_knows_held_out_text_better_and_the_manifest_says_so(root: Path) -> None:

@@ -10,12 +10,14 @@ compared and changed one by one; none is changed in place.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from distil.core.errors import UserError
-from distil.evaluation.config import MergeMethod
+
+MergeMethod = Literal["linear", "slerp", "ties", "dare"]
 
 Weights = Mapping[str, Tensor]
 

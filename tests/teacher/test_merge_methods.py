@@ -7,7 +7,7 @@ from mergekit.merge_methods.slerp import slerp as slerp_of_mergekit
 from mergekit.sparsify import bernoulli, magnitude
 
 from distil.core.errors import UserError
-from distil.merging.methods import check_shapes, dare, merge, slerp, ties
+from distil.teacher.merge_methods import check_shapes, dare, merge, slerp, ties
 
 METHODS = ("linear", "slerp", "ties", "dare")
 
