@@ -298,6 +298,7 @@ class StageCost(StageFile):
 
     seconds: float
     peak_memory_mib: float
+    peak_gpu_memory_mib: float | None = None
     machine: str = ""
     tokens_per_second: float | None = None
     rows_per_second: float | None = None

@@ -123,17 +123,22 @@ def vocabulary_table(report: Report) -> Table:
 
 
 def cost_table(report: Report) -> Table:
-    """Seconds, memory and rates of each stage."""
+    """Seconds, memory and rates of each stage; the GPU's memory where one was used."""
+    costs = report.costs.values()
+    on_gpu = any(cost.peak_gpu_memory_mib is not None for cost in costs)
     rows = [
         [Cell(stage), Cell(f"{cost.seconds:,.1f}"), Cell(whole(cost.peak_memory_mib)),
+         *[Cell(whole(cost.peak_gpu_memory_mib))] * on_gpu,
          Cell(whole(cost.tokens_per_second)), Cell(whole(cost.rows_per_second)), Cell(percent(cost.data_wait_share))]
         for stage, cost in report.costs.items()
     ]  # fmt: skip
-    total = sum(cost.seconds for cost in report.costs.values())
-    peak = max(cost.peak_memory_mib for cost in report.costs.values())
-    rows.append([Cell("All stages", "sum, peak"), Cell(f"{total:,.1f}"), Cell(whole(peak)), *[Cell("")] * 3])
-    columns = ["Stage", "Seconds", "Peak memory (MiB)", "Tokens/s", "Rows/s", "Waiting for data"]
-    machines = list(dict.fromkeys(cost.machine for cost in report.costs.values() if cost.machine))
+    peak = max(cost.peak_memory_mib for cost in costs)
+    gpu_peak = max((cost.peak_gpu_memory_mib or 0 for cost in costs), default=0)
+    rows.append([Cell("All stages", "sum, peak"), Cell(f"{sum(cost.seconds for cost in costs):,.1f}"),
+                 Cell(whole(peak)), *[Cell(whole(gpu_peak))] * on_gpu, *[Cell("")] * 3])  # fmt: skip
+    columns = ["Stage", "Seconds", "Peak memory (MiB)", *["Peak GPU memory (MiB)"] * on_gpu, "Tokens/s", "Rows/s",
+               "Waiting for data"]  # fmt: skip
+    machines = list(dict.fromkeys(cost.machine for cost in costs if cost.machine))
     return Table("cost", "What each stage took", columns, rows, average=True, note="; ".join(machines))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from distil.core.files import write_json
-from distil.runtime.machine import machine, peak_memory
+from distil.runtime.machine import machine, peak_gpu_memory, peak_memory
 
 UNITS = ("tokens", "rows", "lines")
 
@@ -17,14 +17,16 @@ class StageCost:
         self._start = time.monotonic()
 
     def write(self, path: Path, **figures: Any) -> None:
-        """Write seconds, peak memory and machine beside the stage's own figures; a count gets its rate beside it."""
+        """Write seconds, peak memory (of the GPU too where one was used) and machine beside the stage's own figures; a count gets its rate beside it."""
         seconds = time.monotonic() - self._start
         rates = {f"{unit}_per_second": round(figures[unit] / max(seconds, 1e-9)) for unit in UNITS if unit in figures}
+        gpu = peak_gpu_memory()
         write_json(
             path,
             {
                 "seconds": round(seconds, 1),
                 "peak_memory_mib": round(peak_memory() / 2**20),
+                **({} if gpu is None else {"peak_gpu_memory_mib": round(gpu / 2**20)}),
                 "machine": machine(),
                 **rates,
                 **figures,

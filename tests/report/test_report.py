@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from distil.core.errors import UserError
+from distil.core.files import read_json, write_json
 from distil.evaluation.config import EvaluateConfig
 from distil.evaluation.predictions import GoldAndPredicted
 from distil.report.data import cost_file, costed_stages, language_name, load_report
@@ -475,3 +476,12 @@ def test_the_cost_of_every_stage_before_the_report_is_read():
     files = [f"metrics/{cost_file(stage)}" for stage in costed_stages(scoring, ["rival@a", "decoder@a"])]
     assert all(any(fnmatch(file, pattern) for pattern in patterns) for file in files)
     assert all(any(fnmatch(file, pattern) for file in files) for pattern in patterns)
+
+
+def test_the_memory_of_a_gpu_is_a_column_where_one_was_used(tmp_path, report):
+    assert "Peak GPU memory" not in render_markdown(report)
+    write_inputs(tmp_path)
+    path = tmp_path / "metrics/cost/distil.json"
+    write_json(path, read_json(path, "distil") | {"peak_gpu_memory_mib": 4321})
+    markdown = render_markdown(load_report(tmp_path))
+    assert "Peak GPU memory (MiB)" in markdown and markdown.count("4,321") == 2  # the stage's and the largest

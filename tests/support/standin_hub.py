@@ -23,6 +23,7 @@ class Repository:
     commits: dict[str, dict[str, bytes]]
     refs: dict[str, str]
     gated: bool = False  # for everybody without the token
+    digests: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)  # sha1, sha256 of each file
 
 
 @dataclass
@@ -65,10 +66,12 @@ class StandinHub:
 
     def add(self, name: str, files: dict[str, bytes], refs: tuple[str, ...] = ("main",), gated: bool = False) -> str:
         """A commit with these files, to which the refs are moved; `name` is like "datasets/org/name"."""
-        content = json.dumps({path: hashlib.sha1(body).hexdigest() for path, body in files.items()}, sort_keys=True)
+        digests = {path: (hashlib.sha1(body).hexdigest(), hashlib.sha256(body).hexdigest())
+                   for path, body in files.items()}  # fmt: skip
+        content = json.dumps({path: sha1 for path, (sha1, _) in digests.items()}, sort_keys=True)
         commit = hashlib.sha1(content.encode()).hexdigest()
         repository = self.repositories.setdefault(name, Repository({}, {}, gated))
-        repository.commits[commit] = files
+        repository.commits[commit], repository.digests[commit] = files, digests
         repository.refs.update(dict.fromkeys(refs, commit))
         return commit
 
@@ -124,9 +127,10 @@ class _Handler(BaseHTTPRequestHandler):
             kind, name, revision, file = match.groups()
             found = self._find(f"{kind or 'models/'}{name}", revision)
             if found and file in found[1]:
-                headers = {"X-Repo-Commit": found[0], "ETag": f'"{hashlib.sha1(found[1][file]).hexdigest()}"'}
+                sha1, sha256 = self._digests(f"{kind or 'models/'}{name}", found[0])[file]
+                headers = {"X-Repo-Commit": found[0], "ETag": f'"{sha1}"'}
                 if file.endswith(LARGE):  # kept by the hub's large file storage, known by its sha256
-                    headers["X-Linked-ETag"] = f'"{hashlib.sha256(found[1][file]).hexdigest()}"'
+                    headers["X-Linked-ETag"] = f'"{sha256}"'
                     headers["X-Linked-Size"] = str(len(found[1][file]))
                 self._send_file(found[1][file], headers, fault)
             elif found:
@@ -152,6 +156,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, b'{"error": "Invalid rev id"}', {"X-Error-Code": "RevisionNotFound"})
         return None
 
+    def _digests(self, name: str, commit: str) -> dict[str, tuple[str, str]]:
+        return self.standin.repositories[name].digests[commit]
+
     def _answer_api(
         self, name: str, what: str, revision: str, folder: str, query: dict[str, list[str]], body: bytes
     ) -> None:
@@ -166,13 +173,13 @@ class _Handler(BaseHTTPRequestHandler):
                      "lastModified": "2026-01-01T00:00:00.000Z", "private": False, "gated": False}  # fmt: skip
         elif what == "tree":
             recursive = query.get("recursive", ["false"])[0].lower() in ("true", "1")
-            value = _tree(files, folder, recursive)
+            value = _tree(files, self._digests(name, commit), folder, recursive)
             if folder and not value:
                 self._send(404, b"{}", {"X-Error-Code": "EntryNotFound"})
                 return
         else:
             asked = json.loads(body)["paths"] if body.startswith(b"{") else parse_qs(body.decode())["paths"]
-            every = {entry["path"]: entry for entry in _tree(files, "", True)}
+            every = {entry["path"]: entry for entry in _tree(files, self._digests(name, commit), "", True)}
             value = [every[path] for path in asked if path in every]
         self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
@@ -207,7 +214,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def _tree(files: dict[str, bytes], folder: str, recursive: bool) -> list[dict[str, Any]]:
+def _tree(
+    files: dict[str, bytes], digests: dict[str, tuple[str, str]], folder: str, recursive: bool
+) -> list[dict[str, Any]]:
     prefix = f"{folder}/" if folder else ""
     entries: dict[str, dict[str, Any]] = {}
     for path, body in sorted(files.items()):
@@ -224,5 +233,5 @@ def _tree(files: dict[str, bytes], folder: str, recursive: bool) -> list[dict[st
                     "size": 0,
                 }
         if recursive or len(parts) == 1:
-            entries[path] = {"type": "file", "path": path, "oid": hashlib.sha1(body).hexdigest(), "size": len(body)}
+            entries[path] = {"type": "file", "path": path, "oid": digests[path][0], "size": len(body)}
     return list(entries.values())
