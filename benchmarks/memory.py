@@ -4,14 +4,12 @@
 
 The stages are run one after another, as `dvc repro` would, in a project of their own for each size: Swahili text of
 --text (repeated, each copy with a word of its own at the end of its lines, where it is too short), the rows of --task
-likewise, and --teacher. The peaks are those that each stage writes itself into metrics/cost/STAGE.json. The last line
-is one JSON object.
+likewise, and --teacher. The peaks are those of each stage's own process; what it starts (a worker of `footprint`) is
+not in them. The last line is one JSON object.
 """
 
 import itertools
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,8 +19,8 @@ from typing import Any
 import yaml
 
 from benchmarks.machine import by_size, finish, machine, plain_parser
+from benchmarks.stage_runs import ROOT, command, link_code, name_of, stages
 
-ROOT = Path(__file__).parent.parent
 LANGUAGE = "swa"
 # Bytes of a token of Swahili in these tokenizers, about; rounded up, so that max_tokens decides.
 BYTES_A_TOKEN = 6
@@ -44,13 +42,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             project = Path(name)
             sizes.append(make_project(project, chosen, tokens * times, rows * times, tokens))
-            for stage, arguments in stages():
-                run(project, stage, arguments, chosen.threads)
+            for stage, arguments in stages(["sentiment"]):
+                peak = command(project, [f"stages.{stage}", *arguments], chosen.threads)
+                peaks.setdefault(name_of(stage, arguments), []).append(round(peak / 2**20))
                 if stage == chosen.until:
                     break
-            for path in (project / "metrics/cost").glob("*.json"):
-                peaks.setdefault(path.stem, []).append(json.loads(path.read_text())["peak_memory_mib"])
-    both = {stage: found for stage, found in sorted(peaks.items()) if len(found) == 2}
+    both = dict(sorted(peaks.items()))
     finish({
         "peak_ratio_10x": {stage: round(large / small, 3) for stage, (small, large) in both.items()},
         "peak_mib": both,
@@ -59,33 +56,9 @@ def main() -> None:
     })  # fmt: skip
 
 
-def stages() -> list[tuple[str, list[str]]]:
-    """What is run, in order; no_teacher is distil without a cache, and the other models are fine-tuned as this one.
-
-    `evaluate` needs the predictions of every model and reads nothing else of them.
-    """
-    return [
-        ("tasks", ["sentiment"]), ("corpus", []), ("teacher", []), ("vocabulary", []), ("tokenize", []),
-        ("cache_teacher", []), ("distil", []), ("baselines", ["sentiment"]),
-        ("finetune", ["student_plain", "sentiment"]),
-    ]  # fmt: skip
-
-
-def run(project: Path, stage: str, arguments: list[str], threads: int) -> None:
-    """One stage in a process of its own; its messages are shown when it fails."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "DVC_ROOT": str(project)}
-    done = subprocess.run(
-        [sys.executable, "-m", f"stages.{stage}", *arguments], cwd=project, env=environment, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        sys.exit(f"error: stages.{stage}: exit status {done.returncode}\n{done.stderr[-2000:]}")
-
-
 def make_project(project: Path, options: Any, tokens: int, rows: int, shard_tokens: int) -> dict[str, int]:
     """Code, params and sources of one size; returns what it holds."""
-    for name in ("distil", "stages", "dvc.yaml"):
-        (project / name).symlink_to(ROOT / name)
+    link_code(project)
     size = repeated(options.text / f"{LANGUAGE}.txt", project / f"text/{LANGUAGE}.txt", tokens * BYTES_A_TOKEN)
     for split, count in (("train", rows), ("dev", rows), ("test", rows)):
         lines = (options.task / LANGUAGE / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
@@ -102,7 +75,7 @@ def make_project(project: Path, options: Any, tokens: int, rows: int, shard_toke
         "teacher.source": "folder", "teacher.path": str(options.teacher.resolve()),
         "tokenize.max_tokens": tokens, "tokenize.shard_tokens": shard_tokens, "tokenize.mask_variants": 1,
         "train.epochs": 1,
-        "finetune.student.epochs": 1, "finetune.student.learning_rate": 0.0005,
+        "finetune.teacher.epochs": 1, "finetune.student.epochs": 1, "footprint.rounds": 1, "export.speed_rows": 10,
         "tasks.sentiment.source": "files", "tasks.sentiment.path": "task",
         "tasks.sentiment.pattern": "{lang}/{split}.jsonl", "tasks.sentiment.text_column": "text",
         "tasks.sentiment.label_column": "label", "tasks.sentiment.normalise": False, "tasks.sentiment.unlabelled": "",
