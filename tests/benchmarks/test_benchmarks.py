@@ -112,13 +112,29 @@ def test_the_list_of_docs_scaling_is_what_the_simulation_says() -> None:
         assert float(rows[name].replace(",", "")) == pytest.approx(found[name], rel=0.06), name
 
 
-def test_the_gpu_benchmark_runs_every_part_also_without_a_gpu() -> None:
-    assert set(gpu.PARTS) == {"cache", "student", "adapt", "finetune"}
-    for name, part in gpu.PARTS.items():
-        figures = part(True)
-        rates = figures.get("tokens_per_second") or figures["rows_per_second"]
-        assert rates, name  # from the difference of two timings, which is anything at this size
+@pytest.mark.parametrize("name", ["cache", "student", "finetune", "adapt"])
+def test_the_gpu_benchmark_runs_every_part_also_without_a_gpu(name: str) -> None:
+    budget = gpu.Budget(60)
+    figures = gpu.measured(name, True, budget)
+    rates = figures.get("tokens_per_second") or figures["rows_per_second"]
+    assert rates.keys() == figures["share_of_peak"].keys() and budget.left_out == {}
+    assert {rate.split()[-1] for rate in rates} == {"bfloat16", "float32"}
+    assert figures["peak_gpu_mib"] is None or torch.cuda.is_available()
+    assert gpu.PARTS.keys() == {"cache", "student", "finetune", "adapt"}
+
+
+def test_a_sequence_of_the_gpu_benchmark_has_its_masks() -> None:
     assert gpu.random_shard(1000, 3).mask_offsets.tolist() == [[0, 19, 38, 57]]
+
+
+def test_what_there_is_no_time_or_memory_for_is_left_out_and_named() -> None:
+    def too_large() -> int:
+        raise torch.OutOfMemoryError
+
+    budget, over = gpu.Budget(60), gpu.Budget(-1)
+    assert (budget.measure("fits", lambda: 7), budget.measure("adapt", too_large)) == (7, None)
+    assert over.measure("late", lambda: 7) is None
+    assert budget.left_out == {"adapt": "out of memory"} and over.left_out == {"late": "no time left"}
 
 
 def test_the_time_of_a_first_run_is_shared_out_among_the_stages_as_dvc_announces_them(monkeypatch) -> None:
