@@ -57,33 +57,41 @@ def plain_masked_lm(student: XLMRobertaForMaskedLM) -> Work:
     return stepping(student, loss)
 
 
-def online(student: XLMRobertaForMaskedLM, teacher: XLMRobertaForMaskedLM, pieces: Tensor | None) -> Work:
+def online(
+    student: XLMRobertaForMaskedLM, teacher: XLMRobertaForMaskedLM, pieces: Tensor | None,
+    precision: Precision = "float32",
+) -> Work:  # fmt: skip
     """The teacher in every step, as toolkits do it: eager attention returned by every layer, scores at every token.
 
     Args:
         student: the model that is trained; switched to eager attention.
         teacher: read only; likewise.
         pieces: (V,) the teacher's id of each piece of the student; None where they are the same.
+        precision: of both models' matrix products; losses are float32.
     """
     for model in (student, teacher):
         model.set_attn_implementation("eager")
 
     def loss(batch: Batch) -> Tensor:
         read = batch.input_ids if pieces is None else pieces[batch.input_ids]
-        with torch.no_grad():
+        with torch.no_grad(), autocast(teacher.device, precision):
             says = teacher(read, attention_mask=batch.mask, output_attentions=True)
             scores = says.logits if pieces is None else says.logits[..., pieces]
-        found = student(batch.input_ids, attention_mask=batch.mask, output_attentions=True)
-        target = (scores / TEMPERATURE).log_softmax(dim=-1)
-        ours = (found.logits / TEMPERATURE).log_softmax(dim=-1)
+        with autocast(student.device, precision):
+            found = student(batch.input_ids, attention_mask=batch.mask, output_attentions=True)
+        target = (scores.float() / TEMPERATURE).log_softmax(dim=-1)
+        ours = (found.logits.float() / TEMPERATURE).log_softmax(dim=-1)
         kl = nn.functional.kl_div(ours, target, log_target=True, reduction="none").sum(dim=-1)[batch.mask].mean()
-        maps = found.attentions[-1].mean(dim=1) - says.attentions[-1].mean(dim=1)
+        maps = found.attentions[-1].float().mean(dim=1) - says.attentions[-1].float().mean(dim=1)
         return 0.5 * TEMPERATURE**2 * kl + 0.5 * maps.square()[batch.mask].mean()
 
     return stepping(student, loss)
 
 
-def lean_online(student: XLMRobertaForMaskedLM, teacher: XLMRobertaForMaskedLM, pieces: Tensor | None) -> Work:
+def lean_online(
+    student: XLMRobertaForMaskedLM, teacher: XLMRobertaForMaskedLM, pieces: Tensor | None,
+    precision: Precision = "float32",
+) -> Work:  # fmt: skip
     """The best online step that we can make: fused attention, scores at masked places, one layer's maps."""
     heads = MaskedHead(student), MaskedHead(teacher, pieces)
     layers = student.config.num_hidden_layers, teacher.config.num_hidden_layers
@@ -94,11 +102,15 @@ def lean_online(student: XLMRobertaForMaskedLM, teacher: XLMRobertaForMaskedLM, 
         at = batch.masked_sequence, batch.masked_position
         row, query = batch.query_sequence, batch.query_position
         with torch.no_grad():
-            hidden = teacher.roberta(read, attention_mask=batch.mask).last_hidden_state
-            target = (heads[1].logits(hidden[at]) / TEMPERATURE).log_softmax(dim=-1)
+            with autocast(teacher.device, precision):
+                hidden = teacher.roberta(read, attention_mask=batch.mask).last_hidden_state
+                scores = heads[1].logits(hidden[at])
+            target = (scores.float() / TEMPERATURE).log_softmax(dim=-1)
             maps = taps[1].probs(layers[1], row, query, batch.mask).mean(dim=1)
-        hidden = student.roberta(batch.input_ids, attention_mask=batch.mask).last_hidden_state
-        ours = (heads[0].logits(hidden[at]) / TEMPERATURE).log_softmax(dim=-1)
+        with autocast(student.device, precision):
+            hidden = student.roberta(batch.input_ids, attention_mask=batch.mask).last_hidden_state
+            scores = heads[0].logits(hidden[at])
+        ours = (scores.float() / TEMPERATURE).log_softmax(dim=-1)
         kl = nn.functional.kl_div(ours, target, log_target=True, reduction="none").sum(dim=-1).mean()
         difference = taps[0].probs(layers[0], row, query, batch.mask).mean(dim=1) - maps
         return 0.5 * TEMPERATURE**2 * kl + 0.5 * difference.square().mean()
