@@ -17,7 +17,10 @@ class StageCost:
         self._start = time.monotonic()
 
     def write(self, path: Path, **figures: Any) -> None:
-        """Write seconds, peak memory (of the GPU too where one was used) and machine beside the stage's own figures; a count gets its rate beside it."""
+        """Write seconds, peaks of memory and machine beside the stage's own figures; a count gets its rate beside it.
+
+        The peak of a GPU is there where one was used.
+        """
         seconds = time.monotonic() - self._start
         rates = {f"{unit}_per_second": round(figures[unit] / max(seconds, 1e-9)) for unit in UNITS if unit in figures}
         gpu = peak_gpu_memory()
