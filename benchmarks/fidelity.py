@@ -21,8 +21,19 @@ from torch import Tensor
 
 from benchmarks.machine import by_size, finish, machine
 from benchmarks.material import load_student, load_text, parser, shards
-from benchmarks.stored_forms import Form, Said, draws, exact, hidden, in_bfloat16, renormalised, threshold, with_bucket
-from distil.cache.format import quantise_rows, quantise_states
+from benchmarks.stored_forms import (
+    Form,
+    Said,
+    draws,
+    exact,
+    hidden,
+    hidden_4,
+    in_bfloat16,
+    renormalised,
+    threshold,
+    with_bucket,
+)
+from distil.cache.quantisation import quantise_rows, quantise_states
 from distil.cache.sparse_logits import SoftTargets
 from distil.compute.precision import autocast
 from distil.losses.logits import logit_kd
@@ -201,15 +212,21 @@ def main() -> None:
     """Print a Markdown table, then one JSON object."""
     arguments = parser(__doc__.splitlines()[0])
     arguments.add_argument("--positions", type=int, default=6000, help="masked places; --quick takes 500")
+    arguments.add_argument(
+        "--forms", nargs="+", help='only these, by the names in the table, such as hidden4 "sampled 60"'
+    )
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     positions = by_size(options, 60, 500, options.positions)
-    budgets = [threshold(12), threshold(19), threshold(40), draws(25), with_bucket(19), renormalised(50)]
+    budgets = [threshold(12), threshold(19), threshold(40), threshold(60), draws(25), with_bucket(19), renormalised(50)]
     if not (options.quick or options.smallest):
         budgets = [threshold(6), *budgets, threshold(30), draws(10), draws(50), with_bucket(8), renormalised(20)]
     with tempfile.TemporaryDirectory() as scratch:
         material = Material(options, positions, Path(scratch))
-        budgets += [hidden(material.teacher.config.hidden_size), in_bfloat16()]
+        budgets += [hidden(material.teacher.config.hidden_size), hidden_4(material.teacher.config.hidden_size),
+                    in_bfloat16()]  # fmt: skip
+        if options.forms:
+            budgets = [form for form in budgets if form.name in options.forms]
         runs = [measure_targets(material, budgets, temperature, positions) for temperature in (1.0, 2.0)]
         attention = measure_attention(material, 3)
     table = ["| form | T | bytes a position | KL | total variation | gradient angle, degrees | norm ratio |",

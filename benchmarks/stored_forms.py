@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from distil.cache.bit_packing import bits_for, row_bytes
-from distil.cache.format import PROB_BITS, decode_log_probs, encode_log_probs, quantise_states
+from distil.cache.format import PROB_BITS, decode_log_probs, encode_log_probs
+from distil.cache.quantisation import quantise_states, quantise_states_4, restore_states, restore_states_4, rotation
 from distil.cache.sparse_logits import SoftTargets, SparseLogits, sample_logits, soft_targets, top_k_logits
 from distil.modeling.xlm_roberta import MaskedHead
 
@@ -84,14 +85,28 @@ def draws(count: int) -> Form:
 
 def hidden(width: int) -> Form:
     """What the cache keeps as `hidden`: the state behind the scores in 8 bits."""
+    return _of_states("hidden", width + 2, lambda states: restore_states(*quantise_states(states)))
+
+
+def hidden_4(width: int) -> Form:
+    """What the cache keeps as `hidden4`: the same in 4 bits."""
+
+    def again(states: np.ndarray) -> np.ndarray:
+        turn = rotation(width)
+        return restore_states_4(*quantise_states_4(states @ turn), width) @ turn.T
+
+    return _of_states("hidden4", row_bytes(width, 4) + 2, again)
+
+
+def _of_states(name: str, size: int, again: Callable[[np.ndarray], np.ndarray]) -> Form:
+    """`again`: states as they come back from disk."""
 
     def keep(said: Said, temperature: float, generator: torch.Generator) -> SoftTargets:
-        codes, scales = quantise_states(said.states.numpy())
-        states = torch.from_numpy(codes * (scales.astype(np.float32) / 127)[:, None])
+        states = torch.from_numpy(again(said.states.numpy()))
         scores = torch.nn.functional.linear(states, said.head.weight, said.head.bias).detach()
         return exact(scores.log_softmax(dim=-1), temperature)
 
-    return Form("hidden", False, lambda pieces: width + 2, keep)
+    return Form(name, False, lambda pieces: size, keep)
 
 
 def in_bfloat16() -> Form:

@@ -12,6 +12,9 @@ layer, E = L * H:
     logit_states       (P, D) int8 and
     logit_state_scales (P,) float16, only `hidden`, instead of all above: the head's last hidden state, round(127 *
                        number / scale). decoder.safetensors beside the language folders makes every score from it
+    logit_states       (P, ceil(D / 2)) uint8 and
+    logit_state_scales (P,) float16, only `hidden4`, likewise: the state turned by `rotation`, two numbers a byte, each
+                       the nearest of 16 levels times the scale, its root mean square; the decoder is turned as well
     attention_offsets  (V, N + 1) uint32, where the rows of a variant and sequence begin
     attention_rows     (R,) uint16, the query's position in its sequence
     attention_scales   (R, E) float16, the largest probability of the row
@@ -31,12 +34,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distil.cache.bit_packing import bits_for, pack_rows, unpack_rows
+from distil.cache.quantisation import quantise_states, quantise_states_4, restore_states, restore_states_4, rotation
 from distil.core.arrays import read_arrays
 from distil.core.errors import UserError
 from distil.core.files import read_json, sha256_file, verify_checksums
 from distil.tokenization.shards import Shard, TokenizedDataset, ragged_indices
 
 FORMAT_VERSION = 1
+HIDDEN4_VERSION = 2  # of a cache with `hidden4`, which readers of version 1 do not know; the others stay as they were
 MADE_BY = "cache_teacher"
 PROJECTIONS = "projections.safetensors"
 DECODER = "decoder.safetensors"  # beside the folders of the languages
@@ -56,27 +61,23 @@ def decode_log_probs(codes: np.ndarray) -> np.ndarray:
     return (LOWEST_LOG_PROB * np.square(codes.astype(np.float32) / _MAX_CODE)).astype(np.float32)
 
 
-def quantise_rows(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Attention rows in 8 bits: codes (…, T) uint8 and scales (…,) float16, for probabilities (…, T) float32."""
-    scales = probs.max(axis=-1).astype(np.float16)
-    divisor = np.maximum(scales.astype(np.float32), np.finfo(np.float16).tiny)[..., None]
-    return np.clip(np.rint(255.0 * probs / divisor), 0, 255).astype(np.uint8), scales
-
-
-def quantise_states(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hidden states in 8 bits: codes (…, D) int8 and scales (…,) float16, for states (…, D) float32."""
-    # Rounded up to the next float16, so that no code leaves -127 to 127.
-    scales = np.nextafter(np.abs(states).max(axis=-1).astype(np.float16), np.float16(np.inf))
-    return np.rint(127.0 * states / scales.astype(np.float32)[..., None]).astype(np.int8), scales
-
-
 class LogitEncoding(NamedTuple):
     """How distributions are stored; part of the manifest."""
 
-    form: str  # sampled, top_k, full or hidden
+    form: str  # sampled, top_k, full, hidden or hidden4
     entries: int  # K
     pieces: int
     sampling_temperature: float
+
+    @property
+    def keeps_states(self) -> bool:
+        """Whether states are stored from which all scores are made."""
+        return self.form in ("hidden", "hidden4")
+
+    @property
+    def version(self) -> int:
+        """Format version of a cache with such distributions."""
+        return HIDDEN4_VERSION if self.form == "hidden4" else FORMAT_VERSION
 
     @property
     def id_bits(self) -> int:
@@ -101,9 +102,10 @@ def pack_logits(
     return arrays
 
 
-def pack_states(states: np.ndarray) -> dict[str, np.ndarray]:
+def pack_states(states: np.ndarray, form: LogitEncoding) -> dict[str, np.ndarray]:
     """Arrays of a shard from the head's last hidden states (P, D) float32."""
-    codes, scales = quantise_states(states)
+    four = form.form == "hidden4"
+    codes, scales = quantise_states_4(states @ rotation(states.shape[1])) if four else quantise_states(states)
     return {"logit_states": codes, "logit_state_scales": scales}
 
 
@@ -143,7 +145,7 @@ class CachedShard:
     def __init__(
         self, path: Path, shard: Shard, form: LogitEncoding, maps: int, decoder: dict[str, np.ndarray]
     ) -> None:
-        """`maps` E: cached maps of a row; `decoder`: only form `hidden`, see `TeacherCache.decoder`."""
+        """`maps` E: cached maps of a row; `decoder`: only where states are kept, see `TeacherCache.decoder`."""
         self._shard, self._form, self._maps, self._decoder = shard, form, maps, decoder
         self._arrays = read_arrays(path, MADE_BY)
 
@@ -161,9 +163,11 @@ class CachedShard:
             log_probs = self._arrays["logit_full"][rows].astype(np.float32)
             ids = np.broadcast_to(np.arange(form.pieces), log_probs.shape)
             return ids, log_probs, np.zeros(len(rows), np.float32)
-        if form.form == "hidden":
-            states = self._arrays["logit_states"][rows].astype(np.float32)
-            states *= (self._arrays["logit_state_scales"][rows].astype(np.float32) / 127.0)[:, None]
+        if form.keeps_states:
+            codes, scales = self._arrays["logit_states"][rows], self._arrays["logit_state_scales"][rows]
+            width = self._decoder["weight"].shape[1]
+            four = form.form == "hidden4"
+            states = restore_states_4(codes, scales, width) if four else restore_states(codes, scales)
             scores = states @ self._decoder["weight"].T
             scores += self._decoder["bias"]
             scores -= scores.max(axis=1, keepdims=True)
@@ -184,8 +188,7 @@ class CachedShard:
         row_lengths = np.repeat(lengths, count)
         queries = self._arrays["attention_rows"][rows].astype(np.int64)
         if "input_codes" in self._arrays:
-            states = self._arrays["input_codes"][rows].astype(np.float32)
-            states *= (self._arrays["input_scales"][rows].astype(np.float32) / 127.0)[:, :, None]
+            states = restore_states(self._arrays["input_codes"][rows], self._arrays["input_scales"][rows])
             return AttentionBatch(np.repeat(np.arange(len(sequences)), count), queries, row_lengths, states)
         start = self._arrays["attention_bytes"][variants, sequences].astype(np.int64)
         codes = self._arrays["attention_probs"][ragged_indices(start, count * self._maps * lengths)]
@@ -209,7 +212,10 @@ class TeacherCache:
         self.folder, self.prepared = folder, prepared
         verify_checksums(folder, MADE_BY)
         self.manifest: dict[str, Any] = read_json(folder / "manifest.json", MADE_BY)
-        self._check("format_version", FORMAT_VERSION, self.manifest.get("format_version"))
+        # A manifest without splits is one of another version.
+        forms = {split["logits"]["form"] for split in self.manifest.get("splits", {}).values()}
+        version = HIDDEN4_VERSION if "hidden4" in forms else FORMAT_VERSION
+        self._check("format_version", version, self.manifest.get("format_version"))
         for field in ("language", "tokenizer_sha256", "pieces", "max_length", "mask_rate"):
             self._check(field, prepared.manifest[field], self.manifest.get(field))
         for split in prepared.manifest["splits"]:
@@ -246,7 +252,7 @@ class TeacherCache:
         return read_arrays(self.folder / PROJECTIONS, MADE_BY) if self.attention_form == "inputs" else {}
 
     def decoder(self) -> dict[str, np.ndarray]:
-        """Logits `hidden`: weight (pieces, D) and bias (pieces,) that make scores of kept states; else nothing."""
+        """Where states are kept: weight (pieces, D) and bias (pieces,) that make scores of them; else nothing."""
         hidden = "decoder_sha256" in self.manifest
         return read_arrays(self.folder.parent / DECODER, MADE_BY) if hidden else {}
 

@@ -156,13 +156,13 @@ class SoftTargets(NamedTuple):
 def soft_targets(kept: SparseLogits, form: str, temperature: float, sampling_temperature: float) -> SoftTargets:
     """Targets at a temperature from kept entries: the one call through which every cached form is read.
 
-    sampled, full and hidden: weights p_i^(1/T) / P(i is kept), normalised over the kept entries; at T = S, and where
-    all pieces are kept, these are the unbiased weights themselves, elsewhere the usual ratio estimate. top_k: the K
-    pieces and the bucket of the rest, tempered as one distribution of K + 1 events.
+    All but top_k: weights p_i^(1/T) / P(i is kept), normalised over the kept entries; at T = S, and where all pieces
+    are kept, these are the unbiased weights themselves, elsewhere the usual ratio estimate. top_k: the K pieces and the
+    bucket of the rest, tempered as one distribution of K + 1 events.
 
     Args:
         kept: from the cache; `log_probs` at temperature 1.
-        form: sampled, top_k, full or hidden.
+        form: sampled, top_k, full, hidden or hidden4.
         temperature: T > 0.
         sampling_temperature: S of the cache; only for sampled.
     """

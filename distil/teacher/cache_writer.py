@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from distil.cache.bit_packing import row_bytes
-from distil.cache.format import DECODER, FORMAT_VERSION, PROB_BITS, PROJECTIONS, LogitEncoding
+from distil.cache.format import DECODER, PROB_BITS, PROJECTIONS, LogitEncoding
 from distil.compute.distributed import Processes, RoundRobin
 from distil.core.arrays import write_arrays
 from distil.core.errors import UserError
@@ -56,7 +56,7 @@ def write_language_cache(
     """
     config = outputs.config
     manifest: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
+        "format_version": outputs.logit_format("train").version,
         **{field: prepared.manifest[field] for field in ("language", "tokenizer_sha256", "pieces", "max_length",
                                                          "mask_rate")},
         **identity,
@@ -184,7 +184,7 @@ def _check_size(
     attention = entry["tokens"] * variants * outputs.config.attention_rows * (2 + row) * bool(layers)
     logits = entry["positions"] * (
         2 * form.pieces if form.form == "full" else
-        2 + outputs.model.config.hidden_size if form.form == "hidden" else
+        2 + row_bytes(outputs.model.config.hidden_size, 4 if form.form == "hidden4" else 8) if form.keeps_states else
         2 + row_bytes(form.entries, form.id_bits) + row_bytes(form.entries, PROB_BITS)
     )  # fmt: skip
     size = attention + logits

@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from transformers import XLMRobertaForMaskedLM
 
-from distil.cache.format import AttentionIndex, LogitEncoding, pack_logits, pack_states, quantise_rows, quantise_states
+from distil.cache.format import AttentionIndex, LogitEncoding, pack_logits, pack_states
+from distil.cache.quantisation import quantise_rows, quantise_states, rotation
 from distil.cache.sparse_logits import SparseLogits, sample_logits, top_k_logits
 from distil.compute.batching import runs
 from distil.compute.distributed import process_device
@@ -28,7 +29,7 @@ HEAD_ELEMENTS = 2**22  # positions * pieces of which distributions exist at a ti
 class CacheConfig(Params):
     """Section `cache_teacher:` of params.yaml."""
 
-    logits: Literal["sampled", "top_k", "full", "hidden"]
+    logits: Literal["sampled", "top_k", "full", "hidden", "hidden4"]
     entries: int = Field(ge=1, le=1000)
     heldout_entries: int = Field(ge=1, le=1000)
     sampling_temperature: float = Field(gt=0, le=100)
@@ -92,10 +93,12 @@ class TeacherPass:
         }
 
     def decoder(self) -> dict[str, np.ndarray]:
-        """With `hidden`: what makes scores of the kept states, weight (V, D) and bias (V,), float32."""
-        if self.config.logits != "hidden":
+        """Where states are kept: what makes scores of them, weight (V, D) and bias (V,), float32."""
+        form = self.logit_format("train")
+        if not form.keeps_states:
             return {}
-        return {"weight": self._head.weight.detach().cpu().numpy(), "bias": self._head.bias.detach().cpu().numpy()}
+        weight, bias = (each.detach().cpu().numpy() for each in (self._head.weight, self._head.bias))
+        return {"weight": weight @ rotation(weight.shape[1]) if form.form == "hidden4" else weight, "bias": bias}
 
     @torch.inference_mode()
     def shard(
@@ -161,7 +164,7 @@ class TeacherPass:
         Raises:
             UserError: not a number; names the batch, which is `where`.
         """
-        if form.form == "hidden":
+        if form.keeps_states:
             kept: SparseLogits | Tensor = (values := self._head.states(hidden).float().cpu())
         else:
             # (P, V) exists for some positions at a time, in pieces of one size that the C library can use again.
@@ -190,7 +193,7 @@ class TeacherPass:
     ) -> dict[str, np.ndarray]:  # fmt: skip
         """One batch's share of each array."""
         if isinstance(kept, Tensor):
-            arrays = pack_states(kept.numpy())
+            arrays = pack_states(kept.numpy(), form)
         else:
             arrays = pack_logits(kept.ids.numpy(), kept.log_probs.numpy(), kept.log_scale.numpy(), form)
         if attention is None:
