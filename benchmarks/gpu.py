@@ -136,7 +136,7 @@ def cache(quick: bool, budget: Budget) -> dict[str, Any]:
     shard, model = random_shard(shape.pieces, 32 if quick else 1024), model_of(shape)
     ids = torch.from_numpy(shard.ids.astype(np.int64)).view(-1, LENGTH).to(device())
     rows = (512 if quick else 16384) // LENGTH
-    rates = {}
+    rates: dict[str, int] = {}
     for precision in PRECISIONS:
         config = CONFIG.model_copy(update={"batch_tokens": rows * LENGTH, "precision": precision})
         outputs = TeacherPass(model, np.arange(shape.pieces), config, 1)
@@ -165,7 +165,7 @@ def cache(quick: bool, budget: Budget) -> dict[str, Any]:
 def student(quick: bool, budget: Budget) -> dict[str, Any]:
     """A step of stage distil, by tokens in a step and precision."""
     pieces, repeats = (1000, 1) if quick else (STUDENT_PIECES, 20)
-    rates = {}
+    rates: dict[str, int] = {}
     for sequences in (2,) if quick else (16, 64, 256, 1024):
         works: dict[str, Callable[[], object]] = {}
         for precision in PRECISIONS:
@@ -178,7 +178,7 @@ def student(quick: bool, budget: Budget) -> dict[str, Any]:
                 return lambda: [step(batch) for _ in range(repeats)]
 
             works[f"{sequences * LENGTH} {precision}"] = steps()
-        taken = budget.measure(f"student {sequences * LENGTH}", lambda w=works: in_turn(w, 1 if quick else 3))
+        taken = budget.measure(f"student {sequences * LENGTH}", functools.partial(in_turn, works, 1 if quick else 3))
         rates |= {name: round(int(name.split()[0]) * repeats / each) for name, each in (taken or {}).items()}
     flops = 3 * Shape(6, 256, 1024, pieces).forward_flops(LENGTH, MASKED)
     return {"tokens_per_second": rates, "pieces": pieces,
@@ -208,7 +208,7 @@ def finetune(quick: bool, budget: Budget) -> dict[str, Any]:
                 rows_of = TrainingRows("text_classification", labels, ["x"], encoded, {}, SPECIAL.pad)
                 run = FineTuningRun(model, rows_of, recipe, 1, "benchmark", Path())
                 model.train()
-                return median(seconds(lambda b=batch: run.step(b), now) for batch in run.rest_of(0))
+                return median(seconds(functools.partial(run.step, batch), now) for batch in run.rest_of(0))
 
             if taken := budget.measure(f"finetune {name} {precision}", step_seconds):
                 rates[f"{name} {precision}"] = round(BATCH_ROWS / taken)
