@@ -38,7 +38,8 @@ def name_of(stage: str, arguments: Sequence[str]) -> str:
 def link_code(project: Path) -> None:
     """What stages read of the repository, apart from params.yaml."""
     for name in ("distil", "stages", "dvc.yaml"):
-        (project / name).symlink_to(ROOT / name)
+        if not (project / name).is_symlink():
+            (project / name).symlink_to(ROOT / name)
 
 
 def command(project: Path, words: Sequence[str], threads: int, **environment: str) -> int:
