@@ -20,7 +20,8 @@ def main(name: str) -> None:
     config, few = load_params("finetune.task_teachers", TaskTeachersConfig), load_evaluate().few_labels
     opened = {teacher: open_soft_labels(teacher, config.path, task) for teacher in config.use if teacher != "linear"}
     given = {str(teacher): {code: labels.read(code) for code in languages} for teacher, labels in opened.items()}
-    teachers = mix_task_teachers(task, languages, given, SOFT_LABEL_SPLITS, config, few)
+    chains = {str(teacher) for teacher, labels in opened.items() if labels.are_marginals}
+    teachers = mix_task_teachers(task, languages, given, SOFT_LABEL_SPLITS, config, few, chains)
     write_soft_labels(Path("data/mixed_targets") / name, task, teachers.soft_labels, teachers.about)
     several = teachers.mixed if len(config.use) > 1 else {}  # one alone is the row of that model already
     predicted = {code: mixture_predictions(task, code, each.log_probs["test"]) for code, each in several.items()}

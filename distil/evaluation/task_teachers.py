@@ -4,7 +4,7 @@ A language whose dev rows choose has the weights of least loss on them (teacher_
 weights of the others (few_labels.py).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +12,9 @@ import numpy as np
 from distil.evaluation.baselines import label_numbers
 from distil.evaluation.config import FewLabelsConfig, TaskTeachersConfig
 from distil.evaluation.few_labels import chooses, few_labels_entry
-from distil.evaluation.tag_marginals import marginal_soft_labels
 from distil.evaluation.teacher_mixture import Mixture, mix_by_weights, mix_teachers
 from distil.tasks.data import Task
+from distil.tasks.tag_decoding import tag_marginals
 
 BySplit = Mapping[str, np.ndarray]  # (U, C) log-probabilities by split
 
@@ -29,7 +29,7 @@ class TaskTeachers(NamedTuple):
 
 def mix_task_teachers(
     task: Task, languages: Sequence[str], given: Mapping[str, Mapping[str, BySplit]], splits: Sequence[str],
-    config: TaskTeachersConfig, few: FewLabelsConfig,
+    config: TaskTeachersConfig, few: FewLabelsConfig, chains: Collection[str] = (),
 ) -> TaskTeachers:  # fmt: skip
     """Mix the teachers of a task; the linear one is fitted here.
 
@@ -40,20 +40,30 @@ def mix_task_teachers(
         splits: of the soft labels.
         config: section `finetune.task_teachers:`.
         few: section `evaluate.few_labels:`.
+        chains: those of `given` whose soft labels are marginals already, under transitions of their own. Beside one,
+            `marginals` turns the others' soft labels into marginals before the mixing, and else those of the mixture.
     """
+    marginals = config.tags == "marginals" and task.kind == "token_classification"
+
+    def prepared(teacher: str, language: str, found: BySplit) -> BySplit:
+        return marginal_soft_labels(task, language, found) if marginals and chains and teacher not in chains else found
+
+    given = {name: {code: prepared(name, code, found) for code, found in each.items()} for name, each in given.items()}
     mixed = {}
     for language in (code for code in languages if chooses(code, few)):
         found = {teacher: each[language] for teacher, each in given.items()}
         if "linear" in config.use:
             from distil.evaluation.linear_teacher import linear_soft_labels  # with scikit-learn, a second
 
-            found["linear"] = linear_soft_labels(task, language, splits)
+            found["linear"] = prepared("linear", language, linear_soft_labels(task, language, splits))
         mixed[language] = mix_teachers(found, label_numbers(task, language, "dev"))
     if few.languages:
         from distil.evaluation.pooled_teacher import pooled_soft_labels, shared_weights
 
-        pooled = {"linear": pooled_soft_labels(task, few, splits)} if "linear" in config.use else {}
-        every = {**given, **pooled}
+        every = {**given}
+        if "linear" in config.use:
+            pooled = pooled_soft_labels(task, few, splits)
+            every["linear"] = {code: prepared("linear", code, found) for code, found in pooled.items()}
         weights = shared_weights(task, few, every)
         for language in few.languages:
             mixed[language] = mix_by_weights({name: each[language] for name, each in every.items()}, weights)
@@ -62,7 +72,24 @@ def mix_task_teachers(
              "dev_loss": {code: each.dev_loss for code, each in mixed.items()},
              **few_labels_entry(task, list(languages), few)}  # fmt: skip
     soft_labels: dict[str, BySplit] = {code: each.log_probs for code, each in mixed.items()}
-    if config.tags == "marginals" and task.kind == "token_classification":
+    if marginals and not chains:
         soft_labels = {code: marginal_soft_labels(task, code, each) for code, each in soft_labels.items()}
+    if marginals or (chains and set(chains) == set(config.use)):
         about["tags"] = "marginals"
     return TaskTeachers(mixed, soft_labels, about)
+
+
+def marginal_soft_labels(task: Task, language: str, splits: BySplit) -> dict[str, np.ndarray]:
+    """As `tag_marginals`, of each split's sentences.
+
+    Args:
+        task: a tagging task.
+        language: code.
+        splits: (U, C) log-probabilities of the words of train, dev, test or unlabelled.
+    """
+    found = {}
+    for split, log_probs in splits.items():
+        rows = task.unlabelled_tokens(language) if split == "unlabelled" else task.token_rows(language, split)
+        counts = [len(row) if isinstance(row, list) else len(row.tokens) for row in rows]
+        found[split] = tag_marginals(log_probs, np.cumsum([0, *counts]), task.labels)
+    return found

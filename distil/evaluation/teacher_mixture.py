@@ -98,7 +98,7 @@ def mixture_predictions(task: Task, language: str, log_probs: np.ndarray) -> Pre
     if task.kind == "text_classification":
         gold = np.array([task.labels.index(row.label) for row in task.text_rows(language, "test")], np.int64)
         return Predictions(gold, {SEED: log_probs.argmax(axis=1)})
-    rows, decode = task.token_rows(language, "test"), Decoder(task.labels)
+    rows, decode = task.token_rows(language, "test"), Decoder(task.labels, None)
     placed = ~np.isnan(log_probs).any(axis=1)
     ends: Any = np.cumsum([0, *(len(row.tokens) for row in rows)])
     decided = [decode(log_probs[start:stop], placed[start:stop]) for start, stop in pairwise(ends)]

@@ -12,12 +12,13 @@ from transformers import XLMRobertaForSequenceClassification, XLMRobertaForToken
 from distil.compute.batching import BATCH_TOKENS, by_length
 from distil.core.errors import UserError
 from distil.evaluation.counts import Predictions, TagPredictions
+from distil.finetuning.chain import TagChain, load_chain
 from distil.finetuning.encoding import Encoded, pad
 from distil.finetuning.ngrams import NGRAMS_FILE, NgramTable, load_table, save_table
 from distil.modeling.config import read_config
 from distil.modeling.loading import load_model
 from distil.modeling.tokenizer import max_tokens
-from distil.tasks.tag_decoding import Decoder
+from distil.tasks.tag_decoding import TRANSITIONS_FILE, Decoder, write_transitions
 
 Transformer = XLMRobertaForSequenceClassification | XLMRobertaForTokenClassification
 
@@ -28,23 +29,34 @@ _CLASSES = {
 
 
 class Classifier(nn.Module):
-    """A transformer with its head and, where a text classifier has one, the n-gram table beside it."""
+    """A transformer with its head, beside it the n-gram table of a text classifier or the transitions of a tagger."""
 
-    def __init__(self, transformer: Transformer, ngrams: NgramTable | None = None) -> None:
+    def __init__(
+        self, transformer: Transformer, ngrams: NgramTable | None = None, chain: TagChain | None = None
+    ) -> None:
         super().__init__()
-        self.transformer, self.ngrams = transformer, ngrams
+        self.transformer, self.ngrams, self.chain = transformer, ngrams, chain
 
     @property
     def device(self) -> torch.device:
         """Where it is."""
         return next(self.parameters()).device
 
+    @property
+    def transitions(self) -> np.ndarray | None:
+        """(C + 1, C) for `Decoder`; None where it has none."""
+        return None if self.chain is None else self.chain.as_array()
+
     def save_pretrained(self, folder: Path) -> None:
-        """Write config.json, model.safetensors and, of a model with n-grams, ngrams.safetensors."""
+        """Write config.json, model.safetensors and what there is of ngrams.safetensors and transitions.json."""
         if self.ngrams is not None:
             self.transformer.config.ngrams = NGRAMS_FILE
             folder.mkdir(parents=True, exist_ok=True)
             save_table(self.ngrams, folder)
+        if self.chain is not None:
+            self.transformer.config.transitions = TRANSITIONS_FILE
+            folder.mkdir(parents=True, exist_ok=True)
+            write_transitions(folder, self.chain.labels, self.chain.as_array())
         self.transformer.save_pretrained(folder)
 
 
@@ -61,7 +73,7 @@ def load_classifier(
 ) -> Classifier:
     """The model of a Hugging Face folder with a head for `labels`: its own, or a new one on a masked language model.
 
-    A classifier's n-gram table comes with it.
+    A classifier's n-gram table or transitions come with it.
 
     Args:
         folder: config.json and model.safetensors.
@@ -72,7 +84,7 @@ def load_classifier(
         more: changes of the config, such as dropout.
 
     Raises:
-        UserError: it or its n-gram table does not load, or it has fewer positions than max_length.
+        UserError: it or what belongs to it does not load, or it has fewer positions than max_length.
     """
     model_class, advice = _CLASSES[kind], f"run `dvc repro --force {made_by}`"
     config = read_config(folder, advice)
@@ -89,7 +101,8 @@ def load_classifier(
         label2id={label: number for number, label in enumerate(labels)}, **more,
     )  # fmt: skip
     ngrams = load_table(folder, config, advice) if own_head and kind == "text_classification" else None
-    return Classifier(model, ngrams).to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    chain = load_chain(folder, config, labels, advice) if own_head and kind == "token_classification" else None
+    return Classifier(model, ngrams, chain).to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def unit_logits(model: Classifier, rows: Encoded, batch: np.ndarray, pad_id: int) -> UnitLogits:
@@ -114,11 +127,21 @@ def predict_scores(model: Classifier, rows: Encoded, pad_id: int) -> np.ndarray:
     return found
 
 
-def decode_labels(scores: np.ndarray, rows: Encoded, kind: str, labels: list[str]) -> np.ndarray:
-    """(U,) int64 numbers of labels; of words the best valid sequence (distil/tasks/tag_decoding.py)."""
+def decode_labels(
+    scores: np.ndarray, rows: Encoded, kind: str, labels: list[str], transitions: np.ndarray | None
+) -> np.ndarray:
+    """(U,) int64 numbers of labels; of words the best valid sequence (distil/tasks/tag_decoding.py).
+
+    Args:
+        scores: (U, C) unnormalised.
+        rows: with these units.
+        kind: of the task.
+        labels: C.
+        transitions: of the model that gave the scores, None where it has none.
+    """
     if kind == "text_classification":
         return scores.argmax(axis=1)
-    decode, placed = Decoder(labels), rows.places >= 0
+    decode, placed = Decoder(labels, transitions), rows.places >= 0
     found = [decode(scores[start:stop], placed[start:stop]) for start, stop in pairwise(rows.starts)]
     return np.concatenate([*found, np.empty(0, np.int64)])
 

@@ -48,6 +48,7 @@ class FineTuningConfig(Params):
     warmup_fraction: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0, lt=1)
     guard: GuardDeviations
+    tagger: Literal["words", "chain"]
     task_distillation: bool
     task_teachers: TaskTeachersConfig
     task_temperature: float = Field(gt=0)
@@ -81,7 +82,7 @@ class FineTuningConfig(Params):
             pace.epochs, rate, self.start, self.batch_size, self.precision, self.dropout, self.warmup_fraction,
             self.weight_decay, self.task_temperature if taught else 1.0, self.task_weight if taught else 0.0,
             self.ngrams if texts and self.ngrams.max_n else None, pace.min_steps, self.guard,
-            self.unlabelled if taught and self.unlabelled != EVEN else None,
+            self.unlabelled if taught and self.unlabelled != EVEN else None, "words" if texts else self.tagger,
         )  # fmt: skip
 
 
@@ -105,6 +106,7 @@ class FineTuningRecipe(NamedTuple):
     min_steps: int = 0  # optimiser steps; passes are added until there are so many
     guard: float = 0.0  # deviations, see distil/compute/guard.py; 0 is off
     unlabelled: UnlabelledConfig | None = None  # of rows without a label; None: as they are, all of equal weight
+    tagger: str = "words"  # chain: a tagger learns transitions between tags
 
     def steps_per_epoch(self, rows: int) -> int:
         """Optimiser steps of one pass over some rows."""
@@ -118,5 +120,6 @@ class FineTuningRecipe(NamedTuple):
         """For a manifest or a key."""
         sections = {"ngrams": self.ngrams.model_dump() if self.ngrams else None}
         found = {**self._asdict(), **sections}
-        unlabelled = found.pop("unlabelled")
-        return found | ({"unlabelled": unlabelled.model_dump()} if unlabelled else {})
+        unlabelled, tagger = found.pop("unlabelled"), found.pop("tagger")
+        found |= {"unlabelled": unlabelled.model_dump()} if unlabelled else {}
+        return found | ({"tagger": tagger} if tagger == "chain" else {})

@@ -44,8 +44,9 @@ def confidence(teacher_log_probs: Tensor) -> Tensor:
 
 
 def task_distillation(
-    student_logits: Tensor, gold: Tensor, teacher_log_probs: Tensor, temperature: float, weight: float
-) -> Tensor:
+    student_logits: Tensor, gold: Tensor, teacher_log_probs: Tensor, temperature: float, weight: float,
+    gold_losses: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """(1 - weight) * cross-entropy on the gold label + weight * `soft_label_kd`, each where there is one.
 
     Args:
@@ -54,12 +55,14 @@ def task_distillation(
         teacher_log_probs: (U, C) log-probabilities, nan where there are none.
         temperature: T > 0, dimensionless.
         weight: of the teacher's part, 0 to 1.
+        gold_losses: (U,) nats in place of the cross-entropy, such as those of whole sequences of tags.
 
     Returns:
         (U,) nats, float32.
     """
-    labelled = gold >= 0
-    cross = functional.cross_entropy(student_logits.float(), gold.clamp(min=0), reduction="none")
+    labelled, cross = gold >= 0, gold_losses
+    if cross is None:
+        cross = functional.cross_entropy(student_logits.float(), gold.clamp(min=0), reduction="none")
     taught = ~teacher_log_probs.isnan().any(dim=-1)
     targets = torch.where(taught[:, None], teacher_log_probs, torch.zeros_like(teacher_log_probs))
     kd = soft_label_kd(student_logits, targets, temperature)

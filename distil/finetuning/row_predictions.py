@@ -10,6 +10,7 @@ from distil.finetuning.encoding import join
 from distil.finetuning.saved_models import FinetunedModels
 from distil.finetuning.soft_labels import SOFT_LABEL_SPLITS, write_soft_labels
 from distil.tasks.data import Task
+from distil.tasks.tag_decoding import tag_marginals
 
 
 def predict_test(
@@ -29,7 +30,8 @@ def predict_test(
     found = {}
     for language in languages:
         decided = {
-            seed: decode_labels(each, rows[language], task.kind, task.labels) for seed, each in scores[language].items()
+            seed: decode_labels(each.logits, rows[language], task.kind, task.labels, each.transitions)
+            for seed, each in scores[language].items()
         }
         found[language] = to_predictions(rows[language], decided, task.kind, task.labels)
     return found, sum(int((each.places < 0).sum()) for each in rows.values())
@@ -46,6 +48,8 @@ def mean_log_probs(logits: list[np.ndarray]) -> np.ndarray:
 
 def predict_soft_labels(models: FinetunedModels, task: Task, out: Path) -> dict[str, int]:
     """Predict all rows with the classifier of each seed; write the logs of the mean probabilities as soft labels.
+
+    Those of a tagger with transitions are marginals over the valid sequences, and the manifest says so.
 
     Returns:
         How many rows there were, `soft_label_rows`.
@@ -68,7 +72,14 @@ def predict_soft_labels(models: FinetunedModels, task: Task, out: Path) -> dict[
     found = {}
     for language in languages:
         ends = np.cumsum([len(part.gold) for part in parts[language]])[:-1]
-        probs = np.split(mean_log_probs(list(scores[language].values())), ends)
+        each = [
+            scored.logits
+            if scored.transitions is None
+            else tag_marginals(scored.logits, rows[language].starts, task.labels, scored.transitions)
+            for scored in scores[language].values()
+        ]
+        probs = np.split(mean_log_probs(each), ends)
         found[language] = dict(zip(SOFT_LABEL_SPLITS, probs, strict=True))
-    write_soft_labels(out, task, found, {"seeds": models.seeds, "max_length": models.max_length})
+    tags = {"tags": "marginals"} if models.manifest["recipe"].get("tagger") == "chain" else {}
+    write_soft_labels(out, task, found, {"seeds": models.seeds, "max_length": models.max_length, **tags})
     return {"soft_label_rows": sum(len(each.ids) for each in rows.values())}

@@ -34,6 +34,13 @@ def groups(mode: str, languages: list[str]) -> list[Group]:
     return [Group(languages, "")] if mode == "joint" else [Group([language], language) for language in languages]
 
 
+class Scored(NamedTuple):
+    """What one classifier says of some units."""
+
+    logits: np.ndarray  # (U, C) float32 unnormalised scores; nan for a unit without a place
+    transitions: np.ndarray | None  # of a tagger that has them, for `decode_labels`
+
+
 class FinetunedModels:
     """models/finetuned/MODEL/TASK, open for reading."""
 
@@ -56,8 +63,8 @@ class FinetunedModels:
 
     def scores(
         self, rows: dict[str, Encoded], pad_id: int, transformer_alone: bool = False
-    ) -> dict[str, dict[int, np.ndarray]]:
-        """Unnormalised scores (units, C) of each language's rows, by language and seed.
+    ) -> dict[str, dict[int, Scored]]:
+        """Scores of each language's rows, by language and seed.
 
         Args:
             rows: by language.
@@ -68,7 +75,7 @@ class FinetunedModels:
             UserError: a classifier is missing or does not load.
         """
         manifest = self.manifest
-        found: dict[str, dict[int, np.ndarray]] = {language: {} for language in rows}
+        found: dict[str, dict[int, Scored]] = {language: {} for language in rows}
         for seed in self.seeds:
             for group in self.groups:
                 folder = self.folder / group.run(seed)
@@ -76,5 +83,5 @@ class FinetunedModels:
                 if transformer_alone:
                     model.ngrams = None
                 for language in group.languages:
-                    found[language][seed] = predict_scores(model, rows[language], pad_id)
+                    found[language][seed] = Scored(predict_scores(model, rows[language], pad_id), model.transitions)
         return found

@@ -91,6 +91,11 @@ class SoftLabels:
             )
         self.sha256 = sha256_file(folder / "manifest.json")  # it names every array by checksum
 
+    @property
+    def are_marginals(self) -> bool:
+        """Whether those of a word are over whole sequences of tags already, as a tagger with transitions has them."""
+        return self.manifest.get("tags") == "marginals"
+
     def read(self, language: str) -> dict[str, np.ndarray]:
         """(units, C) float32 log-probabilities of each split, writable.
 

@@ -22,6 +22,7 @@ from distil.compute.guard import EVENTS_FILE, Action, Guard
 from distil.compute.optimizer import adamw, set_learning_rate
 from distil.compute.precision import autocast
 from distil.evaluation.counts import metric_from_counts, metric_of, per_row_counts
+from distil.finetuning.chain import RATE, TagChain
 from distil.finetuning.classifier import (
     Classifier,
     decode_labels,
@@ -140,6 +141,8 @@ def new_classifier(start: FineTuningStart, rows: TrainingRows, recipe: FineTunin
         special = special_ids(load_tokenizer(start.folder, start.made_by))
         pieces = int(model.transformer.config.vocab_size)
         model.ngrams = new_table(recipe.ngrams, rows.labels, pieces, special).to(model.device)
+    if recipe.tagger == "chain":
+        model.chain = TagChain(rows.labels).to(model.device)
     return model
 
 
@@ -156,6 +159,10 @@ class FineTuningRun:
                            events_file(checkpoint) if recipe.guard else None)  # fmt: skip
         self.best = copy.deepcopy(model)
         self.optimizer = adamw(model.transformer.named_parameters(), recipe.learning_rate, recipe.weight_decay)
+        self.clipped = list(model.transformer.parameters())
+        if model.chain is not None:
+            self.clipped.append(model.chain.transitions)
+            self.optimizer.add_param_group({"params": [model.chain.transitions], "weight_decay": 0.0})
         self.trained: dict[str, nn.Module] = {"model": model}
         self.ngram_optimizer = None
         if model.ngrams is not None and recipe.ngrams:
@@ -206,11 +213,13 @@ class FineTuningRun:
         step, recipe = self.state["step"] + 1, self.recipe
         rate = min(step / self.warm, (self.steps - step + 1) / max(1, self.steps - self.warm + 1))
         set_learning_rate(self.optimizer, recipe.learning_rate * rate)
+        if self.model.chain is not None:
+            self.optimizer.param_groups[-1]["lr"] *= RATE
         losses = self._losses(batch)
         loss = losses.sum() / max(1, len(losses))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.transformer.parameters(), MAX_GRAD_NORM)
+        norm = nn.utils.clip_grad_norm_(self.clipped, MAX_GRAD_NORM)
         value = float(loss.detach())
         present = ", ".join(self.rows.languages[number] for number in np.unique(self.rows.train.languages[batch]))
         action = self.guard.judge(step, value, norm, f"{len(batch)} rows of {present}")
@@ -238,20 +247,22 @@ class FineTuningRun:
             train = self.masks.apply(batch, np.random.default_rng([self.seed, MASK_STREAM, self.state["step"]]))
         with autocast(self.model.device, self.recipe.precision):
             logits, alone, units = unit_logits(self.model, train, batch, self.rows.pad_id)
-        losses = self._loss(logits, units)
+        losses = self._loss(logits, units, batch)
         if self.recipe.ngrams is None:
             return losses
         weight = self.recipe.ngrams.alone_weight
-        return (1 - weight) * losses + weight * self._loss(alone, units)
+        return (1 - weight) * losses + weight * self._loss(alone, units, batch)
 
-    def _loss(self, logits: Tensor, units: np.ndarray) -> Tensor:
+    def _loss(self, logits: Tensor, units: np.ndarray, batch: np.ndarray) -> Tensor:
         """(B,) of (B, C) logits."""
-        train, recipe = self.rows.train, self.recipe
+        train, recipe, gold_losses = self.rows.train, self.recipe, None
+        if self.model.chain is not None:
+            logits, gold_losses = self.model.chain(logits, train, batch, train.teacher is not None)
         gold = torch.from_numpy(train.gold[units]).to(logits.device)
         if train.teacher is None:
-            return functional.cross_entropy(logits, gold, reduction="none")
+            return functional.cross_entropy(logits, gold, reduction="none") if gold_losses is None else gold_losses
         teacher = torch.from_numpy(train.teacher[units]).to(logits.device)
-        losses = task_distillation(logits, gold, teacher, recipe.temperature, recipe.weight)
+        losses = task_distillation(logits, gold, teacher, recipe.temperature, recipe.weight, gold_losses)
         if recipe.unlabelled is None or recipe.unlabelled.weight == "even":
             return losses
         return losses * torch.where(gold >= 0, torch.ones_like(losses), confidence(teacher))
@@ -275,7 +286,8 @@ def dev_scores(model: Classifier, rows: TrainingRows) -> dict[str, float]:
     """The task's metric on the dev rows of each language."""
     metric, scores = metric_of(rows.kind, rows.labels), {}
     for language, dev in rows.dev.items():
-        decided = decode_labels(predict_scores(model, dev, rows.pad_id), dev, rows.kind, rows.labels)
+        scored = predict_scores(model, dev, rows.pad_id)
+        decided = decode_labels(scored, dev, rows.kind, rows.labels, model.transitions)
         counts = per_row_counts(to_predictions(dev, {0: decided}, rows.kind, rows.labels), rows.labels, metric)
         scores[language] = float(metric_from_counts(counts.sum(axis=0), metric)[0])
     return scores

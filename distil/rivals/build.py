@@ -25,7 +25,7 @@ from distil.evaluation.rivals import RivalConfig
 from distil.finetuning.classifier import Classifier, predict_scores
 from distil.finetuning.config import FineTuningConfig
 from distil.finetuning.encoding import Encoded, Encoder
-from distil.finetuning.saved_models import FinetunedModels, Group, groups
+from distil.finetuning.saved_models import FinetunedModels, Group, Scored, groups
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.rivals.cutting import keep_pieces, kept_pieces
 from distil.rivals.encoders import Training, fine_tuned, load_encoder, open_classifier, write_start
@@ -122,7 +122,7 @@ class Rival:
     def _make_task(self, task: Task, out: Path, csv: Path, scratch: Path) -> dict[str, Any]:
         tokenizer = self._tokenizer(task)
         rows = self._rows(task, tokenizer)
-        scores: dict[str, dict[int, np.ndarray]] = {code: {} for code in self.settings.languages}
+        scores: dict[str, dict[int, Scored]] = {code: {} for code in self.settings.languages}
         dev: dict[str, dict[str, float]] = {}
         first: int | None = None
         for seed, group, model in self._models(task, rows, scratch):
@@ -135,12 +135,14 @@ class Rival:
                 write_rival(self._written(model, task, group, tokenizer), self.config.form, self.settings.export,
                             folder)  # fmt: skip
                 runtime = open_graph(folder)
+                transitions = model.transitions if isinstance(model, Classifier) else None
                 for code in group.languages:
                     test, count = rows.test[code], len(task.labels)
-                    scores[code][seed] = graph_scores(runtime, test, rows.pad_id, count)
+                    scores[code][seed] = Scored(graph_scores(runtime, test, rows.pad_id, count), transitions)
                     if seed == first:
                         answers = graph_scores(runtime, rows.dev[code], rows.pad_id, count)
-                        dev.setdefault(code, {})["rival"] = score_of(answers, rows.dev[code], task)
+                        dev.setdefault(code, {})["rival"] = score_of(Scored(answers, transitions), rows.dev[code],
+                                                                     task)  # fmt: skip
             log.info("%s: %s, %s, seed %d done", self.stage, task.name, " ".join(group.languages), seed)
         found = {code: predictions(each, rows.test[code], task) for code, each in scores.items()}
         write_predictions(csv, found, task.labels)
@@ -213,10 +215,9 @@ class Rival:
         """Dev scores in float32 by language; a static model has no other."""
         if isinstance(model, StaticClassifier):
             return {}
-        return {
-            code: {"float32": score_of(predict_scores(model, rows.dev[code], rows.pad_id), rows.dev[code], task)}
-            for code in group.languages
-        }
+        found = {code: predict_scores(model, rows.dev[code], rows.pad_id) for code in group.languages}
+        return {code: {"float32": score_of(Scored(scores, model.transitions), rows.dev[code], task)}
+                for code, scores in found.items()}  # fmt: skip
 
     def _written(self, model: Classifier | StaticClassifier, task: Task, group: Group, tokenizer: Path) -> Written:
         about = {
@@ -226,6 +227,7 @@ class Rival:
             **self.config.model_dump(),
         }  # fmt: skip
         if isinstance(model, StaticClassifier):
-            return Written(model, None, tokenizer, {**about, "ngrams": False})
+            return Written(model, None, None, tokenizer, {**about, "ngrams": False})
         model = model.cpu()
-        return Written(model.transformer, model.ngrams, tokenizer, {**about, "ngrams": model.ngrams is not None})
+        about |= {"ngrams": model.ngrams is not None}
+        return Written(model.transformer, model.ngrams, model.chain, tokenizer, about)

@@ -15,9 +15,11 @@ from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from torch import nn
 
 from distil.core.files import sha256_file, write_json
+from distil.finetuning.chain import TagChain
 from distil.finetuning.ngrams import NgramTable, QuantisedNgramTable
 from distil.rivals.cutting import KeptNgramTable
 from distil.serving.onnx_export import ExportConfig, copy_small_tokenizer, quantise, quiet, write_onnx
+from distil.tasks.tag_decoding import TRANSITIONS_FILE, write_transitions
 
 BLOCK = 64  # weights of an output column that share a scale in `weights`
 
@@ -27,6 +29,7 @@ class Written(NamedTuple):
 
     model: nn.Module  # of transformers, or one with the same call, on the CPU; its `config` is written
     ngrams: NgramTable | None
+    chain: TagChain | None
     tokenizer: Path  # a folder
     about: dict[str, Any]  # of the manifest
 
@@ -53,7 +56,10 @@ def write_rival(rival: Written, form: str, config: ExportConfig, folder: Path) -
                 quantise(whole, path, config.per_channel)
             else:
                 quantise_weights(whole, path)
-    sums = {name: sha256_file(folder / name) for name in ("model.onnx", "tokenizer.json")}
+    if rival.chain is not None:
+        write_transitions(folder, rival.chain.labels, rival.chain.as_array())
+    names = ("model.onnx", "tokenizer.json", *([TRANSITIONS_FILE] if rival.chain is not None else []))
+    sums = {name: sha256_file(folder / name) for name in names}
     write_json(folder / "manifest.json", {**rival.about, "opset": config.opset, "sha256": sums})
 
 

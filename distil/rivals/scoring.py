@@ -8,6 +8,7 @@ import torch
 from distil.evaluation.counts import Predictions, TagPredictions, metric_from_counts, metric_of, per_row_counts
 from distil.finetuning.classifier import decode_labels, to_predictions
 from distil.finetuning.encoding import Encoded
+from distil.finetuning.saved_models import Scored
 from distil.serving.runtime import OnnxRuntime, each_row
 from distil.tasks.data import Task
 
@@ -27,13 +28,16 @@ def graph_scores(runtime: OnnxRuntime, rows: Encoded, pad_id: int, labels: int) 
     return found
 
 
-def predictions(scores: dict[int, np.ndarray], rows: Encoded, task: Task) -> Predictions | TagPredictions:
+def predictions(scores: dict[int, Scored], rows: Encoded, task: Task) -> Predictions | TagPredictions:
     """Labels from the scores of each seed."""
-    decided = {seed: decode_labels(each, rows, task.kind, task.labels) for seed, each in scores.items()}
+    decided = {
+        seed: decode_labels(each.logits, rows, task.kind, task.labels, each.transitions)
+        for seed, each in scores.items()
+    }
     return to_predictions(rows, decided, task.kind, task.labels)
 
 
-def score_of(scores: np.ndarray, rows: Encoded, task: Task) -> float:
+def score_of(scores: Scored, rows: Encoded, task: Task) -> float:
     """The task's metric, 0 to 1."""
     metric = metric_of(task.kind, task.labels)
     counts = per_row_counts(predictions({0: scores}, rows, task), task.labels, metric)

@@ -22,6 +22,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from distil.compute.batching import BATCH_TOKENS
 from distil.finetuning.encoding import Encoded, join
+from distil.finetuning.saved_models import Scored
 from distil.modeling.tokenizer import SpecialTokenIds
 from distil.rivals.scoring import score_of
 from distil.tasks.data import Task
@@ -114,7 +115,8 @@ def fit_static(
     dev_features = {code: unit_means(vectors, special, rows, of_texts) for code, rows in dev.items()}
     for strength in STRENGTHS if dev else (1.0,):
         head = _fit_head(features[usable], gold[usable], strength, len(task.labels))
-        scores = [score_of(dev_features[code] @ head.weight + head.bias, each, task) for code, each in dev.items()]
+        scored = {code: Scored(dev_features[code] @ head.weight + head.bias, None) for code in dev}
+        scores = [score_of(scored[code], each, task) for code, each in dev.items()]
         if (mean := float(np.mean(scores)) if dev else 0.0) > best:
             best, found = mean, head
     assert found is not None

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from tokenizers import Tokenizer
 
 from distil.core.errors import UserError, cut
 from distil.core.files import sha256_file
 from distil.modeling.tokenizer import max_tokens, read_as_text, special_ids
+from distil.tasks.tag_decoding import TRANSITIONS_FILE, read_transitions
 
 ServedKind = Literal["text_classification", "token_classification", "masked_lm", "sentence_embedding"]
 
@@ -37,6 +39,7 @@ class Card(NamedTuple):
     task: str | None
     languages: list[str]  # ISO 639-3 codes; none where the folder does not say
     ngrams: bool  # an n-gram table is part of the model (distil/finetuning/ngrams.py)
+    transitions: bool  # a tagger decodes with transitions.json beside it (distil/tasks/tag_decoding.py)
     sha256: dict[str, str]  # of files that must be the ones that were exported
 
     @property
@@ -96,6 +99,7 @@ def read_card(folder: Path) -> Card:
         task=manifest.get("task"),
         languages=[str(code) for code in manifest.get("languages", [])],
         ngrams=kind == "text_classification" and bool(config.get("ngrams") or "ngrams.safetensors" in found),
+        transitions=kind == "token_classification" and bool(config.get("transitions")),
         sha256=manifest.get("sha256", {}),
     )
 
@@ -141,6 +145,19 @@ def check_sha256(folder: Path, card: Card, name: str) -> None:
             f"{folder / name}: damaged or of another model (sha256 {found[:12]}..., manifest.json has "
             f"{expected[:12]}...); export or download the folder again"
         )
+
+
+def open_transitions(folder: Path, card: Card) -> np.ndarray | None:
+    """Of a tagger that has them, see `read_transitions`.
+
+    Raises:
+        UserError: missing, damaged or another model's.
+    """
+    if not card.transitions:
+        return None
+    found = read_transitions(folder, card.labels, "export or download the folder again")
+    check_sha256(folder, card, TRANSITIONS_FILE)
+    return found
 
 
 def open_tokenizer(folder: Path, card: Card) -> Tokenizer:

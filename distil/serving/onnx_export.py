@@ -26,11 +26,12 @@ from distil.core.params import Params
 from distil.evaluation.model_names import MERGED, predictions_stage
 from distil.finetuning.ngrams import NGRAMS_FILE, NgramTable, QuantisedNgramTable
 from distil.modeling.tokenizer import copy_tokenizer, limit_length
-from distil.serving.model_info import ServedKind, open_tokenizer, read_card
+from distil.serving.model_info import ServedKind, open_tokenizer, open_transitions, read_card
 from distil.serving.runtime import NGRAMS_KEY
 from distil.serving.small_tokenizer import write_small_tokenizer
 from distil.serving.torch_runtime import load_ngrams, load_torch
 from distil.serving.word_embeddings import EmbeddingForm, store_by_row
+from distil.tasks.tag_decoding import TRANSITIONS_FILE
 
 log = logging.getLogger("distil")
 
@@ -119,10 +120,11 @@ def export(source: ExportSource, config: ExportConfig, out: Path) -> None:
         out: models/onnx/NAME.
 
     Raises:
-        UserError: the folder has no model, it or its n-gram table does not load, or its tokenizer is not its own.
+        UserError: the folder has no model, it or what belongs to it does not load, or its tokenizer is not its own.
     """
     card = read_card(source.folder)
     open_tokenizer(source.folder, card)
+    beside = [TRANSITIONS_FILE] if open_transitions(source.folder, card) is not None else []
     # The eager form of attention has a third fewer nodes and no test for rows without a token.
     model = load_torch(source.folder, source.kind, attn_implementation="eager")
     ngrams = load_ngrams(source.folder, source.kind)
@@ -135,13 +137,14 @@ def export(source: ExportSource, config: ExportConfig, out: Path) -> None:
         "weights_sha256": sha256_file(source.folder / "model.safetensors"), "ngrams": ngrams is not None,
     }  # fmt: skip
     with atomic_folder(out / "fp32") as folder:
-        for name in ("config.json", "model.safetensors", *([NGRAMS_FILE] if ngrams else [])):
+        for name in ("config.json", "model.safetensors", *([NGRAMS_FILE] if ngrams else []), *beside):
             shutil.copyfile(source.folder / name, folder / name)
         copy_tokenizer(source.folder, folder)
         write_onnx(model, ngrams, folder / "model.onnx", config.opset)
         _write_manifest(folder, {**about, "precision": "fp32"})
     with atomic_folder(out / "int8") as folder:
-        shutil.copyfile(source.folder / "config.json", folder / "config.json")
+        for name in ("config.json", *beside):
+            shutil.copyfile(source.folder / name, folder / name)
         copy_small_tokenizer(source.folder, folder)
         _write_int8(model, ngrams, out / "fp32/model.onnx", folder / "model.onnx", config)
         _write_manifest(folder, {**about, "precision": "int8", "per_channel": config.per_channel,
@@ -159,7 +162,7 @@ def copy_small_tokenizer(source: Path, folder: Path) -> None:
 
 
 def _write_manifest(folder: Path, about: dict[str, Any]) -> None:
-    names = ("model.onnx", f"model.onnx{DATA_SUFFIX}", "tokenizer.json")
+    names = ("model.onnx", f"model.onnx{DATA_SUFFIX}", "tokenizer.json", TRANSITIONS_FILE)
     sums = {name: sha256_file(folder / name) for name in names if (folder / name).is_file()}
     write_json(folder / "manifest.json", {**about, "sha256": sums})
 

@@ -80,7 +80,10 @@ def _compare_language(
         largest = max(largest, float(np.abs(trained - exported).max()))
         # Of a tagger the scores, from which tags are decided; of the others, whose scores may be large, the answer.
         kept[row] = (trained, quantised) if sentences is not None else (trained.argmax(-1), quantised.argmax(-1))
-    before, after = (_flat([kept[row][model] for row in range(len(rows))], sentences, labels) for model in (0, 1))
+    before, after = (
+        _flat([kept[row][model] for row in range(len(rows))], sentences, Decoder(labels, whole.transitions))
+        for model in (0, 1)
+    )
     found = {"rows": len(rows), "max_abs_logit_diff_fp32": round(largest, 8),
              "same_answer_int8": round(float(np.mean(before == after)), 6)}  # fmt: skip
     if gold is None:
@@ -100,13 +103,13 @@ def _in_words(found: Mapping[str, Any]) -> str:
     return text
 
 
-def _flat(rows: list[np.ndarray], sentences: list[Words] | None, labels: list[str]) -> np.ndarray:
+def _flat(rows: list[np.ndarray], sentences: list[Words] | None, decode: Decoder) -> np.ndarray:
     """One model's answers of all rows as one array: those in `rows`, or the tags decided from the logits in it."""
     if sentences is None:
         return np.concatenate([np.atleast_1d(row) for row in rows])
-    decode, first, found = Decoder(labels), 0, []
+    first, found = 0, []
     for sentence in sentences:
-        found.append(decode(*word_logits(sentence, rows[first : first + len(sentence.rows)], len(labels))))
+        found.append(decode(*word_logits(sentence, rows[first : first + len(sentence.rows)], rows[0].shape[1])))
         first += len(sentence.rows)
     return np.concatenate(found)
 

@@ -15,7 +15,7 @@ from distil.core.errors import UserError
 from distil.modeling.tokenizer import SpecialTokenIds, special_ids
 from distil.serving.line_stream import read_line
 from distil.serving.linear_companion import open_companion
-from distil.serving.model_info import open_tokenizer, read_card
+from distil.serving.model_info import open_tokenizer, open_transitions, read_card
 from distil.serving.runtime import each_row, open_runtime
 from distil.tasks.tag_decoding import Decoder
 from distil.text.views import TextView, romaniser
@@ -89,13 +89,15 @@ class Predictor:
             language: of all texts, one that the model has; with a linear companion None guesses that of each text.
 
         Raises:
-            UserError: see `read_card`, `open_tokenizer`, `open_runtime` and `open_companion`; or a language that the
-                model does not have or that was trimmed away; or texts are to be transliterated without uroman.
+            UserError: see `read_card`, `open_tokenizer`, `open_runtime`, `open_companion` and `open_transitions`; or a
+                language that the model does not have or that was trimmed away; or texts are to be transliterated
+                without uroman.
         """
         self.card = read_card(folder)
         self.tokenizer = open_tokenizer(folder, self.card)
         self.runtime = open_runtime(folder, self.card, threads)
         self.companion = open_companion(folder, self.card)
+        self.transitions = open_transitions(folder, self.card)
         self.view = TextView(**self.card.view)
         if self.card.script == "latin":
             romaniser()  # says at once where it is not installed
@@ -187,16 +189,18 @@ class Predictor:
     def tag(self, sentences: list[Words]) -> list[list[tuple[str, float]]]:
         """For each sentence the tag of each word and its probability, 1 where a word has no piece.
 
+        With learned transitions the probability is that over all valid sequences, and else the word's own.
         Tags are decided as in evaluation (distil/tasks/tag_decoding.py), so one may be less probable than another tag
         that its neighbours rule out.
         """
         scores = dict(self.rows([row for sentence in sentences for row in sentence.rows]))
-        decode, labels, first, found = Decoder(self.card.labels), self.card.labels, 0, []
+        decode, labels, first, found = Decoder(self.card.labels, self.transitions), self.card.labels, 0, []
         for sentence in sentences:
             rows = [scores[first + row] for row in range(len(sentence.rows))]
             first += len(rows)
             logits, placed = word_logits(sentence, rows, len(labels))
-            probs, tags = softmax(logits), decode(logits, placed).tolist()
+            probs = softmax(logits) if self.transitions is None else decode.marginals(logits, placed)
+            tags = decode(logits, placed).tolist()
             found.append([
                 (labels[tag], round(float(probs[word, tag]), 6) if placed[word] else 1.0)
                 for word, tag in enumerate(tags)

@@ -17,7 +17,7 @@ from distil.runtime.process import program, run_command
 from distil.runtime.standard_streams import say
 from distil.serving.cli import find_model
 from distil.serving.linear_companion import COMPANION_FILE
-from distil.serving.model_info import check_sha256, open_tokenizer, read_card
+from distil.serving.model_info import check_sha256, open_tokenizer, open_transitions, read_card
 from distil.web.folder import check_replaceable
 from distil.web.normalizer import check_script, read_spec
 from distil.web.runtime import copy_runtime
@@ -81,7 +81,7 @@ def _check(folder: Path) -> None:
 def _copy_model(folder: Path, demo: Path, path: str) -> dict[str, Any]:
     """Copy what the page reads of a model; returns what it has to know of it."""
     card = read_card(folder)
-    place = demo / path
+    transitions, place = open_transitions(folder, card), demo / path
     place.mkdir(parents=True)
     shutil.copyfile(folder / "model.onnx", place / "model.onnx")
     _write_json(place / "tokenizer.json", read_spec(folder, card.marks))
@@ -89,6 +89,7 @@ def _copy_model(folder: Path, demo: Path, path: str) -> dict[str, Any]:
         "name": card.task or folder.resolve().name, "path": path, "kind": card.kind,
         "labels": card.labels, "languages": card.languages, "normalised": card.normalised,
         "max_length": card.max_length, "pieces": card.pieces, "companion": (folder / COMPANION_FILE).is_file(),
+        **({} if transitions is None else {"transitions": transitions.tolist()}),
         "files": {name: (place / name).stat().st_size for name in ("model.onnx", "tokenizer.json")},
     }  # fmt: skip
 

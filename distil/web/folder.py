@@ -20,6 +20,7 @@ from distil.runtime.process import program, run_command
 from distil.runtime.standard_streams import say
 from distil.serving.linear_companion import COMPANION_FILE
 from distil.serving.model_info import check_sha256, open_tokenizer, read_card
+from distil.tasks.tag_decoding import TRANSITIONS_FILE
 from distil.web.normalizer import check_script, read_spec
 
 ONNX_FILES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_quantized.onnx"}
@@ -105,6 +106,8 @@ def main() -> None:
     write_web_folder(chosen.model, out)
     kind = read_card(chosen.model / "int8").kind
     pipeline = {"masked_lm": "fill-mask"}.get(kind, kind.replace("_", "-"))
+    if read_card(chosen.model / "int8").transitions:
+        say(f"{out}: without {TRANSITIONS_FILE}, with which `distil predict` decodes the tags")
     # transformers.js takes a path without ./ for a name on the Hub.
     path = out if out.is_absolute() else f"./{out.as_posix()}"
     if (chosen.model / "int8" / COMPANION_FILE).is_file():

@@ -205,7 +205,7 @@ def here(room: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def scores(models: FinetunedModels) -> np.ndarray:
     encoder = models.encoder()
     rows = {code: encoder.split(lab.task_of("words"), code, at, "test") for at, code in enumerate(toy.LANGUAGES)}
-    return models.scores(rows, encoder.pad_id)["swa"][1]
+    return models.scores(rows, encoder.pad_id)["swa"][1].logits
 
 
 def test_a_folder_with_a_table_scores_with_it_and_from_pretrained_gives_the_transformer_alone(here: Path) -> None:

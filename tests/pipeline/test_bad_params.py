@@ -198,6 +198,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "finetune.warmup_fraction": [-0.1, 1],
     "finetune.weight_decay": [-0.1, 1],
     "finetune.guard": [-1, 3.9],
+    "finetune.tagger": ["crf", 1],
     "finetune.task_distillation": [2],
     "finetune.task_teachers.use": [[], ["linear", "linear"], ["tfidf"]],
     "finetune.task_teachers.path": [""],

@@ -41,7 +41,7 @@ SURPLUS = {
     ),
     "merge_student": "compute/distributed finetuning/run modeling/shape modeling/xlm_roberta",
     "evaluate": "evaluation/baselines evaluation/footprint evaluation/footprint_worker evaluation/linear_teacher "
-    "evaluation/pooled_teacher evaluation/tag_marginals evaluation/task_teachers evaluation/teacher_mixture "
+    "evaluation/pooled_teacher evaluation/task_teachers evaluation/teacher_mixture "
     "text/encoding text/normalisation text/views text/words",
     "rival": "compute/distributed finetuning/row_predictions finetuning/run finetuning/soft_labels",
     "export": "serving/companion_fit serving/ort_format serving/shrink text/overlap text/words",
@@ -53,7 +53,7 @@ SURPLUS = {
     "text/words",
     "report": "evaluation/baselines evaluation/bootstrap evaluation/comparison evaluation/footprint "
     "evaluation/few_labels evaluation/footprint_worker evaluation/linear_teacher evaluation/pooled_teacher "
-    "evaluation/run evaluation/scores evaluation/tag_marginals evaluation/task_teachers evaluation/teacher_mixture "
+    "evaluation/run evaluation/scores evaluation/task_teachers evaluation/teacher_mixture "
     "report/result "
     "report/result_command",
 }

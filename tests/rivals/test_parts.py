@@ -8,6 +8,7 @@ import torch
 
 from distil.finetuning.classifier import Classifier, predict_scores
 from distil.finetuning.encoding import Encoder
+from distil.finetuning.saved_models import Scored
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.rivals import formats
 from distil.rivals.cutting import keep_pieces, kept_pieces
@@ -52,7 +53,7 @@ def test_8_bits_of_a_cut_model_with_n_grams_stay_near_it(room: Path, tmp_path: P
     model = teacher()
     keep_pieces(model, ids)
     expected = predict_scores(model, rows, 1)
-    rival = Written(model.transformer, model.ngrams, TOKENIZER, {"kind": task.kind, "max_length": 40})
+    rival = Written(model.transformer, model.ngrams, None, TOKENIZER, {"kind": task.kind, "max_length": 40})
     write_rival(rival, "dynamic", EXPORT, tmp_path)
     found = graph_scores(open_graph(tmp_path), rows, 1, len(task.labels))
     assert np.abs(found - expected).mean() < 0.05 * expected.std()
@@ -97,7 +98,9 @@ def test_a_static_model_is_its_vectors_mean_and_head_in_one_table_and_learns(roo
     tokenizer = Path("models/teacher")
     train, dev, test = (rows_of(tokenizer, split) for split in ("train", "dev", "test"))
     model = fit_static(vectors, special, list(train.values()), dev, task)
-    write_rival(Written(model, None, tokenizer, {"kind": task.kind, "max_length": 40}), "static", EXPORT, tmp_path)
+    write_rival(
+        Written(model, None, None, tokenizer, {"kind": task.kind, "max_length": 40}), "static", EXPORT, tmp_path
+    )
     found = {code: graph_scores(open_graph(tmp_path), rows, special.pad, 2) for code, rows in test.items()}
     with torch.inference_mode():
         ids = torch.tensor([test["swa"].ids[0] + [special.pad] * 3])
@@ -109,7 +112,7 @@ def test_a_static_model_is_its_vectors_mean_and_head_in_one_table_and_learns(roo
     np.testing.assert_allclose(found["swa"][0], by_hand, atol=1e-5)
     features = unit_means(vectors, special, test["swa"], True)
     np.testing.assert_allclose(features[0], vectors[row].mean(axis=0), atol=1e-6)
-    assert min(score_of(found[code], test[code], task) for code in found) > 0.8
+    assert min(score_of(Scored(found[code], None), test[code], task) for code in found) > 0.8
     assert (tmp_path / "model.onnx").stat().st_size < 20_000
 
 

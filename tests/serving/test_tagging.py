@@ -60,7 +60,9 @@ def test_predicted_tags_are_those_of_evaluation_also_where_the_best_tag_of_each_
     model = load_classifier(trained, "token_classification", TAGS, MAX_LENGTH, "finetune_student")
     scored = [
         TAGS[number]
-        for number in decode_labels(predict_scores(model, rows, encoder.pad_id), rows, "token_classification", TAGS)
+        for number in decode_labels(
+            predict_scores(model, rows, encoder.pad_id), rows, "token_classification", TAGS, None
+        )
     ]
     served = [found["tags"] for found in predictor([TEXTS[number] for number in fitting])]
     assert [tag for tags in served for tag in tags] == scored
@@ -89,13 +91,13 @@ def test_a_sentence_over_several_rows_is_decoded_as_one() -> None:
     rows = [np.array([[0, 0, 0], [0, 9, 0], [0, 0, 0]]), np.array([[0, 0, 0], [0, 0, 9], [0, 0, 0], [0, 0, 0]])]
     logits, placed = word_logits(sentence, rows, 3)
     assert logits.tolist() == [[0, 9, 0], [0, 0, 9], [0, 0, 0]] and placed.tolist() == [True, True, False]
-    assert Decoder(TAGS)(logits, placed).tolist() == [1, 2, 0]
+    assert Decoder(TAGS, None)(logits, placed).tolist() == [1, 2, 0]
 
 
 def test_a_word_that_no_model_read_is_outside_or_has_the_first_label() -> None:
     nothing, placed = np.full((2, 3), np.nan), np.array([False, False])
-    assert Decoder(["B-PER", "I-PER", "O"])(nothing, placed).tolist() == [2, 2]
-    assert Decoder(["NOUN", "VERB", "ADP"])(nothing, placed).tolist() == [0, 0]
+    assert Decoder(["B-PER", "I-PER", "O"], None)(nothing, placed).tolist() == [2, 2]
+    assert Decoder(["NOUN", "VERB", "ADP"], None)(nothing, placed).tolist() == [0, 0]
 
 
 def test_labels_of_config_and_manifest_that_differ_are_refused(exports: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ PACE = {"epochs": 4, "min_steps": 0, "learning_rate": 0.002, "tagger_learning_ra
 CONFIG = FineTuningConfig.model_validate({
     "teacher": PACE, "student": PACE | {"shared_head": False},
     "start": "plain", "batch_size": 8, "max_length": 40, "precision": "float32", "dropout": 0.1,
-    "warmup_fraction": 0.1, "weight_decay": 0.01, "guard": 0.0,
+    "warmup_fraction": 0.1, "weight_decay": 0.01, "guard": 0.0, "tagger": "words",
     "task_distillation": True, "task_temperature": 2.0, "task_weight": 0.5,
     "task_teachers": {"path": "distil/lexicons", "use": ["transformer"], "tags": "words"},
     "unlabelled": {"weight": "even", "mask_words": 0.0},

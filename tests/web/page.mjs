@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 const [demo, tokenizer] = process.argv.slice(2);
 const load = (name) => import(join(demo, name));
-const [{ cleanLine, normalise }, { Encoder }, { trigrams, guessLanguage }, { decodeTags, groupEntities }, { Tokenizer }] =
+const [{ cleanLine, normalise }, { Encoder }, { trigrams, guessLanguage }, { decodeTags, groupEntities, tagMarginals }, { Tokenizer }] =
   await Promise.all(["text.js", "tokens.js", "language.js", "tags.js", "runtime/tokenizers.js"].map(load));
 const { texts, tagged, longest } = JSON.parse(readFileSync(0, "utf-8"));
 const encoder = new Encoder(JSON.parse(readFileSync(tokenizer, "utf-8")), Tokenizer, longest);
@@ -18,9 +18,10 @@ console.log(
     words: lines.map((line) => encoder.encodeWords(line.split(" "))),
     trigrams: lines.map(trigrams),
     languages: lines.map((line) => guessLanguage(line, tables)),
-    tags: tagged.map(({ logits, labels }) => decodeTags(logits, labels)),
-    entities: tagged.map(({ logits, labels }) =>
-      groupEntities(decodeTags(logits, labels).map((label) => labels[label])),
+    tags: tagged.map(({ logits, labels, transitions }) => decodeTags(logits, labels, transitions)),
+    marginals: tagged.map(({ logits, labels, transitions }) => tagMarginals(logits, labels, transitions)),
+    entities: tagged.map(({ logits, labels, transitions }) =>
+      groupEntities(decodeTags(logits, labels, transitions).map((label) => labels[label])),
     ),
     size: encoder.size,
   }),

@@ -146,7 +146,9 @@ def sequences() -> Iterator[dict[str, Any]]:
     for labels in (["O", "B-PER", "I-PER", "B-LOC", "I-LOC"], ["I-PER", "O"], ["x", "B-y", "I-y"]):
         for _ in range(60):
             logits = rng.normal(0, 3, (int(rng.integers(1, 9)), len(labels))).round(2)
-            yield {"labels": labels, "logits": [None if rng.random() < 0.1 else row.tolist() for row in logits]}
+            transitions = rng.normal(0, 2, (len(labels) + 1, len(labels))).round(2) if rng.random() < 0.5 else None
+            yield {"labels": labels, "logits": [None if rng.random() < 0.1 else row.tolist() for row in logits],
+                   "transitions": None if transitions is None else transitions.tolist()}  # fmt: skip
 
 
 def test_a_text_is_cleaned_and_normalised_as_in_python(made, texts) -> None:
@@ -172,12 +174,23 @@ def test_tags_are_the_valid_sequences_of_python_and_entities_begin_at_b(made) ->
     for given, found in zip(sequences(), made["tags"], strict=True):
         placed = np.array([row is not None for row in given["logits"]])
         logits = np.array([row or [0.0] * len(given["labels"]) for row in given["logits"]])
-        assert found == Decoder(given["labels"])(logits, placed).tolist()
+        assert found == decoder(given)(logits, placed).tolist()
     for given, tags, found in zip(sequences(), made["tags"], made["entities"], strict=True):
         names = [given["labels"][tag] for tag in tags]
         assert sum(name.startswith("B-") for name in names) <= len(found)
         inside = {word for one in found for word in range(one["first"], one["last"] + 1)}
         assert inside == {word for word, name in enumerate(names) if name[:2] in ("B-", "I-")}
+
+
+def decoder(given: dict[str, Any]) -> Decoder:
+    return Decoder(given["labels"], None if given["transitions"] is None else np.array(given["transitions"]))
+
+
+def test_the_probabilities_of_tags_are_the_marginals_of_python(made) -> None:
+    for given, found in zip(sequences(), made["marginals"], strict=True):
+        placed = np.array([row is not None for row in given["logits"]])
+        logits = np.array([row or [0.0] * len(given["labels"]) for row in given["logits"]])
+        np.testing.assert_allclose(found, decoder(given).marginals(logits, placed), atol=1e-9)
 
 
 def test_the_language_of_a_sentence_is_guessed(made) -> None:

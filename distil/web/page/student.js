@@ -1,6 +1,6 @@
 // A model of `distil demo`, open: text in, the answer of `distil predict` out. No page: Node runs it as a browser does.
 
-import { decodeTags, groupEntities } from "./tags.js";
+import { decodeTags, groupEntities, tagMarginals } from "./tags.js";
 import { cleanLine, normalise } from "./text.js";
 import { Encoder } from "./tokens.js";
 
@@ -72,16 +72,17 @@ export class Student {
   }
 
   async tag(line) {
-    const { labels } = this.about;
+    const { labels, transitions } = this.about;
     const tokens = line.split(" ");
     const { rows, places } = this.encoder.encodeWords(tokens);
     const logits = [];
     for (const row of rows) logits.push(await this.logits(row, [1, row.length, labels.length]));
     const width = labels.length;
     const words = places.map((place) => place && [...logits[place[0]].subarray(place[1] * width, (place[1] + 1) * width)]);
-    const found = decodeTags(words, labels);
+    const found = decodeTags(words, labels, transitions);
+    const probabilities = transitions ? tagMarginals(words, labels, transitions) : words.map((word) => word && softmax(word));
     const tags = found.map((label) => labels[label]);
-    const scores = words.map((word, number) => (word ? softmax(word)[found[number]] : 1));
+    const scores = words.map((word, number) => (word ? probabilities[number][found[number]] : 1));
     const entities = groupEntities(tags).map((entity) => ({
       ...entity,
       text: tokens.slice(entity.first, entity.last + 1).join(" "),

@@ -1,6 +1,7 @@
 // From scores to valid tags and entities: distil/tasks/tag_decoding.py. W words, C labels.
 
 const OUTSIDE = "O";
+const FLOOR = -30; // as in Python: log-probability of a tag that no valid sequence has
 
 /** (C + 1, C): whether a label (second index) may follow another; the last row is the start of a sentence. */
 function allowedTransitions(labels) {
@@ -10,31 +11,74 @@ function allowedTransitions(labels) {
   );
 }
 
-/** Log-probabilities of one word's logits. */
+/** (C + 1, C) scores of a label (second index) after another: `transitions`, and -Infinity for what is not valid. */
+function validMoves(labels, transitions) {
+  return allowedTransitions(labels).map((row, before) =>
+    row.map((good, label) => (good ? (transitions?.[before][label] ?? 0) : -Infinity)),
+  );
+}
+
+/** log of the sum of exp. */
+function logSum(values) {
+  const top = Math.max(...values);
+  return top === -Infinity ? top : top + Math.log(values.reduce((sum, value) => sum + Math.exp(value - top), 0));
+}
+
+/** Log-probabilities from one word's logits. */
 function logProbabilities(logits) {
-  const top = Math.max(...logits);
-  const total = top + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - top), 0));
+  const total = logSum(logits);
   return logits.map((logit) => logit - total);
+}
+
+/** Log-probabilities of each word's labels; a word that no model read is outside. */
+function wordScores(logits, labels) {
+  const outside = Math.max(labels.indexOf(OUTSIDE), 0);
+  const certain = labels.map((_, label) => (label === outside ? 0 : -Infinity));
+  return logits.map((word) => (word ? logProbabilities([...word]) : certain));
+}
+
+/**
+ * Probabilities of each word's labels over all valid sequences (forward-backward); arguments as of `decodeTags`.
+ * @returns {number[][]} (W, C)
+ */
+export function tagMarginals(logits, labels, transitions) {
+  const scores = wordScores(logits, labels).map((word) => word.map((score) => Math.max(score, FLOOR)));
+  const moves = validMoves(labels, transitions);
+  const forward = [];
+  for (const [place, word] of scores.entries()) {
+    const ways = (label) => labels.map((_, before) => forward[place - 1][before] + moves[before][label]);
+    forward.push(word.map((score, label) => score + (place ? logSum(ways(label)) : moves.at(-1)[label])));
+  }
+  let backward = labels.map(() => 0);
+  return scores
+    .map((_, place) => place)
+    .reverse()
+    .map((place) => {
+      const total = logProbabilities(forward[place].map((score, label) => score + backward[label]));
+      const after = scores[place].map((score, label) => score + backward[label]);
+      backward = labels.map((_, before) => logSum(after.map((score, label) => score + moves[before][label])));
+      return total.map((score) => Math.exp(Math.max(score, FLOOR)));
+    })
+    .reverse();
 }
 
 /**
  * The most probable valid sequence of labels (Viterbi 1967); of equal ones the first in order.
  * @param {(number[]|null)[]} logits of each word; null for a word that no model read
  * @param {string[]} labels
+ * @param {number[][]|null} transitions (C + 1, C) of the model, null where it has none
  * @returns {number[]} numbers of labels
  */
-export function decodeTags(logits, labels) {
+export function decodeTags(logits, labels, transitions) {
   if (!logits.length) return [];
-  const outside = Math.max(labels.indexOf(OUTSIDE), 0);
-  const certain = labels.map((_, label) => (label === outside ? 0 : -Infinity));
-  const scores = logits.map((word) => (word ? logProbabilities([...word]) : certain));
-  const allowed = allowedTransitions(labels);
-  let total = scores[0].map((score, label) => score + (allowed.at(-1)[label] ? 0 : -Infinity));
+  const scores = wordScores(logits, labels);
+  const moves = validMoves(labels, transitions);
+  let total = scores[0].map((score, label) => score + moves.at(-1)[label]);
   const back = [];
   for (const word of scores.slice(1)) {
     const best = labels.map((_, label) =>
       total.reduce((top, sum, before) => {
-        const way = sum + (allowed[before][label] ? 0 : -Infinity);
+        const way = sum + moves[before][label];
         return way > top.way ? { way, before } : top;
       }, { way: -Infinity, before: 0 }),
     );

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distil.evaluation.tag_marginals import BATCH, FLOOR, marginal_soft_labels, padded_marginals, tag_marginals
-from distil.tasks.tag_decoding import allowed_transitions
+from distil.evaluation.task_teachers import marginal_soft_labels
+from distil.tasks.tag_decoding import BATCH, FLOOR, Decoder, allowed_transitions, padded_marginals, tag_marginals
 from tests.evaluation.test_baselines import make_task
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
@@ -18,12 +18,14 @@ def log_probs(words: int, labels: int, seed: int = 0) -> np.ndarray:
     return (scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)).astype(np.float32)
 
 
-def written_out(scores: np.ndarray, labels: list[str]) -> np.ndarray:
+def written_out(scores: np.ndarray, labels: list[str], transitions: np.ndarray | None = None) -> np.ndarray:
     """Every sequence in turn."""
     allowed, found = allowed_transitions(labels), np.zeros(scores.shape)
+    moves = np.zeros(allowed.shape) if transitions is None else transitions
     for tags in product(range(len(labels)), repeat=len(scores)):
         if all(allowed[before, tag] for before, tag in zip((len(labels), *tags), tags, strict=False)):
-            share = np.exp(sum(scores[word, tag] for word, tag in enumerate(tags)))
+            steps = zip((len(labels), *tags), tags, strict=False)
+            share = np.exp(sum(moves[step] + scores[word, step[1]] for word, step in enumerate(steps)))
             for word, tag in enumerate(tags):
                 found[word, tag] += share
     return found / found.sum(axis=1, keepdims=True)
@@ -36,6 +38,17 @@ def test_marginals_are_those_of_all_sequences_written_out(labels: list[str], wor
     found = tag_marginals(scores, np.array([0, words]), labels)
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.exp(found), written_out(scores, labels), atol=1e-6)
+
+
+@pytest.mark.parametrize("words", [1, 2, 5])
+def test_learned_transitions_take_part_in_marginals_and_in_the_decoders(words: int) -> None:
+    scores, transitions = log_probs(words, 5, words), np.random.default_rng(words).normal(0, 2, (6, 5))
+    expected = written_out(scores, TAGS, transitions)
+    found = tag_marginals(scores, np.array([0, words]), TAGS, transitions)
+    np.testing.assert_allclose(np.exp(found), expected, atol=1e-6)
+    served = Decoder(TAGS, transitions).marginals(scores + 3, np.ones(words, np.bool_))
+    np.testing.assert_allclose(served, expected, atol=1e-6)
+    assert np.abs(expected - written_out(scores, TAGS)).max() > 0.05
 
 
 def test_by_hand() -> None:
