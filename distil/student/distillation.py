@@ -98,6 +98,7 @@ def distil_student(
         "epochs": config.train.epochs,
         "tokens": outcome.tokens,
         "best_step": outcome.best_step,
+        **({"averaged": outcome.averaged} if config.train.average else {}),
         "stopped_early": outcome.stopped_early,
         "student": describe_model(model),
         "teacher": {name: manifest[name] for name in ("id", "revision", "synthetic", "parameters",

@@ -83,6 +83,7 @@ def train_on_text(
         "epochs": config.epochs,
         "tokens": outcome.tokens,
         "best_step": outcome.best_step,
+        **({"averaged": outcome.averaged} if config.average else {}),
         "student": describe_model(model),
         "heldout": outcome.heldout,
     }

@@ -23,6 +23,7 @@ class TrainConfig(Params):
     guard: GuardDeviations
     evaluate_every: int = Field(ge=1)
     patience: int = Field(ge=0)
+    average: int = Field(ge=0, le=100)  # looks whose weights are averaged; 0 and 1 are none
     checkpoint_every: int = Field(ge=1)
     sampling_temperature: float = Field(gt=0)
     precision: Precision

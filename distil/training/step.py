@@ -1,6 +1,8 @@
 """One optimiser step of a student, alone or as one of several processes, and the state that a checkpoint keeps."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,8 +47,11 @@ class TrainingState:
         self.optimizer = adamw(named, config.learning_rate, config.weight_decay)
         self.parameters = parameters_of(self.optimizer)
         self.best = {name: copy.deepcopy(module) for name, module in self.modules.items()}
+        # The weights of the last looks, in turn; a ring.
+        self.recent = [copy.deepcopy(self.best) for _ in range(config.average if config.average > 1 else 0)]
         self.counters: dict[str, Any] = {
-            "step": 0, "tokens": 0, "best_step": 0, "best_loss": None, "evaluations_since_best": 0,
+            "step": 0, "tokens": 0, "best_step": 0, "best_loss": None, "evaluations_since_best": 0, "looks": 0,
+            "best_averaged": 1,
         }  # fmt: skip
 
     @property
@@ -57,7 +62,9 @@ class TrainingState:
     @property
     def checkpointed(self) -> dict[str, nn.Module]:
         """Every module that a checkpoint holds."""
-        return {**self.modules, **{f"best_{name}": module for name, module in self.best.items()}}
+        recent = {f"recent_{slot}": each for slot, each in enumerate(self.recent)}
+        kept = {"best": self.best, **recent}
+        return self.modules | {f"{of}_{name}": each[name] for of, each in kept.items() for name in each}
 
     def learning_rate(self) -> float:
         """Linear warm-up, then linear to zero, by tokens done."""
@@ -110,16 +117,48 @@ class TrainingState:
         own = [len(terms[name].values) if name in terms else 0 for name in names]
         return dict(zip(names, self.processes.sums(own), strict=True))
 
-    def keep_best(self, by_language: dict[str, Any]) -> float:
-        """Keep the weights if the mean held-out loss over languages is the least so far; returns that mean."""
+    def keep_best(self, by_language: dict[str, Any], averaged: int = 1) -> float:
+        """Keep the weights if the mean held-out loss over languages is the least so far; returns that mean.
+
+        Args:
+            by_language: of `evaluate_heldout`.
+            averaged: looks whose mean the weights are; 1 for those of this look.
+        """
         loss = self.processes.from_main(float(np.mean([figures["loss"] for figures in by_language.values()])))
-        self.counters["evaluations_since_best"] += 1
+        self.counters["evaluations_since_best"] += averaged == 1  # the mean is part of the same look
         if self.counters["best_loss"] is None or loss < self.counters["best_loss"]:
-            self.counters |= {"best_loss": loss, "best_step": self.counters["step"], "evaluations_since_best": 0}
+            self.counters |= {"best_loss": loss, "best_step": self.counters["step"], "evaluations_since_best": 0,
+                              "best_averaged": averaged}  # fmt: skip
             self.counters["best_heldout"] = by_language
             for name, module in self.modules.items():
                 self.best[name].load_state_dict(module.state_dict())
         return loss
+
+    def remember(self) -> None:
+        """Put this look's weights among the last ones, in place of the oldest."""
+        slot = self.recent[self.counters["looks"] % len(self.recent)]
+        for name, module in self.modules.items():
+            slot[name].load_state_dict(module.state_dict())
+        self.counters["looks"] += 1
+
+    @contextmanager
+    def averaged(self) -> Iterator[int]:
+        """While the block runs the weights are the mean of those of the last looks, of how many it yields.
+
+        Latest weight averaging (Kaddour 2022, arXiv 2209.14981); training goes on from its own weights.
+        """
+        last = self.recent[: self.counters["looks"]]
+        own = {name: copy.deepcopy(module.state_dict()) for name, module in self.modules.items()}
+        for name, module in self.modules.items():
+            states = [each[name].state_dict() for each in last]
+            module.load_state_dict({key: torch.stack([state[key] for state in states]).mean(dim=0)
+                                    if value.is_floating_point() else value
+                                    for key, value in own[name].items()})  # fmt: skip
+        try:
+            yield len(last)
+        finally:
+            for name, module in self.modules.items():
+                module.load_state_dict(own[name])
 
     def restore_best(self) -> None:
         """Put the best weights back."""

@@ -39,6 +39,7 @@ class TrainingResult(NamedTuple):
     tokens: int
     best_step: int
     stopped_early: bool
+    averaged: int  # looks whose mean the best weights are, 1 where they are those of `best_step`
     heldout: dict[str, Any]  # validation.evaluate_heldout of the best weights
     cost: dict[str, Any]  # tokens_per_second, data_wait_share, and of a guard that is on its summary
 
@@ -107,7 +108,7 @@ class Trainer:
             **self.guard.summary(),
         }
         return TrainingResult(counters["step"], counters["tokens"], counters["best_step"], stopped,
-                              counters["best_heldout"], cost)  # fmt: skip
+                              counters["best_averaged"], counters["best_heldout"], cost)  # fmt: skip
 
     def _run(self, progress: Progress) -> bool:
         """The steps that are left; returns whether the training stopped early."""
@@ -172,9 +173,15 @@ class Trainer:
         self.skipped = 0
 
     def _evaluate(self) -> None:
-        """Measure on held-out text, keep the weights if they are the best, and write the curves."""
+        """Measure on held-out text, keep the weights or the mean of the last ones if best, and write the curves."""
         by_language = evaluate_heldout(self.objective, self.heldout, self.languages, self.config.batch_tokens)
         self.curves.add_heldout(self.state.counters["step"], self.state.keep_best(by_language), by_language)
+        if self.state.recent:
+            self.state.remember()
+            with self.state.averaged() as looks:
+                if looks > 1:
+                    found = evaluate_heldout(self.objective, self.heldout, self.languages, self.config.batch_tokens)
+                    self.state.keep_best(found, looks)
         if self.processes.is_main:
             self.curves.write()
 

@@ -179,6 +179,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "train.guard": [-1, 2, 1001],
     "train.evaluate_every": [0],
     "train.patience": [-1],
+    "train.average": [-1, 101],
     "train.checkpoint_every": [0],
     "train.sampling_temperature": [0],
     "finetune.teacher.epochs": [0],

@@ -15,10 +15,12 @@ from distil.core.errors import UserError
 from distil.core.files import read_json, sha256_file, write_json
 from distil.student.distillation import DistillationConfig, distil_student
 from distil.tokenization.shards import TokenizedDataset
+from distil.training import trainer
 from distil.training.config import RunPaths, TrainConfig
 from distil.training.data_loader import CachedDataset
 from distil.training.fingerprint import training_key
 from distil.training.objective import LayerPair, LossConfig
+from distil.training.step import TrainingState
 from distil.training.trainer import no_log
 from tests.support import toy
 
@@ -28,7 +30,8 @@ LOSS = LossConfig(
 )  # fmt: skip
 TRAIN = TrainConfig(
     seed=1, epochs=6, batch_tokens=512, learning_rate=0.01, warmup_fraction=0.1, weight_decay=0.01, max_grad_norm=1.0,
-    guard=0.0, evaluate_every=10, patience=0, checkpoint_every=10, sampling_temperature=1.0, precision="float32",
+    guard=0.0, evaluate_every=10, patience=0, average=0, checkpoint_every=10, sampling_temperature=1.0,
+    precision="float32",
 )  # fmt: skip
 LAST = [LayerPair(student=-1, teacher=-1)]
 
@@ -92,8 +95,12 @@ def test_the_student_loads_with_transformers_alone(world: Path, tmp_path: Path) 
     assert [path.name for path in (tmp_path / "student").glob("*.bin")] == []
 
 
-def test_a_killed_training_goes_on_and_ends_bit_for_bit_as_an_uninterrupted_one(world: Path, tmp_path: Path) -> None:
-    distil(world, tmp_path / "whole")
+@pytest.mark.parametrize("average", [0, 3])
+def test_a_killed_training_goes_on_and_ends_bit_for_bit_as_an_uninterrupted_one(
+    world: Path, tmp_path: Path, average: int
+) -> None:
+    config = TRAIN.model_copy(update={"average": average})
+    distil(world, tmp_path / "whole", config=config)
 
     class Killed(BaseException):
         pass
@@ -103,13 +110,50 @@ def test_a_killed_training_goes_on_and_ends_bit_for_bit_as_an_uninterrupted_one(
             raise Killed
 
     with pytest.raises(Killed):
-        distil(world, tmp_path / "killed", live=kill)
+        distil(world, tmp_path / "killed", config=config, live=kill)
     assert (tmp_path / "killed/scratch/checkpoint.safetensors").is_file()
     steps: list[int] = []
-    distil(world, tmp_path / "killed", live=lambda step, figures: steps.append(step))
+    distil(world, tmp_path / "killed", config=config, live=lambda step, figures: steps.append(step))
     assert min(steps) > 10  # it did not start anew
     for name in ("student/model.safetensors", "metrics/train.csv", "metrics/heldout.csv"):
         assert sha256_file(tmp_path / "whole" / name) == sha256_file(tmp_path / "killed" / name), name
+
+
+def test_the_mean_of_the_last_looks_is_kept_where_it_is_the_best_and_training_goes_on_without_it(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off, _ = distil(world, tmp_path / "off")
+    seen: list[dict[str, torch.Tensor]] = []
+    remember = TrainingState.remember
+
+    def looked(state: TrainingState) -> None:
+        seen.append({name: value.clone() for name, value in state.student.state_dict().items()})
+        remember(state)
+
+    monkeypatch.setattr(TrainingState, "remember", looked)
+    on, outcome = distil(world, tmp_path / "on", config=TRAIN.model_copy(update={"average": 3}))
+    losses = {name: np.mean([each["loss"] for each in found["heldout"].values()])
+              for name, found in (("on", on), ("off", off))}  # fmt: skip
+    assert losses["on"] <= losses["off"] and len(seen) > 4 and on["averaged"] == outcome.averaged
+    for name in ("metrics/train.csv", "metrics/heldout.csv"):
+        assert sha256_file(tmp_path / "on" / name) == sha256_file(tmp_path / "off" / name)
+    assert "averaged" not in off
+
+    seen.clear()
+    figures, calls = trainer.evaluate_heldout, []
+
+    def means_are_better(*given: Any) -> dict[str, Any]:
+        calls.append(len(seen))
+        second = len(calls) > 1 and calls[-1] != calls[-2]  # the weights were remembered since the look's own figures
+        loss = 1 / len(calls) if second else 2.0
+        return {code: found | {"loss": loss} for code, found in figures(*given).items()}
+
+    monkeypatch.setattr(trainer, "evaluate_heldout", means_are_better)
+    kept, _ = distil(world, tmp_path / "kept", config=TRAIN.model_copy(update={"average": 3}))
+    assert kept["averaged"] == 3 and kept["best_step"] == kept["steps"]
+    weights = load_file(tmp_path / "kept/student/model.safetensors")
+    for name, value in weights.items():
+        torch.testing.assert_close(value, torch.stack([each[name] for each in seen[-3:]]).mean(dim=0))
 
 
 def test_two_runs_give_the_same_bytes(world: Path, tmp_path: Path) -> None:
