@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer, normalizers
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -13,6 +14,7 @@ from distil.core.errors import UserError
 from distil.core.files import read_json, write_json
 from distil.publish import plan
 from distil.serving.predictor import Predictor
+from distil.tasks.tag_decoding import write_transitions
 from distil.web import demo as demo_module
 from distil.web import normalizer, runtime
 from distil.web.demo import write_demo
@@ -80,6 +82,21 @@ def test_the_command_says_how_it_is_loaded_and_what_it_lacks(exports, modules, t
     assert "without linear.npz, the linear companion that `distil predict` adds" in capsys.readouterr().err
     write_demo([exported / "int8"], tmp_path / "demo", modules)
     assert read_json(tmp_path / "demo/settings.json", "")["models"][0]["companion"]
+
+
+def test_transitions_are_in_the_settings_of_the_page_and_the_folder_says_that_it_lacks_them(
+    exports, modules, tmp_path, monkeypatch, capsys
+) -> None:
+    exported = Path(shutil.copytree(exports / "models/onnx/names", tmp_path / "names"))
+    config, labels = read_json(exported / "int8/config.json", ""), ["O", "B-PER", "I-PER"]
+    write_json(exported / "int8/config.json", config | {"transitions": "transitions.json"})
+    write_transitions(exported / "int8", labels, np.arange(12.0).reshape(4, 3))
+    write_demo([exported / "int8", exports / "models/onnx/words/int8"], tmp_path / "demo", modules)
+    with_chain, without = read_json(tmp_path / "demo/settings.json", "")["models"]
+    assert with_chain["transitions"] == np.arange(12.0).reshape(4, 3).tolist() and "transitions" not in without
+    monkeypatch.setattr(sys, "argv", ["distil web", "--model", str(exported), "--out", str(tmp_path / "web")])
+    web()
+    assert "without transitions.json, with which `distil predict` decodes the tags" in capsys.readouterr().err
 
 
 def test_the_rules_are_what_the_table_does_and_another_table_is_refused(tmp_path, monkeypatch) -> None:
