@@ -14,6 +14,7 @@ from distil.runtime.launch import run_ranks
 from distil.student.card import short_card
 from distil.student.distillation import DistillationConfig, distil_student, open_caches
 from distil.student.model import StudentConfig
+from distil.student.trunk import trunk_key
 from distil.tracking.run import LiveRun
 from distil.training.config import RunPaths, TrainConfig
 from distil.training.fingerprint import training_key
@@ -33,7 +34,7 @@ def main() -> None:
     tokenizer, metrics = Path("models/tokenizer"), Path("metrics/distil")
     caches = open_caches(languages, Path("data/prepared"), Path("data/teacher"))
     chosen = {section: params[section] for section in SECTIONS}
-    key = training_key(chosen, caches, tokenizer, code_checksums("distil"))
+    key = training_key(chosen | trunk_key(config.student), caches, tokenizer, code_checksums("distil"))
     scratch = scratch_folder("distil", key)
     paths = RunPaths(Path("models/teacher"), tokenizer, Path("models/student"), metrics, scratch)
     if not processes.is_main:

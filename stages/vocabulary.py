@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from distil.core.files import verify_checksums
-from distil.core.params import load_languages, load_params
+from distil.core.params import load_languages, load_params, load_trunk
 from distil.runtime.cost import StageCost
 from distil.runtime.process import run_stage
 from distil.tokenization.vocabulary import VocabularyConfig, build_vocabulary
@@ -15,7 +15,7 @@ def main() -> None:
     config, languages = load_params("vocabulary", VocabularyConfig), load_languages()
     verify_checksums(Path("data/raw"), "corpus")
     texts = {language: Path("data/raw") / f"{language}.txt" for language in languages}
-    manifest = build_vocabulary(texts, Path("models/teacher"), config, Path("models/tokenizer"))
+    manifest = build_vocabulary(texts, Path("models/teacher"), config, Path("models/tokenizer"), load_trunk())
     cost.write(Path("metrics/cost/vocabulary.json"), pieces=manifest["pieces"])
 
 

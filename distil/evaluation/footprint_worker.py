@@ -11,9 +11,9 @@ from tokenizers import Tokenizer
 
 from distil.core.errors import UserError
 from distil.evaluation.footprint import Opener
+from distil.modeling.experts import expert_languages, load_student
 from distil.modeling.shape import count_parameters
 from distil.modeling.tokenizer import load_tokenizer, max_tokens, special_ids
-from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.machine import peak_memory
 from distil.runtime.progress import silence_transformers
 
@@ -74,15 +74,16 @@ class LoadedModel(TimedModel):
     """The encoder of a masked language model."""
 
     def __init__(self, folder: Path, made_by: str) -> None:
-        whole = load_masked_lm(folder, made_by)
+        whole: Any = load_student(folder, made_by)
         self.description = {**count_parameters(whole), "disk_bytes": disk_bytes(folder)}
-        self._encoder = whole.roberta.eval()
+        self._encoder, self._experts = whole.roberta.eval(), bool(expert_languages(whole))
         self.tokenizer = load_tokenizer(folder, made_by)
         cut_and_pad(self.tokenizer, max_tokens(whole.config.to_dict()))
 
     def forward(self, input_ids: list[list[int]], attention_mask: list[list[int]]) -> None:
         """As of `TimedModel`."""
-        self._encoder(torch.tensor(input_ids), attention_mask=torch.tensor(attention_mask))
+        expert = {"lang_ids": torch.zeros(len(input_ids), dtype=torch.int64)} if self._experts else {}  # the first one
+        self._encoder(torch.tensor(input_ids), attention_mask=torch.tensor(attention_mask), **expert)
 
 
 def disk_bytes(folder: Path) -> int:

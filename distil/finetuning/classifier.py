@@ -1,5 +1,6 @@
 """A classifier of texts or of words: load it, ask it for scores, turn scores into labels."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,7 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import XLMRobertaForSequenceClassification, XLMRobertaForTokenClassification
+from transformers import (
+    XLMRobertaForSequenceClassification,
+    XLMRobertaForTokenClassification,
+    XmodForSequenceClassification,
+    XmodForTokenClassification,
+)
 
 from distil.compute.batching import BATCH_TOKENS, by_length
 from distil.core.errors import UserError
@@ -15,27 +21,45 @@ from distil.evaluation.counts import Predictions, TagPredictions
 from distil.finetuning.chain import TagChain, load_chain
 from distil.finetuning.encoding import Encoded, pad
 from distil.finetuning.ngrams import NGRAMS_FILE, NgramTable, load_table, save_table
-from distil.modeling.config import read_config
+from distil.modeling.config import EXPERTS, SUPPORTED, read_config
+from distil.modeling.experts import expert_ids, has_experts
 from distil.modeling.loading import load_model
 from distil.modeling.tokenizer import max_tokens
 from distil.tasks.tag_decoding import TRANSITIONS_FILE, Decoder, write_transitions
 
-Transformer = XLMRobertaForSequenceClassification | XLMRobertaForTokenClassification
+Transformer = (
+    XLMRobertaForSequenceClassification
+    | XLMRobertaForTokenClassification
+    | XmodForSequenceClassification
+    | XmodForTokenClassification
+)
 
-_CLASSES = {
-    "text_classification": XLMRobertaForSequenceClassification,
-    "token_classification": XLMRobertaForTokenClassification,
+# By kind: of an XLM-R model, and of one with language experts.
+_CLASSES: dict[str, tuple[Any, Any]] = {
+    "text_classification": (XLMRobertaForSequenceClassification, XmodForSequenceClassification),
+    "token_classification": (XLMRobertaForTokenClassification, XmodForTokenClassification),
 }
 
 
 class Classifier(nn.Module):
     """A transformer with its head, beside it the n-gram table of a text classifier or the transitions of a tagger."""
 
+    experts: Tensor | None
+
     def __init__(
-        self, transformer: Transformer, ngrams: NgramTable | None = None, chain: TagChain | None = None
-    ) -> None:
+        self, transformer: Transformer, ngrams: NgramTable | None = None, chain: TagChain | None = None,
+        languages: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        """`languages` in the order of the numbers in `Encoded`; a transformer with language experts needs them."""
         super().__init__()
         self.transformer, self.ngrams, self.chain = transformer, ngrams, chain
+        self.register_buffer("experts", expert_ids(transformer, languages), persistent=False)
+
+    def expert_of(self, languages: np.ndarray) -> dict[str, Tensor]:
+        """What the transformer reads beside (B,) rows of these languages: X-MOD's `lang_ids`, or nothing."""
+        if self.experts is None:
+            return {}
+        return {"lang_ids": self.experts[torch.from_numpy(languages).to(self.device)]}
 
     @property
     def device(self) -> torch.device:
@@ -69,8 +93,9 @@ class UnitLogits(NamedTuple):
 
 
 def load_classifier(
-    folder: Path, kind: str, labels: list[str], max_length: int, made_by: str, **more: Any
-) -> Classifier:
+    folder: Path, kind: str, labels: list[str], max_length: int, made_by: str, languages: Sequence[str] = (),
+    **more: Any,
+) -> Classifier:  # fmt: skip
     """The model of a Hugging Face folder with a head for `labels`: its own, or a new one on a masked language model.
 
     A classifier's n-gram table or transitions come with it.
@@ -81,13 +106,21 @@ def load_classifier(
         labels: in the order of tables.
         max_length: tokens of a text at most.
         made_by: the stage that writes `folder`, named in errors.
+        languages: in the order of the numbers in `Encoded`; a model with language experts needs them.
         more: changes of the config, such as dropout.
 
     Raises:
-        UserError: it or what belongs to it does not load, or it has fewer positions than max_length.
+        UserError: it or what belongs to it does not load, it has fewer positions than max_length, or language experts
+            and no languages are given.
     """
-    model_class, advice = _CLASSES[kind], f"run `dvc repro --force {made_by}`"
-    config = read_config(folder, advice)
+    experts, advice = has_experts(folder), f"run `dvc repro --force {made_by}`"
+    if experts and not languages:
+        raise UserError(
+            f"{folder}: expected a model without language experts, found one with some, which cannot be used here; "
+            "give a student that was made with student.experts 0"
+        )
+    model_class = _CLASSES[kind][experts]
+    config = read_config(folder, advice, EXPERTS if experts else SUPPORTED)
     if (longest := max_tokens(config)) < max_length:
         raise UserError(
             f"params.yaml: finetune.max_length: expected at most {longest}, the positions of {folder}, found "
@@ -102,13 +135,15 @@ def load_classifier(
     )  # fmt: skip
     ngrams = load_table(folder, config, advice) if own_head and kind == "text_classification" else None
     chain = load_chain(folder, config, labels, advice) if own_head and kind == "token_classification" else None
-    return Classifier(model, ngrams, chain).to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return Classifier(model, ngrams, chain, languages).to(device)
 
 
 def unit_logits(model: Classifier, rows: Encoded, batch: np.ndarray, pad_id: int) -> UnitLogits:
     """Scores of the units with a place in some rows."""
     input_ids, mask = pad([rows.ids[row] for row in batch], pad_id, model.device)
-    alone = model.transformer(input_ids, attention_mask=mask).logits.float()
+    expert = model.expert_of(rows.languages[batch])
+    alone = model.transformer(input_ids, attention_mask=mask, **expert).logits.float()
     units, owner = rows.units(batch)
     if alone.dim() == 2:
         return UnitLogits(alone if model.ngrams is None else alone + model.ngrams(input_ids, mask), alone, units)

@@ -34,6 +34,7 @@ from distil.finetuning.row_predictions import predict_soft_labels, predict_test
 from distil.finetuning.saved_models import FinetunedModels, groups
 from distil.finetuning.soft_labels import SoftLabels
 from distil.finetuning.trainer import FineTuningStart, TrainingRows, events_file, fine_tune
+from distil.modeling.experts import GATE_FILE, copy_gate, has_experts
 from distil.modeling.tokenizer import copy_tokenizer
 from distil.tasks.data import Task
 
@@ -173,6 +174,7 @@ def _finetune_into(done: Path, start: FineTuningStart, rows: TrainingRows, recip
     with atomic_folder(done) as folder:
         result.model.cpu().save_pretrained(folder)
         copy_tokenizer(start.folder, folder)
+        copy_gate(start.folder, folder)
         if recipe.guard:
             shutil.copyfile(events_file(checkpoint), folder / EVENTS_FILE)
         best = result.history[result.best_epoch - 1]
@@ -199,6 +201,7 @@ def _key(job: FineTuning) -> dict[str, Any]:
         "soft_labels": job.soft_labels.sha256 if job.soft_labels else None,
         "code": code_checksums(finetune_stage(job.model, task.name).split("@")[0]),
         "torch": torch.__version__, "device": "cuda" if torch.cuda.is_available() else "cpu", **_shared_head(job),
+        **({"gate": sha256_file(base / GATE_FILE)} if has_experts(base) else {}),
     }  # fmt: skip
 
 

@@ -79,7 +79,9 @@ class FinetunedModels:
         for seed in self.seeds:
             for group in self.groups:
                 folder = self.folder / group.run(seed)
-                model = load_classifier(folder, manifest["kind"], manifest["labels"], self.max_length, self.made_by)
+                model = load_classifier(
+                    folder, manifest["kind"], manifest["labels"], self.max_length, self.made_by, manifest["languages"]
+                )
                 if transformer_alone:
                     model.ngrams = None
                 for language in group.languages:

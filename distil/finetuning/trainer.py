@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import XLMRobertaForSequenceClassification
 
 from distil.compute.checkpoint import load_checkpoint, save_checkpoint
 from distil.compute.guard import EVENTS_FILE, Action, Guard
@@ -132,11 +131,15 @@ def new_classifier(start: FineTuningStart, rows: TrainingRows, recipe: FineTunin
     """The classifier before its first step; arguments and errors as of `fine_tune`."""
     torch.manual_seed(start.head_seed)
     model = load_classifier(
-        start.folder, rows.kind, rows.labels, start.max_length, start.made_by, hidden_dropout_prob=recipe.dropout,
-        attention_probs_dropout_prob=recipe.dropout,
+        start.folder, rows.kind, rows.labels, start.max_length, start.made_by, rows.languages,
+        hidden_dropout_prob=recipe.dropout, attention_probs_dropout_prob=recipe.dropout,
     )  # fmt: skip
-    if recipe.start == "pooled" and isinstance(model.transformer, XLMRobertaForSequenceClassification):
-        init_mean_pooling(model.transformer, rows.train, rows.pad_id, start.head_seed)
+    if recipe.start == "pooled" and rows.kind == "text_classification":
+        init_mean_pooling(model, rows.train, rows.pad_id, start.head_seed)
+    if model.experts is not None:
+        # As X-MOD is fine-tuned: what an expert reads and what the gate of languages reads stay as they are.
+        transformer: Any = model.transformer
+        transformer.freeze_embeddings_and_language_adapters()
     if recipe.ngrams:
         special = special_ids(load_tokenizer(start.folder, start.made_by))
         pieces = int(model.transformer.config.vocab_size)

@@ -24,6 +24,7 @@ from distil.finetuning.encoding import Encoded, Encoder, join
 from distil.finetuning.ngrams import NgramsConfig
 from distil.finetuning.saved_models import FinetunedModels, Group
 from distil.finetuning.trainer import FineTuningStart, TrainingRows, dev_scores, new_classifier
+from distil.modeling.experts import copy_gate
 from distil.modeling.tokenizer import copy_tokenizer
 from distil.tasks.data import Task
 from distil.teacher.merge_methods import merge
@@ -77,6 +78,7 @@ def merge_student(models: FinetunedModels, task: Task, config: MergeConfig, out:
             model, kept[group.run(SEED)], dev[group.run(SEED)] = _merge_group(models, group, rows, config)
             model.cpu().save_pretrained(folder / group.run(SEED))
             copy_tokenizer(models.folder / group.run(models.seeds[0]), folder / group.run(SEED))
+            copy_gate(models.folder / group.run(models.seeds[0]), folder / group.run(SEED))
         about = {name: manifest[name] for name in manifest if name not in ("best_epoch", "history")}
         merged = {"method": config.method, "density": config.density, "of": models.seeds, "kept": kept,
                   "dev_of_seeds": manifest["dev"]}  # fmt: skip
@@ -103,7 +105,7 @@ def _merge_group(
     manifest, found = models.manifest, {}
     each = {
         seed: load_classifier(
-            models.folder / group.run(seed), rows.kind, rows.labels, models.max_length, models.made_by
+            models.folder / group.run(seed), rows.kind, rows.labels, models.max_length, models.made_by, rows.languages
         )
         for seed in models.seeds
     }

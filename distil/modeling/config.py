@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from transformers import XLMRobertaConfig
+from transformers import XLMRobertaConfig, XmodConfig
 from transformers.activations import ACT2FN
 
 from distil.core.errors import UserError
 
 SUPPORTED = "xlm-roberta"
+EXPERTS = "xmod"  # a student with language experts (distil/modeling/experts.py)
+_CLASSES: dict[str, Any] = {SUPPORTED: XLMRobertaConfig, EXPERTS: XmodConfig}
 
 _SHAPE = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
           "max_position_embeddings")  # fmt: skip  # transformers has a default for each, which is another model's
@@ -33,12 +35,13 @@ def remedy(stage: str | None) -> str:
     return f"run `dvc repro --force {stage}`" if stage else "choose another model in `teacher:` of params.yaml"
 
 
-def read_config(folder: Path, advice: str) -> dict[str, Any]:
+def read_config(folder: Path, advice: str, supported: str = SUPPORTED) -> dict[str, Any]:
     """config.json of a model folder, once every value that decides the architecture is what it has to be.
 
     Args:
         folder: a Hugging Face folder.
         advice: ends each error; see `remedy`.
+        supported: the type of model that it has to be, `SUPPORTED` or `EXPERTS`.
 
     Raises:
         UserError: no config.json, no JSON, another type of model, or a value that is missing or of the wrong type.
@@ -53,15 +56,20 @@ def read_config(folder: Path, advice: str) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise UserError(f"{path}: not a model's config (expected an object, found {_show(config)}); {advice}")
     found = config.get("model_type")
-    if found != SUPPORTED:
+    if found == EXPERTS != supported:
         raise UserError(
-            f"{path}: model_type: expected {SUPPORTED}, found {found if isinstance(found, str) else _show(found)}; any "
+            f"{path}: model_type: expected {supported}, found {found}, a student with language experts, which cannot "
+            "be used here; give a student that was made with student.experts 0"
+        )
+    if found != supported:
+        raise UserError(
+            f"{path}: model_type: expected {supported}, found {found if isinstance(found, str) else _show(found)}; any "
             "XLM-R masked language model works, such as Davlan/afro-xlmr-large, Davlan/afro-xlmr-base or "
             "FacebookAI/xlm-roberta-base"
         )
     _check_values(config, path, advice)
     try:
-        XLMRobertaConfig.from_dict(config)
+        _CLASSES[supported].from_dict(config)
     except Exception as error:  # transformers and its strict dataclasses raise classes of many kinds
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: not a model's config ({reason}); {advice}") from None

@@ -29,7 +29,7 @@ def load_model(
     Weights are safetensors only; no code from the folder is run.
 
     Args:
-        model_class: one of transformers' XLMRobertaFor... classes.
+        model_class: one of transformers' XLMRobertaFor... or XmodFor... classes.
         folder: config.json and model.safetensors, whole or in shards.
         advice: ends each error; see `distil.modeling.config.remedy`.
         shown: the folder to name in errors, where `folder` is a copy.
@@ -42,7 +42,7 @@ def load_model(
     """
     silence_transformers()
     where = shown or folder
-    read_config(folder, advice)
+    read_config(folder, advice, model_class.config_class.model_type)
     weights = find_weights(folder, advice)
     if weights is None or weights.form != "safetensors":
         found = "none" if weights is None else f"{weights.files[0].name}, which can run code and is not opened"

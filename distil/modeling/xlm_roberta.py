@@ -8,12 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import XLMRobertaForMaskedLM
+from transformers import XLMRobertaForMaskedLM, XmodForMaskedLM
 
 from distil.core.errors import UserError
 from distil.core.files import verify_checksums
 from distil.modeling.config import remedy
 from distil.modeling.loading import load_model
+
+Student = XLMRobertaForMaskedLM | XmodForMaskedLM  # without and with language experts (distil/modeling/experts.py)
 
 
 def load_masked_lm(folder: Path, made_by: str | None, shown: Path | None = None) -> XLMRobertaForMaskedLM:
@@ -80,8 +82,8 @@ class AttentionTap:
     weights, only when `probs` is asked for. Gradients flow, so a student is read in the same way.
     """
 
-    def __init__(self, model: XLMRobertaForMaskedLM, layers: list[int]) -> None:
-        """Hook `layers` (counted from 1) of an XLM-R model."""
+    def __init__(self, model: Student, layers: list[int]) -> None:
+        """Hook `layers` (counted from 1) of a model."""
         self.layers = layers
         self._inputs: dict[int, Tensor] = {}
         encoder: Any = model.roberta.encoder.layer
@@ -137,7 +139,7 @@ class AttentionTap:
 class MaskedHead:
     """The masked-LM head at chosen positions and over chosen pieces only."""
 
-    def __init__(self, model: XLMRobertaForMaskedLM, piece_ids: Tensor | None = None) -> None:
+    def __init__(self, model: Student, piece_ids: Tensor | None = None) -> None:
         """`piece_ids` (V,) int64 restricts the head to these pieces, in this order; None keeps all."""
         self._head = model.lm_head
         decoder = model.lm_head.decoder

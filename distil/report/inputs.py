@@ -49,6 +49,25 @@ class HeldOut(StageFile):
     student_nll: float
 
 
+class Forgetting(StageFile):
+    """A language's held-out figures on the trunk alone and with the new experts, in nats."""
+
+    new: bool
+    kl_before: float
+    kl_after: float
+    nll_before: float
+    nll_after: float
+
+
+class Experts(StageFile):
+    """Language experts; `recognised` is the share of held-out texts, 0 to 1."""
+
+    width: int
+    languages: list[str]
+    parameters: int
+    recognised: dict[str, float]
+
+
 class Summary(StageFile):
     """metrics/distil/summary.json."""
 
@@ -62,6 +81,8 @@ class Summary(StageFile):
     teacher: Model
     cache: CacheFigures
     heldout: dict[str, HeldOut]
+    forgetting: dict[str, Forgetting] = {}
+    experts: Experts | None = None
 
 
 class PlainHeldOut(StageFile):

@@ -16,7 +16,7 @@ from distil.report.summary import provenance, summary_lines, title
 from distil.report.tables_models import footprint_table, size_table
 from distil.report.tables_scores import distance_table, score_table
 from distil.report.tables_training import heldout_table
-from distil.student.card import SNIPPET, card_data, front_matter, limits
+from distil.student.card import card_data, front_matter, limits, snippet
 
 
 class CardConfig(Params):
@@ -49,7 +49,7 @@ A masked language model of the XLM-R architecture; fine-tune it as you would any
 was trained:
 
 ```python
-{SNIPPET}```
+{snippet(report.summary.experts is not None)}```
 
 ## Results
 

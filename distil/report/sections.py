@@ -5,6 +5,7 @@ Scores are shown in points (0 to 100). An average is always below the rows of it
 
 from distil.report.data import Report
 from distil.report.decoders import decoder_tables
+from distil.report.experts import experts_tables
 from distil.report.findings import unmeasured
 from distil.report.format import Section
 from distil.report.guard import guard_tables
@@ -49,7 +50,8 @@ def sections(report: Report) -> list[Section]:
             [size_table(report), footprint_table(report.footprint)],
             folded=True,
         ),
-        Section("heldout", "Held-out text", _HELDOUT_TEXT, [heldout_table(report)]),
+        Section("heldout", "Held-out text", _HELDOUT_TEXT,
+                [heldout_table(report), *experts_tables(report.summary, report.languages)]),
         Section("training", "Training and teacher cache", "",
                 [training_table(report), cache_table(report), *guard_tables(report.costs)], folded=True),
         Section(

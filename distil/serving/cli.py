@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="distil predict", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, required=True, help="a folder with model.onnx or model.safetensors")
     parser.add_argument("--task", help="the model's folder below --model, such as sentiment below models/onnx")
-    parser.add_argument("--language", help="of all texts: the model has to have it; a linear companion else guesses")
+    parser.add_argument("--language", help="of all texts; without it language experts and a linear companion guess")
     parser.add_argument("--threads", type=int, default=0, help="0, the default, is one for each core")
     parser.add_argument("--cost", type=Path, help="write seconds, tokens and memory into this JSON file")
     chosen = parser.parse_args()

@@ -38,6 +38,7 @@ class Card(NamedTuple):
     pieces: int  # rows of the embedding table
     task: str | None
     languages: list[str]  # ISO 639-3 codes; none where the folder does not say
+    gated: list[str]  # of a model with language experts: all that its gate tells apart, in the order of their numbers
     ngrams: bool  # an n-gram table is part of the model (distil/finetuning/ngrams.py)
     transitions: bool  # a tagger decodes with transitions.json beside it (distil/tasks/tag_decoding.py)
     sha256: dict[str, str]  # of files that must be the ones that were exported
@@ -98,6 +99,7 @@ def read_card(folder: Path) -> Card:
         pieces=pieces,
         task=manifest.get("task"),
         languages=[str(code) for code in manifest.get("languages", [])],
+        gated=[str(code) for code in config.get("student_languages", [])],
         ngrams=kind == "text_classification" and bool(config.get("ngrams") or "ngrams.safetensors" in found),
         transitions=kind == "token_classification" and bool(config.get("transitions")),
         sha256=manifest.get("sha256", {}),

@@ -2,7 +2,9 @@
 
 Layout of models/onnx: docs/reference/output-files.md. The graph has the inputs `input_ids` and `attention_mask`, int64
 (batch, tokens), and the output `logits`, float32 (batch, labels) or (batch, tokens, labels or pieces); batch and tokens
-may be any from 1, tokens up to the model's positions. A text classifier's n-gram table is in the graph.
+may be any from 1, tokens up to the model's positions. A text classifier's n-gram table is in the graph, and so are all
+language experts of a model that has some, with the gate that tells languages apart. Such a graph has the optional input
+`language`, int64 (1), the number of all texts' language in student_languages of config.json; -1, the default: the gate.
 """
 
 import logging
@@ -14,8 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import onnx
 import torch
+from onnx import numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from pydantic import Field
 from torch import Tensor, nn
@@ -25,9 +29,10 @@ from distil.core.files import atomic_folder, read_json, sha256_file, verify_chec
 from distil.core.params import Params
 from distil.evaluation.model_names import MERGED, predictions_stage
 from distil.finetuning.ngrams import NGRAMS_FILE, NgramTable, QuantisedNgramTable
+from distil.modeling.experts import BY_GATE, GatedStudent, copy_gate, has_experts
 from distil.modeling.tokenizer import copy_tokenizer, limit_length
 from distil.serving.model_info import ServedKind, open_tokenizer, open_transitions, read_card
-from distil.serving.runtime import NGRAMS_KEY
+from distil.serving.runtime import LANGUAGE_INPUT, NGRAMS_KEY
 from distil.serving.small_tokenizer import write_small_tokenizer
 from distil.serving.torch_runtime import load_ngrams, load_torch
 from distil.serving.word_embeddings import EmbeddingForm, store_by_row
@@ -127,6 +132,7 @@ def export(source: ExportSource, config: ExportConfig, out: Path) -> None:
     beside = [TRANSITIONS_FILE] if open_transitions(source.folder, card) is not None else []
     # The eager form of attention has a third fewer nodes and no test for rows without a token.
     model = load_torch(source.folder, source.kind, attn_implementation="eager")
+    experts = has_experts(source.folder)
     ngrams = load_ngrams(source.folder, source.kind)
     about = {
         "task": source.task, "kind": source.kind, "labels": card.labels, "languages": source.languages,
@@ -135,11 +141,13 @@ def export(source: ExportSource, config: ExportConfig, out: Path) -> None:
         "outputs": {"logits": ["batch", *(["tokens"] if source.kind != "text_classification" else []),
                                len(card.labels) or card.pieces]},
         "weights_sha256": sha256_file(source.folder / "model.safetensors"), "ngrams": ngrams is not None,
+        **({"experts": list(model.config.languages)} if experts else {}),
     }  # fmt: skip
     with atomic_folder(out / "fp32") as folder:
         for name in ("config.json", "model.safetensors", *([NGRAMS_FILE] if ngrams else []), *beside):
             shutil.copyfile(source.folder / name, folder / name)
         copy_tokenizer(source.folder, folder)
+        copy_gate(source.folder, folder)
         write_onnx(model, ngrams, folder / "model.onnx", config.opset)
         _write_manifest(folder, {**about, "precision": "fp32"})
     with atomic_folder(out / "int8") as folder:
@@ -168,14 +176,15 @@ def _write_manifest(folder: Path, about: dict[str, Any]) -> None:
 
 
 class _Logits(nn.Module):
-    """Only the two inputs and the one output that a server needs."""
+    """Only the inputs and the one output that a server needs; `language` of a model with language experts."""
 
     def __init__(self, model: nn.Module, ngrams: NgramTable | None) -> None:
         super().__init__()
         self.model, self.ngrams = model, ngrams
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        logits = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, language: Tensor | None = None) -> Tensor:
+        expert = {} if language is None else {"language": language}
+        logits = self.model(input_ids=input_ids, attention_mask=attention_mask, **expert).logits
         return logits if self.ngrams is None else logits + self.ngrams(input_ids, attention_mask)
 
 
@@ -187,14 +196,19 @@ def write_onnx(model: nn.Module, ngrams: NgramTable | None, path: Path, opset: i
     # 0 and 1 would be taken for constants; any other example gives a graph for all sizes.
     ids = torch.full((2, 5), 3, dtype=torch.int64)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("tokens")}
+    inputs, shapes = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, {"input_ids": axes,
+                                                                                 "attention_mask": axes}  # fmt: skip
+    if isinstance(model, GatedStudent):
+        inputs[LANGUAGE_INPUT], shapes[LANGUAGE_INPUT] = torch.tensor([BY_GATE]), {}
     with quiet():
         program = torch.onnx.export(
-            _Logits(model, ngrams), (ids, torch.ones_like(ids)), dynamo=True, opset_version=opset, verbose=False,
-            input_names=["input_ids", "attention_mask"], output_names=[output],
-            dynamic_shapes={"input_ids": axes, "attention_mask": axes},
+            _Logits(model, ngrams), tuple(inputs.values()), dynamo=True, opset_version=opset, verbose=False,
+            input_names=list(inputs), output_names=[output], dynamic_shapes=shapes,
         )  # fmt: skip
     assert program is not None
     proto = _without_traces(program.model_proto)
+    if LANGUAGE_INPUT in inputs:  # an input with a value of its own may be left out
+        proto.graph.initializer.append(numpy_helper.from_array(np.array([BY_GATE]), LANGUAGE_INPUT))
     if ngrams is not None:
         proto.metadata_props.add(key=NGRAMS_KEY, value=f"{ngrams.shape.max_n} pieces, 2^{ngrams.shape.bits} rows")
     size = sum(len(tensor.raw_data) for tensor in proto.graph.initializer)

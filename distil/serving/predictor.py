@@ -86,7 +86,8 @@ class Predictor:
         Args:
             folder: with model.onnx or model.safetensors.
             threads: 0 or more.
-            language: of all texts, one that the model has; with a linear companion None guesses that of each text.
+            language: of all texts, one that the model has; with language experts or a linear companion None guesses
+                that of each text.
 
         Raises:
             UserError: see `read_card`, `open_tokenizer`, `open_runtime`, `open_companion` and `open_transitions`; or a
@@ -95,19 +96,19 @@ class Predictor:
         """
         self.card = read_card(folder)
         self.tokenizer = open_tokenizer(folder, self.card)
-        self.runtime = open_runtime(folder, self.card, threads)
         self.companion = open_companion(folder, self.card)
         self.transitions = open_transitions(folder, self.card)
         self.view = TextView(**self.card.view)
         if self.card.script == "latin":
             romaniser()  # says at once where it is not installed
         self.language = language
-        known = list(self.companion.languages) if self.companion else self.card.languages
+        known = list(self.companion.languages) if self.companion else self.card.languages or self.card.gated
         if language and language not in known:
             raise UserError(
                 f"{folder}: --language: expected {', '.join(known) or 'none, since manifest.json names none'}, found "
                 f"{language}; give a model that has it"
             )
+        self.runtime = open_runtime(folder, self.card, threads, language)
         self.special = special_ids(self.tokenizer)
         self.tokens = 0  # predicted so far, padding not counted
 

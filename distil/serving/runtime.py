@@ -21,6 +21,7 @@ from distil.serving.model_info import GRAPHS, Card, check_sha256
 BATCH_LOGITS = 2**23  # 32 MiB: a masked language model gives a number for each piece at each token
 # The fused kernel takes nine times as long as the addition and the normalisation it replaces (docs/internals/log.md).
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
+LANGUAGE_INPUT = "language"  # of a graph with language experts, optional: (1,) the number of all texts' language
 NGRAMS_KEY = "ngrams"  # in the metadata of a graph that has an n-gram table in it
 
 
@@ -55,14 +56,16 @@ def session_options() -> onnxruntime.SessionOptions:
 class OnnxRuntime:
     """model.onnx or model.ort on the CPU."""
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
+    def __init__(self, path: Path, threads: int = 0, language: int | None = None) -> None:
         """Open `path` for `threads` batches at a time, 0 for one a core; each is computed by one thread.
+
+        `language`: of a graph with language experts, the number of all texts' language; None: its gate decides.
 
         Threads that share a batch wait for each other in every operator of so small a model: 10,000 tweets take two
         cores 11 s so, and 9 s with a batch each.
 
         Raises:
-            UserError: ONNX Runtime does not read it.
+            UserError: ONNX Runtime does not read it, or a language is given and the graph has no input for it.
         """
         try:
             self._session = onnxruntime.InferenceSession(
@@ -78,28 +81,40 @@ class OnnxRuntime:
                 f"{path}: expected the inputs input_ids and attention_mask, found {', '.join(sorted(names))}; export "
                 "it with `dvc repro export`"
             )
+        self._more: dict[str, np.ndarray] = {}
+        if language is not None:
+            if LANGUAGE_INPUT not in [node.name for node in self._session.get_overridable_initializers()]:
+                raise UserError(
+                    f"{path}: expected a graph with language experts, which the model in this folder has, found none "
+                    "in it; export it with `dvc repro --force export`"
+                )
+            self._more = {LANGUAGE_INPUT: np.array([language], np.int64)}
         self._outputs = [node.name for node in self._session.get_outputs()]
         self.ngrams = NGRAMS_KEY in self._session.get_modelmeta().custom_metadata_map
 
     def logits(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         """As `Runtime.logits`."""
-        return self._session.run(self._outputs, {"input_ids": input_ids, "attention_mask": attention_mask})[0]
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, **self._more}
+        return self._session.run(self._outputs, inputs)[0]
 
 
-def open_runtime(folder: Path, card: Card, threads: int = 0) -> Runtime:
+def open_runtime(folder: Path, card: Card, threads: int = 0, language: str | None = None) -> Runtime:
     """model.onnx or model.ort, where the folder has one, else model.safetensors through torch.
+
+    `language` is that of all texts; a model with language experts takes its expert, others do not read it.
 
     Raises:
         UserError: damaged, not the file that the manifest was written for, or without the n-gram table that the model
             has.
     """
+    number = card.gated.index(language) if language in card.gated else None
     path = next((folder / name for name in GRAPHS if (folder / name).is_file()), None)
     if path is None:
         from distil.serving.torch_runtime import TorchRuntime
 
-        return TorchRuntime(folder, card.kind, threads)
+        return TorchRuntime(folder, card.kind, threads, language=number)
     check_sha256(folder, card, path.name)
-    runtime = OnnxRuntime(path, threads)
+    runtime = OnnxRuntime(path, threads, number)
     if card.ngrams and not runtime.ngrams:
         raise UserError(
             f"{path}: expected a graph with an n-gram table, which the model in this folder has, found none in it; "

@@ -17,7 +17,6 @@ from distil.serving.runtime import NGRAMS_KEY
 EmbeddingForm = Literal["tensor8", "row8", "row4"]
 
 CLIPS = np.linspace(0.5, 1, 26, dtype=np.float32)  # shares of a row's largest value that its 16 levels may span
-_TABLE = "word_embeddings.weight_quantized"
 
 
 class RowCodes(NamedTuple):
@@ -71,7 +70,7 @@ def store_by_row(model: onnx.ModelProto, table: np.ndarray, form: EmbeddingForm)
         form: row8 or row4.
     """
     graph = model.graph
-    gather = next(node for node in graph.node if node.op_type == "Gather" and node.input[0].endswith(_TABLE))
+    gather = next(node for node in graph.node if node.op_type == "Gather" and node.input[1] == "input_ids")
     expand = next(node for node in graph.node if node.input and node.input[0] == gather.output[0])
     ids, result = gather.input[1], expand.output[0]
     unused = {gather.input[0], *expand.input[1:]}

@@ -11,6 +11,18 @@ from huggingface_hub import ModelCardData
 
 from distil.core.languages import language, language_tag
 
+EXPERTS_SNIPPET = """import torch
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+path = "models/student"  # or the id under which you published it
+tokenizer = AutoTokenizer.from_pretrained(path)
+model = AutoModelForMaskedLM.from_pretrained(path)
+text = tokenizer(f"{tokenizer.mask_token} .", return_tensors="pt")
+language = 0  # place of its code in model.config.languages; -1 for one of the others in model.config.student_languages
+logits = model(**text, lang_ids=torch.tensor([language])).logits
+print(tokenizer.decode(logits[0, 1].argmax()))
+"""
+
 SNIPPET = """from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 
 path = "models/student"  # or the id under which you published it
@@ -48,6 +60,11 @@ def front_matter(data: ModelCardData) -> str:
     return f"---\n{data.to_yaml(original_order=_ORDER)}\n---\n"
 
 
+def snippet(experts: bool) -> str:
+    """How to load the student, with language experts or without."""
+    return EXPERTS_SNIPPET if experts else SNIPPET
+
+
 def limits(languages: list[str]) -> str:
     """What it is not made for, in a list."""
     named = ", ".join(language(code).name for code in languages)
@@ -78,7 +95,7 @@ def short_card(languages: list[str], teacher: Mapping[str, Any], summary: Mappin
 card with its scores, licence and recipe, and takes its place when the model is published.
 
 ```python
-{SNIPPET}```
+{snippet("experts" in summary)}```
 
 ## Limits and biases
 

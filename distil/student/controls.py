@@ -43,12 +43,17 @@ def make_control(
         The summary, in the form of metrics/no_teacher/summary.json without its key, and the cost of the training.
 
     Raises:
-        UserError: the student starts from random weights.
+        UserError: the student starts from random weights or has language experts.
     """
     if student.init == "random":
         raise UserError(
             f"params.yaml: evaluate.controls: {control} starts where the student starts, but student.init is random, "
             "which the row `no_teacher` already shows; set student.init to teacher or evaluate.controls to []"
+        )
+    if student.experts:
+        raise UserError(
+            f"params.yaml: evaluate.controls: {control} is not made of a student with language experts "
+            f"(student.experts {student.experts}); set evaluate.controls to [] or student.experts to 0"
         )
     prepared = [text.prepared for text in texts]
     model = first_weights(student, config.seed, prepared, paths.tokenizer, paths.teacher)

@@ -4,14 +4,20 @@ import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from distil.cache.format import TeacherCache
 from distil.compute.distributed import SINGLE_PROCESS, Processes
 from distil.core.errors import UserError
 from distil.core.files import read_json, sha256_file, verify_checksums, write_json
+from distil.core.params import NO_TRUNK
+from distil.modeling.experts import add_experts
 from distil.modeling.shape import describe_model
 from distil.modeling.tokenizer import load_tokenizer, max_tokens
+from distil.student.language_gate import fit_gate
 from distil.student.model import StudentConfig, save_student
 from distil.student.start import first_weights
+from distil.student.trunk import EXPERT_RATE, describe_experts, forgetting, grow, open_trunk
 from distil.tokenization.shards import TokenizedDataset
 from distil.training.config import RunPaths, TrainConfig
 from distil.training.objective import LayerPair, LossConfig, Objective
@@ -81,11 +87,31 @@ def distil_student(
     if processes.is_main:
         _warn_of_unread_variants(caches, config.train.epochs)
     texts = [cache.prepared for cache in caches]
-    model = first_weights(config.student, config.train.seed, texts, tokenizer, teacher)
-    objective = Objective(model, caches[0], config.loss, config.layer_map)
-    outcome = Trainer(model, objective, config.train, paths, "distil", live, processes).train(caches, languages)
+    trunk = None
+    if config.student.trunk == NO_TRUNK:
+        model: Any = first_weights(config.student, config.train.seed, texts, tokenizer, teacher)
+        if config.student.experts:
+            model = add_experts(model, languages, languages, config.student.experts)
+    else:
+        longest = max(text.manifest["max_length"] for text in texts)
+        trunk = open_trunk(Path(config.student.trunk), languages, config.student, tokenizer, longest)
+        torch.manual_seed(config.train.seed)
+        model = grow(trunk, config.student)
+    objective = Objective(model, caches[0], config.loss, config.layer_map, languages)
+    train = config.train
+    if trunk:
+        train = train.model_copy(update={"learning_rate": EXPERT_RATE * train.learning_rate})
+    trainer = Trainer(model, objective, train, paths, "distil", live, processes)
+    before = trainer.measure(caches, languages) if trunk else {}
+    outcome = trainer.train(caches, languages, trunk.new if trunk else ())
+    experts: dict[str, Any] = {}
+    if config.student.experts:
+        gate, recognised = fit_gate(model, texts, languages)
+        experts["experts"] = describe_experts(model, config.student.experts, recognised)
+    if trunk:
+        experts["forgetting"] = forgetting(before, outcome.heldout, trunk)
     if processes.is_main:
-        save_student(model, tokenizer, paths.out)
+        save_student(model, tokenizer, paths.out, gate if experts else None)
         if "script" in caches[0].prepared.manifest:  # whoever serves it has to transliterate
             about = {"kind": "masked_lm", "languages": languages, "max_length": max_tokens(model.config.to_dict()),
                      "script": caches[0].prepared.manifest["script"]}  # fmt: skip
@@ -107,6 +133,7 @@ def distil_student(
         "cache": {"logits": form.form, "entries": form.entries, "bytes": size, "tokens": tokens,
                   "bytes_per_token": round(size / tokens, 1), "positions": sum(split["positions"] for split in splits)},
         "heldout": outcome.heldout,
+        **experts,
     }  # fmt: skip
     return summary, outcome
 

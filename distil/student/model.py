@@ -9,9 +9,11 @@ from transformers import XLMRobertaForMaskedLM
 
 from distil.core.errors import UserError
 from distil.core.files import read_json, write_checksums
-from distil.core.params import Params
+from distil.core.params import NO_TRUNK, Params
+from distil.modeling.experts import LanguageGate
 from distil.modeling.shape import ModelShape, build_masked_lm
 from distil.modeling.tokenizer import copy_tokenizer, load_tokenizer, special_ids
+from distil.modeling.xlm_roberta import Student
 
 
 class StudentConfig(Params):
@@ -24,6 +26,8 @@ class StudentConfig(Params):
     dropout: float = Field(ge=0, le=0.5)
     init: Literal["random", "teacher"]
     init_layers: tuple[int, ...]
+    experts: int = Field(ge=0)
+    trunk: str = Field(min_length=1)
 
     @model_validator(mode="after")
     def _layers_fit(self) -> "StudentConfig":
@@ -41,6 +45,17 @@ class StudentConfig(Params):
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size} is no multiple of num_attention_heads {self.num_attention_heads}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _experts_fit(self) -> "StudentConfig":
+        if self.experts and self.hidden_size % self.experts:
+            raise ValueError(f"experts {self.experts}: expected 0 or a divisor of hidden_size {self.hidden_size}")
+        if self.trunk != NO_TRUNK and not self.experts:
+            raise ValueError(
+                f"trunk {self.trunk} with experts 0: a new language on a frozen trunk learns an expert; set experts to "
+                "its width, such as 32"
             )
         return self
 
@@ -71,8 +86,13 @@ def random_student(config: StudentConfig, seed: int, tokenizer: Path, teacher_co
     return build_masked_lm(config.shape, special_ids(fast), fast.get_vocab_size(), positions)
 
 
-def save_student(model: XLMRobertaForMaskedLM, tokenizer: Path, out: Path) -> None:
-    """Write a Hugging Face folder: the model as it is, and the tokenizer's files from the folder `tokenizer`."""
+def save_student(model: Student, tokenizer: Path, out: Path, gate: LanguageGate | None = None) -> None:
+    """Write a Hugging Face folder: the model as it is, and the tokenizer's files from the folder `tokenizer`.
+
+    With `gate`, of a model with language experts, also language_gate.safetensors.
+    """
     model.cpu().eval().save_pretrained(out)
     copy_tokenizer(tokenizer, out)
+    if gate is not None:
+        gate.save(out)
     write_checksums(out)

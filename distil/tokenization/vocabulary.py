@@ -36,7 +36,7 @@ ALWAYS = string.ascii_letters + string.digits + string.punctuation + "â–"  # â–
 class VocabularyConfig(Params):
     """Section `vocabulary:` of params.yaml."""
 
-    keep: Literal["full", "coverage", "size"]
+    keep: Literal["full", "coverage", "size", "trunk"]
     coverage: float = Field(gt=0, le=1)
     size: int = Field(ge=200, le=250_002)
     floor: int = Field(ge=0)
@@ -70,7 +70,9 @@ class Sample:
         self._seen += 1
 
 
-def build_vocabulary(texts: Mapping[str, Path], teacher: Path, config: VocabularyConfig, out: Path) -> dict[str, Any]:
+def build_vocabulary(
+    texts: Mapping[str, Path], teacher: Path, config: VocabularyConfig, out: Path, trunk: Path | None = None
+) -> dict[str, Any]:
     """Write models/tokenizer and return its manifest (docs/reference/output-files.md).
 
     Args:
@@ -78,10 +80,19 @@ def build_vocabulary(texts: Mapping[str, Path], teacher: Path, config: Vocabular
         teacher: a folder with tokenizer.json.
         config: what to keep.
         out: the folder to write, atomically.
+        trunk: the student whose pieces are kept, where `config` says so.
 
     Raises:
-        UserError: the teacher's tokenizer is none of XLM-R's, a file is damaged, or a language has no text.
+        UserError: the teacher's tokenizer is none of XLM-R's, a file is damaged, a language has no text, or there is a
+            trunk and other pieces are asked for, or none and its pieces are.
     """
+    if (config.keep == "trunk") != (trunk is not None):
+        raise UserError(
+            f"params.yaml: student.trunk with vocabulary.keep {config.keep}: the trunk's pieces must stay, or old text "
+            "would be segmented anew; set vocabulary.keep to trunk" if trunk else
+            "params.yaml: vocabulary.keep: trunk keeps the pieces of student.trunk, which is distil/lexicons, none; "
+            "name one, or set vocabulary.keep to full, coverage or size"
+        )  # fmt: skip
     tokenizer = load_tokenizer(teacher, "teacher")
     files = read_tokenizer_files(teacher, "teacher")
     pieces = files.pieces
@@ -89,6 +100,8 @@ def build_vocabulary(texts: Mapping[str, Path], teacher: Path, config: Vocabular
         corpora = {language: read_corpus(language, path, tokenizer, progress) for language, path in texts.items()}
     if config.keep == "full":
         kept = np.arange(len(pieces))
+    elif trunk is not None:
+        kept = pieces_of_trunk(pieces, trunk)
     else:
         special = {*special_ids(tokenizer), *(token["id"] for token in files.spec["added_tokens"])}
         kept = select_pieces(pieces, [text.counts for text in corpora.values()], special, config)
@@ -100,7 +113,7 @@ def build_vocabulary(texts: Mapping[str, Path], teacher: Path, config: Vocabular
         manifest: dict[str, Any] = {
             "keep": config.keep,
             "coverage": min(entry["coverage"] for entry in languages.values()),
-            "floor": 0 if config.keep == "full" else config.floor,
+            "floor": 0 if config.keep in ("full", "trunk") else config.floor,
             "pieces": len(kept),
             "teacher_pieces": len(pieces),
             "tokenizer_sha256": sha256_file(folder / TOKENIZER),
@@ -114,6 +127,31 @@ def build_vocabulary(texts: Mapping[str, Path], teacher: Path, config: Vocabular
         log.info("vocabulary: %s: %.3f %% of its tokens, %.3f pieces a word (teacher %.3f)", language,
                  100 * figures["coverage"], figures["pieces_per_word"], figures["pieces_per_word_teacher"])  # fmt: skip
     return manifest
+
+
+def pieces_of_trunk(pieces: list[str], trunk: Path) -> np.ndarray:
+    """Ids of the teacher's pieces that an earlier student has, ascending.
+
+    Args:
+        pieces: the teacher's, by id.
+        trunk: a student's folder.
+
+    Raises:
+        UserError: the student has a piece that the teacher lacks, or has them in another order.
+    """
+    files, places = read_tokenizer_files(trunk, "distil"), {piece: number for number, piece in enumerate(pieces)}
+    if lacking := [piece for piece in files.pieces if piece not in places]:
+        raise UserError(
+            f"{trunk}/{TOKENIZER}: expected pieces of models/teacher, found {lacking[0]!r} ({len(lacking):,} of "
+            f"{len(files.pieces):,} are not the teacher's); use the teacher of that student"
+        )
+    kept = np.array([places[piece] for piece in files.pieces])
+    if (np.diff(kept) <= 0).any():
+        raise UserError(
+            f"{trunk}/{TOKENIZER}: expected its pieces in the order of models/teacher, found another; use the teacher "
+            "of that student"
+        )
+    return kept
 
 
 def select_pieces(
@@ -130,7 +168,7 @@ def select_pieces(
         pieces: by id.
         counts: for each language (pieces,) how often each occurs.
         special: ids kept whatever their counts.
-        config: what to keep; not `full`.
+        config: what to keep, `coverage` or `size`.
 
     Raises:
         UserError: `size` has no room for what is kept in any case.

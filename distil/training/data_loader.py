@@ -1,6 +1,6 @@
 """The batches of an epoch, and one batch: text from data/prepared, targets from data/teacher."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -49,14 +49,21 @@ class BatchIndices(NamedTuple):
 class CachedDataset:
     """Every sequence of one split of all languages, by number: 10 bytes of memory each."""
 
-    def __init__(self, caches: Sequence[TeacherCache | TextOnlyDataset], split: str) -> None:
-        """Open the shards of `split`; memory-mapped, so that only what a batch touches is read."""
+    def __init__(
+        self, caches: Sequence[TeacherCache | TextOnlyDataset], split: str, only: Collection[int] = ()
+    ) -> None:
+        """Open the shards of `split`; memory-mapped, so that only what a batch touches is read.
+
+        `only`: numbers of the caches whose sequences to take; none: all of them.
+        """
         self._shards: list[tuple[Shard, CachedShard | NoTeacherOutputs]] = []
         self.pad_id: int = caches[0].prepared.manifest["pad_id"]
         self.has_attention = bool(caches[0].layers)
         self._states = caches[0].attention_form == "inputs"
         languages, shards, numbers, lengths = [], [], [], []
         for language, cache in enumerate(caches):
+            if only and language not in only:
+                continue
             for number in range(len(cache.prepared.shards(split))):
                 shard, cached = cache.open(split, number)
                 count = len(shard.lengths)
@@ -110,7 +117,8 @@ class CachedDataset:
         tokens = np.bincount(self.language, weights=self.length)
         shares = tokens ** (1.0 / temperature) / (tokens ** (1.0 / temperature)).sum()
         chosen, repeats = [], []
-        for language, share in enumerate(shares):
+        for language in np.flatnonzero(tokens):
+            share = shares[language]
             own = np.flatnonzero(self.language == language)
             count = max(1, round(len(own) * share * tokens.sum() / tokens[language]))
             rounds, rest = divmod(count, len(own))

@@ -1,12 +1,12 @@
 """The student's loss on a batch: its terms, layers and weights."""
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from transformers import XLMRobertaForMaskedLM
 
 from distil.cache.format import TeacherCache
 from distil.cache.sparse_logits import soft_targets
@@ -16,7 +16,8 @@ from distil.losses.attention import attention_kl, attention_mse, combine_heads
 from distil.losses.hidden_states import hidden_mse
 from distil.losses.logits import logit_kd, masked_lm
 from distil.losses.relations import relation_kl
-from distil.modeling.xlm_roberta import AttentionTap, MaskedHead, attention_rows, resolve_layer
+from distil.modeling.experts import expert_ids
+from distil.modeling.xlm_roberta import AttentionTap, MaskedHead, Student, attention_rows, resolve_layer
 from distil.training.data_loader import Batch
 
 VECTORS = ("query", "key", "value")
@@ -94,9 +95,12 @@ class Objective(nn.Module):
     student: how its heads combine into each cached map, and how its states become as wide as the teacher's.
     """
 
+    experts: Tensor | None
+
     def __init__(
-        self, student: XLMRobertaForMaskedLM, cache: TeacherCache | None, loss: LossConfig, layer_map: list[LayerPair]
-    ) -> None:
+        self, student: Student, cache: TeacherCache | None, loss: LossConfig, layer_map: list[LayerPair],
+        languages: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         """Match the layer map with the student and with what is cached.
 
         Args:
@@ -104,6 +108,7 @@ class Objective(nn.Module):
             cache: one language's teacher outputs, the others are of the same form; None without a teacher.
             loss: the weights.
             layer_map: which student layer learns from which cached layer.
+            languages: codes, in the order of the numbers in a batch; a student with language experts needs them.
 
         Raises:
             UserError: a layer that the student does not have or that is not cached, or a form of the cache from which a
@@ -120,6 +125,7 @@ class Objective(nn.Module):
         self._vectors = VECTORS if used[0] else VECTORS[:2] if used[1] else ()
         self.has_teacher = cache is not None
         self._student = [student]  # in a list, so that its parameters are not counted as ours
+        self.register_buffer("experts", expert_ids(student, languages), persistent=False)
         self._head = MaskedHead(student)
         self.pairs: list[tuple[int, int]] = []  # student layer, place among the cached layers
         if cache is not None:
@@ -175,13 +181,14 @@ class Objective(nn.Module):
                 nn.init.orthogonal_(weight)
 
     @property
-    def student(self) -> XLMRobertaForMaskedLM:
+    def student(self) -> Student:
         """The model that is trained."""
         return self._student[0]
 
     def logits(self, batch: Batch) -> Tensor:
         """(P, V) the student's scores at the masked positions; fills the taps."""
-        hidden = self.student.roberta(batch.input_ids, attention_mask=batch.mask).last_hidden_state
+        expert = {} if self.experts is None else {"lang_ids": self.experts[batch.languages]}
+        hidden = self.student.roberta(batch.input_ids, attention_mask=batch.mask, **expert).last_hidden_state
         return self._head.logits(hidden[batch.masked_sequence, batch.masked_position])
 
     def terms(self, batch: Batch, logits: Tensor, split: str) -> dict[str, Term]:

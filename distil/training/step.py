@@ -1,19 +1,19 @@
 """One optimiser step of a student, alone or as one of several processes, and the state that a checkpoint keeps."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
-from transformers import XLMRobertaForMaskedLM
 
 from distil.compute.distributed import SINGLE_PROCESS, Processes
 from distil.compute.guard import Action, Guard
 from distil.compute.optimizer import adamw, parameters_of, set_learning_rate
 from distil.compute.precision import autocast
+from distil.modeling.xlm_roberta import Student
 from distil.training.config import TrainConfig
 from distil.training.data_loader import Batch
 from distil.training.objective import Objective, Term
@@ -33,7 +33,7 @@ class TrainingState:
 
     def __init__(
         self,
-        student: XLMRobertaForMaskedLM,
+        student: Student,
         objective: Objective,
         config: TrainConfig,
         total_tokens: int,
@@ -117,14 +117,15 @@ class TrainingState:
         own = [len(terms[name].values) if name in terms else 0 for name in names]
         return dict(zip(names, self.processes.sums(own), strict=True))
 
-    def keep_best(self, by_language: dict[str, Any], averaged: int = 1) -> float:
+    def keep_best(self, by_language: dict[str, Any], learned: Sequence[str], averaged: int = 1) -> float:
         """Keep the weights if the mean held-out loss over languages is the least so far; returns that mean.
 
         Args:
             by_language: of `evaluate_heldout`.
+            learned: the languages that count.
             averaged: looks whose mean the weights are; 1 for those of this look.
         """
-        loss = self.processes.from_main(float(np.mean([figures["loss"] for figures in by_language.values()])))
+        loss = self.processes.from_main(float(np.mean([by_language[code]["loss"] for code in learned])))
         self.counters["evaluations_since_best"] += averaged == 1  # the mean is part of the same look
         if self.counters["best_loss"] is None or loss < self.counters["best_loss"]:
             self.counters |= {"best_loss": loss, "best_step": self.counters["step"], "evaluations_since_best": 0,
@@ -151,8 +152,12 @@ class TrainingState:
         own = {name: copy.deepcopy(module.state_dict()) for name, module in self.modules.items()}
         for name, module in self.modules.items():
             states = [each[name].state_dict() for each in last]
+            # The mean of equal numbers may differ from them in the last bit, and a frozen trunk must not.
+            frozen = {
+                key for key, weight in module.named_parameters(remove_duplicate=False) if not weight.requires_grad
+            }
             module.load_state_dict({key: torch.stack([state[key] for state in states]).mean(dim=0)
-                                    if value.is_floating_point() else value
+                                    if value.is_floating_point() and key not in frozen else value
                                     for key, value in own[name].items()})  # fmt: skip
         try:
             yield len(last)

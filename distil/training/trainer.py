@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from transformers import XLMRobertaForMaskedLM
 
 from distil.cache.format import TeacherCache
 from distil.compute.batching import prefetch
 from distil.compute.checkpoint import load_checkpoint, save_checkpoint
 from distil.compute.distributed import SINGLE_PROCESS, Processes, process_device
 from distil.compute.guard import EVENTS_FILE, Action, Guard
+from distil.modeling.xlm_roberta import Student
 from distil.runtime.progress import Progress
 from distil.training.config import RunPaths, TrainConfig
 from distil.training.curves import RunningMeans, TrainingCurves
@@ -49,7 +49,7 @@ class Trainer:
 
     def __init__(
         self,
-        student: XLMRobertaForMaskedLM,
+        student: Student,
         objective: Objective,
         config: TrainConfig,
         paths: RunPaths,
@@ -76,15 +76,24 @@ class Trainer:
         objective.to(self.device)
         self.checkpoint = paths.scratch / "checkpoint.safetensors"
 
-    def train(self, sources: Sequence[TeacherCache | TextOnlyDataset], languages: list[str]) -> TrainingResult:
+    def measure(self, sources: Sequence[TeacherCache | TextOnlyDataset], languages: list[str]) -> dict[str, Any]:
+        """Figures of the student as it is on held-out text, as `evaluate_heldout`; arguments as of `train`."""
+        data = CachedDataset(sources, "heldout")
+        return evaluate_heldout(self.objective, data, languages, self.config.batch_tokens)
+
+    def train(
+        self, sources: Sequence[TeacherCache | TextOnlyDataset], languages: list[str], learned: Sequence[str] = ()
+    ) -> TrainingResult:
         """Train for all epochs, or until `patience` evaluations brought no improvement.
 
         Args:
             sources: the text of each language, with the teacher's outputs or without, in the order of `languages`.
             languages: codes.
+            learned: those whose text is trained on and whose held-out loss chooses the weights; none: all of them.
         """
-        self.languages = languages
-        self.data, self.heldout = CachedDataset(sources, "train"), CachedDataset(sources, "heldout")
+        self.languages, self.learned = languages, learned or languages
+        only = [languages.index(code) for code in learned]
+        self.data, self.heldout = CachedDataset(sources, "train", only), CachedDataset(sources, "heldout")
         total = int(self.data.length.sum(dtype=np.int64)) * self.config.epochs
         events = self.paths.metrics / EVENTS_FILE if self.processes.is_main else None
         self.guard = Guard(self.config.guard, self.title, "train.learning_rate", events)
@@ -175,13 +184,14 @@ class Trainer:
     def _evaluate(self) -> None:
         """Measure on held-out text, keep the weights or the mean of the last ones if best, and write the curves."""
         by_language = evaluate_heldout(self.objective, self.heldout, self.languages, self.config.batch_tokens)
-        self.curves.add_heldout(self.state.counters["step"], self.state.keep_best(by_language), by_language)
+        loss = self.state.keep_best(by_language, self.learned)
+        self.curves.add_heldout(self.state.counters["step"], loss, by_language)
         if self.state.recent:
             self.state.remember()
             with self.state.averaged() as looks:
                 if looks > 1:
                     found = evaluate_heldout(self.objective, self.heldout, self.languages, self.config.batch_tokens)
-                    self.state.keep_best(found, looks)
+                    self.state.keep_best(found, self.learned, looks)
         if self.processes.is_main:
             self.curves.write()
 

@@ -36,7 +36,8 @@ def write_web_folder(exported: Path, out: Path) -> None:
         out: where to.
 
     Raises:
-        UserError: `exported` is no export, is damaged or transliterates, or `out` holds something else.
+        UserError: `exported` is no export, is damaged, transliterates or has language experts, or `out` holds something
+            else.
     """
     for precision in ONNX_FILES:
         if not (exported / precision / "model.onnx").is_file():
@@ -52,6 +53,11 @@ def write_web_folder(exported: Path, out: Path) -> None:
         check_script(folder, card)
         check_sha256(folder, card, "model.onnx")
         open_tokenizer(folder, card)
+    if cards[whole].gated:
+        raise UserError(
+            f"{exported}: expected an XLM-R model, found one with language experts, which transformers.js does not "
+            "have; export a student that was made with student.experts 0, or use `distil demo`"
+        )
     with atomic_folder(out) as folder:
         (folder / "onnx").mkdir()
         for precision, name in ONNX_FILES.items():

@@ -23,9 +23,9 @@ SECONDS = 900
 # A benchmark and the options that it needs beside --smallest.
 MEASURING = {
     "adapt": [], "cache_speed": [], "cleaning": ["--workers", "1"], "demo": [], "export_forms": [], "fidelity": [],
-    "finetune": [], "first_run": [], "gpu": [], "marks": [], "memory": [], "new_pieces": [], "ngrams": [],
-    "precision": [], "rehearsal": [], "scale_sim": [], "scaling": [], "serving": ["--text", "data/raw/swa.txt"],
-    "startup": [], "step": [], "sweep": [],
+    "finetune": [], "first_run": [], "gpu": [], "marks": [], "memory": [], "new_language": [], "new_pieces": [],
+    "ngrams": [], "precision": [], "rehearsal": [], "scale_sim": [], "scaling": [],
+    "serving": ["--text", "data/raw/swa.txt"], "startup": [], "step": [], "sweep": [],
 }  # fmt: skip
 # Fill a page or draw a figure from what is recorded.
 TABLES = {"ablations": ["table"], "all_rows": ["table"], "diagrams": [], "few_labels": ["picture"], "figure": [],

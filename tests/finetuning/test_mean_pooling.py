@@ -12,6 +12,7 @@ from transformers import (
 )
 
 from distil.core.files import read_json
+from distil.finetuning.classifier import Classifier
 from distil.finetuning.encoding import Encoded
 from distil.finetuning.mean_pooling import HEAD_DEVIATION, MEAN_WEIGHT, init_mean_pooling, uniform_attention
 from distil.finetuning.row_predictions import predict_test
@@ -61,7 +62,7 @@ def test_what_the_head_sees_is_centred_and_differs_between_texts() -> None:
     count = len(ids)
     rows = Encoded(ids, np.arange(count + 1), np.zeros(count, np.int64), np.zeros(count, np.int64),
                    np.zeros(count, np.int64))  # fmt: skip
-    init_mean_pooling(model, rows, 1, seed=3)
+    init_mean_pooling(Classifier(model), rows, 1, seed=3)
     with torch.inference_mode():
         states = torch.cat([model.roberta(torch.tensor([row])).last_hidden_state[:, 0] for row in ids])
         seen = model.classifier.dense(states)

@@ -157,6 +157,8 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "student.dropout": [-0.1, 0.6],
     "student.init": ["zero"],
     "student.init_layers": [["last"], [1.5], [1, 2, 3]],
+    "student.experts": [-1, 5],
+    "student.trunk": ["", "models/old"],
     "loss.alpha": [-0.1, 1.1],
     "loss.temperature": [0, -1, float("inf")],
     "loss.attention": ["mae"],

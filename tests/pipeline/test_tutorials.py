@@ -20,6 +20,7 @@ HUB, GPU = "the Hub", "the Hub and a GPU"
 SKIPPED = {
     "own-language": {},
     "own-task": {},
+    "new-language": {},
     "paper-on-one-gpu": {
         "dvc repro corpus tokenize": HUB,
         "dvc repro": GPU,

@@ -79,3 +79,9 @@ def test_a_random_start_is_refused_as_it_is_no_teacher(world: Path, tmp_path: Pa
     random = STUDENT.model_copy(update={"init": "random", "init_layers": ()})
     with pytest.raises(UserError, match=rf"evaluate.controls: {name} starts .* student.init is random.*`no_teacher`"):
         control(name, world, tmp_path, student=random)
+
+
+def test_a_control_of_a_student_with_experts_is_refused(world: Path, tmp_path: Path) -> None:
+    student = STUDENT.model_copy(update={"experts": 4})
+    with pytest.raises(UserError, match=r"evaluate\.controls: start is not made of a student with language experts"):
+        control("start", world, tmp_path, student=student)

@@ -10,6 +10,7 @@ from torch import nn
 
 from distil.core.errors import UserError
 from distil.core.files import sha256_file
+from distil.core.params import NO_TRUNK
 from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_piece_ids
 from distil.modeling.xlm_roberta import load_masked_lm
@@ -22,6 +23,8 @@ from tests.training.test_trainer import TRAIN, caches, distil
 TEACHER = StudentConfig(
     hidden_size=24, num_hidden_layers=1, num_attention_heads=4, intermediate_size=40, dropout=0.0, init="random",
     init_layers=(),
+    experts=0,
+    trunk=NO_TRUNK,
 )  # fmt: skip
 
 

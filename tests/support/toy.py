@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from distil.core.files import read_json, sha256_file, write_json
+from distil.core.params import NO_TRUNK
 from distil.modeling.shape import build_masked_lm, describe_model
 from distil.modeling.tokenizer import special_ids, teacher_piece_ids
 from distil.modeling.xlm_roberta import load_masked_lm
@@ -34,6 +35,8 @@ SHAPE = StudentConfig(
     dropout=0.1,
     init="random",
     init_layers=(),
+    experts=0,
+    trunk=NO_TRUNK,
 )
 
 
@@ -68,6 +71,8 @@ def make_teacher(root: Path, heads: int = 4, seed: int = 0, pieces: int = 200) -
         dropout=0.0,
         init="random",
         init_layers=(),
+        experts=0,
+        trunk=NO_TRUNK,
     )
     model = build_masked_lm(shape.shape, special_ids(tokenizer), tokenizer.get_vocab_size(), 66)
     with torch.no_grad():  # distributions worth learning: far from uniform

@@ -267,7 +267,9 @@ def test_a_failed_run_leaves_the_folder_as_it_was(texts, teacher, trimmed, tmp_p
 def test_the_stage_reads_params_and_writes_folder_and_cost(texts, teacher, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     section = "{keep: coverage, coverage: 0.9, size: 300, floor: 0}"
-    Path("params.yaml").write_text(f"languages: [kin, yor]\nvocabulary: {section}\n")
+    Path("params.yaml").write_text(
+        f"languages: [kin, yor]\nvocabulary: {section}\nstudent: {{trunk: distil/lexicons}}\n"
+    )
     Path("data/raw").mkdir(parents=True)
     for language in ("kin", "yor"):
         shutil.copy(texts[language], "data/raw")
@@ -290,3 +292,30 @@ def test_a_coverage_that_is_no_share_is_refused(coverage):
 def test_another_rule_is_refused():
     with pytest.raises(ValidationError, match="keep"):
         vocabulary_config("most", 1)
+
+
+def test_the_pieces_of_a_trunk_stay_whatever_the_text_is(texts, teacher, tmp_path):
+    build_vocabulary({"swa": texts["swa"]}, teacher, vocabulary_config("coverage", 0.8), tmp_path / "trunk")
+    kept = build_vocabulary(texts, teacher, vocabulary_config("trunk"), tmp_path / "tokenizer", tmp_path / "trunk")
+    for name in ("tokenizer.json", "sentencepiece.bpe.model", "pieces.safetensors"):
+        assert (tmp_path / "tokenizer" / name).read_bytes() == (tmp_path / "trunk" / name).read_bytes()
+    assert kept["keep"] == "trunk" and kept["languages"]["yor"]["coverage"] < 1
+
+
+def test_a_trunk_of_another_teacher_is_refused(texts, teacher, tmp_path, broken):
+    (broken / "sentencepiece.bpe.model").unlink()
+    spec = json.loads((broken / "tokenizer.json").read_text(encoding="utf-8"))
+    spec["model"]["vocab"][-2][0] = "▁nowhere"
+    (broken / "tokenizer.json").write_text(json.dumps(spec), encoding="utf-8")
+    with pytest.raises(UserError, match=r"expected pieces of models/teacher, found '▁nowhere' \(1 of .* are not the"):
+        build_vocabulary({"swa": texts["swa"]}, teacher, vocabulary_config("trunk"), tmp_path / "out", broken)
+
+
+@pytest.mark.parametrize(
+    ("keep", "trunk", "sentence"),
+    [("full", Path("models/old"), "student.trunk with vocabulary.keep full: the trunk's pieces must stay"),
+     ("trunk", None, "vocabulary.keep: trunk keeps the pieces of student.trunk, which is distil/lexicons, none")],
+)  # fmt: skip
+def test_a_trunk_and_its_pieces_go_together(keep, trunk, sentence, tmp_path):
+    with pytest.raises(UserError, match=sentence):
+        build_vocabulary({}, tmp_path, vocabulary_config(keep), tmp_path / "out", trunk)
