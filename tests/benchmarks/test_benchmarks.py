@@ -2,19 +2,23 @@
 
 import json
 import re
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import first_run, gpu, scale_sim, step, steps
+from benchmarks import first_run, gpu, scale_sim, step, steps, sweep
 from benchmarks.cache_speed import LOSS
 from benchmarks.machine import clock, finish, machine, plain_parser
 from benchmarks.memory import repeated
+from distil.compute.precision import Precision
 from distil.modeling.shape import build_masked_lm
-from distil.modeling.tokenizer import SpecialTokenIds
+from distil.modeling.tokenizer import SpecialTokenIds, teacher_piece_ids
+from distil.modeling.xlm_roberta import load_masked_lm
 from distil.student.model import StudentConfig
+from distil.tokenization.shards import TokenizedDataset
 from distil.training.objective import Objective
 from tests.support import toy
 
@@ -42,6 +46,21 @@ def test_every_kind_of_step_trains_the_student(kind: str) -> None:
     work(batch)
     assert all(not torch.equal(module.weight, old) for module, old in zip(watched, before, strict=True))
     assert all(torch.isfinite(value).all() for value in student.parameters())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_sweep_times_the_cache_and_both_online_loops(world: Path, tmp_path: Path, precision: Precision) -> None:
+    model().save_pretrained(tmp_path / "student")
+    (tmp_path / "scratch").mkdir()
+    options = Namespace(student=tmp_path / "student", quick=True, smallest=True, cpu_seconds=False)
+    teachers = load_masked_lm(world / "models/teacher", "teacher"), load_masked_lm(world / "models/teacher", "teacher")
+    text, pieces = TokenizedDataset(world / "data/prepared/swa"), teacher_piece_ids(world / "models/tokenizer")
+    found = sweep.sweep(options, tmp_path, teachers, pieces, text, precision)
+    assert {name: len(each) for name, each in found["seconds"].items()} == {
+        "teacher_pass": 1, "from_cache": len(sweep.ALPHAS), "online": 1, "lean_online": 1,
+    }  # fmt: skip
+    assert 0 < found["share_to_read"] < 1 and found["speedup"].keys() == {"online", "lean_online"}
+    assert json.loads((tmp_path / "cache/manifest.json").read_text())["precision"] == precision
 
 
 def test_repeated_text_has_no_line_twice(tmp_path: Path) -> None:
