@@ -216,9 +216,8 @@ def _with_linear(report: Report, task: str) -> list[Notice]:
     alone, rival = comparison.over("student", "student_linear"), comparison.over("student_linear", "tfidf")
     if alone is None or rival is None:
         return []
-    (low, high), both = alone.mean.interval_95, points(mean_score(report, task, "student_linear"))
-    text = f"On {task} the exported student and a linear model together score {both}: "
-    text += f"{signed(-alone.mean.difference)} points over the student ({bracket((-high, -low), sign=True)}), "
+    both = points(mean_score(report, task, "student_linear"))
+    text = f"On {task} the exported student and a linear model together score {both}: {_above(alone, 'the student')}, "
     text += f"{signed(rival.mean.difference)} over TF-IDF ({bracket(rival.mean.interval_95, sign=True)})."
     return [Notice("note", text)]
 
@@ -228,11 +227,10 @@ def _of_teachers(report: Report, task: str) -> list[Notice]:
     pair, over = (report.comparisons[task].over(model, "teachers") for model in ("student", "teacher"))
     if pair is None or over is None:
         return []
-    together, (low, high) = mean_score(report, task, "teachers"), over.mean.interval_95
+    together = mean_score(report, task, "teachers")
     share = percent(mean_score(report, task, "student") / together) if together else "no share"
-    text = f"On {task} the teachers together score {points(together)}, {signed(-over.mean.difference)} points over the "
-    text += f"fine-tuned teacher ({bracket((-high, -low), sign=True)}). The "
-    return [Notice("note", text + f"student learns from their mixture and keeps {share} of its score.")]
+    text = f"On {task} the teachers together score {points(together)}, {_above(over, 'the fine-tuned teacher')}. "
+    return [Notice("note", f"{text}The student learns from their mixture and keeps {share} of its score.")]
 
 
 def _merged(report: Report, task: str) -> list[Notice]:
@@ -240,12 +238,17 @@ def _merged(report: Report, task: str) -> list[Notice]:
     pair = report.comparisons[task].over("student", MERGED)
     if pair is None:
         return []
-    about, (low, high) = report.merged[task], pair.mean.interval_95
+    about = report.merged[task]
     counts = sorted({len(seeds) for seeds in about.kept.values()})
     kept = f"{' or '.join(map(str, counts))} of {len(about.seeds)} seeds"
-    text = f"On {task} the merged student ({about.method}, {kept}) scores {signed(-pair.mean.difference)} points "
-    text += f"({bracket((-high, -low), sign=True)}) over the mean of its seeds."
+    text = f"On {task} the merged student ({about.method}, {kept}) scores {_above(pair, 'the mean of its seeds')}."
     return [Notice("note", f"{text} It is one model, which has no spread between seeds, and the one that is exported.")]
+
+
+def _above(pair: Pair, first: str) -> str:
+    """How far the second model of a pair is above the first, which the text calls `first`."""
+    low, high = pair.mean.interval_95
+    return f"{signed(-pair.mean.difference)} points over {first} ({bracket((-high, -low), sign=True)})"
 
 
 def _heldout(report: Report) -> list[Notice]:

@@ -1,6 +1,7 @@
 """Fine-tuning: learns what can be learned, goes on after a kill to the same bytes, and learns from a teacher."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +156,12 @@ def test_a_run_that_is_killed_in_the_middle_of_an_epoch_goes_on_to_the_same_byte
     assert digest(killed.folder) == digest(whole.folder)
 
 
-def test_a_finished_seed_is_not_trained_again_after_a_kill(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def killed_in_the_second_seed(
+    monkeypatch: pytest.MonkeyPatch, out: str, seeds: tuple[int, int]
+) -> Callable[[], list[str]]:
+    """A run of one epoch that ends in its second seed; returns what finishes it and says which seeds were trained."""
+    from distil.finetuning import run as stage
+
     original, titles = module.fine_tune, []
 
     def fails_on_the_second(*args, **more):
@@ -164,34 +170,29 @@ def test_a_finished_seed_is_not_trained_again_after_a_kill(here: Path, monkeypat
             raise KeyboardInterrupt
         return original(*args, **more)
 
-    from distil.finetuning import run as stage
-
     monkeypatch.setattr(stage, "fine_tune", fails_on_the_second)
     config = lab.CONFIG.model_copy(update={"student": lab.CONFIG.student.model_copy(update={"epochs": 1})})
+
+    def tune() -> list[str]:
+        lab.tuned("student_plain", "words", seeds=seeds, out=out, config=config)
+        return [title[-6:] for title in titles]
+
     with pytest.raises(KeyboardInterrupt):
-        lab.tuned("student_plain", "words", seeds=(5, 6), out="seeds", config=config)
-    lab.tuned("student_plain", "words", seeds=(5, 6), out="seeds", config=config)
-    assert [title[-6:] for title in titles] == ["seed 5", "seed 6", "seed 6"]
+        tune()
+    return tune
+
+
+def test_a_finished_seed_is_not_trained_again_after_a_kill(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish = killed_in_the_second_seed(monkeypatch, "seeds", (5, 6))
+    assert finish() == ["seed 5", "seed 6", "seed 6"]
 
 
 def test_a_finished_seed_of_other_code_is_trained_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from distil.finetuning import run as stage
 
-    original, titles = module.fine_tune, []
-
-    def fails_on_the_second(*args, **more):
-        titles.append(args[0].title)
-        if len(titles) == 2:
-            raise KeyboardInterrupt
-        return original(*args, **more)
-
-    monkeypatch.setattr(stage, "fine_tune", fails_on_the_second)
-    config = lab.CONFIG.model_copy(update={"student": lab.CONFIG.student.model_copy(update={"epochs": 1})})
-    with pytest.raises(KeyboardInterrupt):
-        lab.tuned("student_plain", "words", seeds=(7, 8), out="edited", config=config)
+    finish = killed_in_the_second_seed(monkeypatch, "edited", (7, 8))
     monkeypatch.setattr(stage, "code_checksums", lambda name: {"distil/finetuning/trainer.py": "edited"})
-    lab.tuned("student_plain", "words", seeds=(7, 8), out="edited", config=config)
-    assert [title[-6:] for title in titles] == ["seed 7", "seed 8", "seed 7", "seed 8"]
+    assert finish() == ["seed 7", "seed 8", "seed 7", "seed 8"]
 
 
 def test_separate_models_see_one_language_each(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
