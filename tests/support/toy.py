@@ -53,6 +53,7 @@ def make_text(root: Path, count: int = 260) -> None:
         path = root / "data/raw" / f"{language}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f"{line}\n" for line in sentences(count, number)), encoding="utf-8")
+    (root / "data/raw/manifest.json").write_text('{"script": "keep"}', encoding="utf-8")
 
 
 def make_teacher(root: Path, heads: int = 4, seed: int = 0, pieces: int = 200) -> None:
