@@ -11,25 +11,20 @@ end, of all shapes in turn, on one thread.
 
 import argparse
 import json
-import os
-import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-import yaml
 from matplotlib.figure import Figure
 
 from benchmarks.machine import machine
 from benchmarks.pages import RECORDED
+from benchmarks.shared_runs import run_stages
 from benchmarks.svg import IMAGES, Colours, style, svg_text, write_figures
 from distil.core.errors import UserError
-from distil.core.files import write_json, write_text
+from distil.core.files import write_json
 from distil.core.params import load_languages, load_params, read_params
-from distil.runtime.presets import apply_values
 from distil.runtime.process import run_command
 
 RECORD = RECORDED / "sizes.json"
@@ -55,26 +50,12 @@ SHAPES = {
 def make(name: str, task: str) -> Path:
     """The folder of a shape with its models/onnx/TASK and predictions, made where it is not finished."""
     shape, folder = SHAPES[name], SCRATCH / name
-    (folder / "models").mkdir(parents=True, exist_ok=True)
-    for part in SHARED:
-        if not (folder / part).is_symlink():
-            (folder / part).symlink_to(Path(part).absolute())
-    shutil.copyfile("params.yaml", folder / "params.yaml")
     values: dict[str, Any] = {f"student.{key}": value for key, value in shape._asdict().items()}
     values |= {"student.intermediate_size": 4 * shape.hidden_size}
     values |= {"student.init_layers": list(range(1, shape.num_hidden_layers + 1))}
-    apply_values(values, folder / "params.yaml")
-    finished, settings = folder / "finished.yaml", yaml.safe_dump(read_params(folder / "params.yaml"))
-    if finished.is_file() and finished.read_text(encoding="utf-8") == settings:
-        return folder
-    for words in (["distil"], ["finetune", "student", task]):
-        command = [sys.executable, "-m", f"stages.{words[0]}", *words[1:]]
-        # Work that a killed run left is kept in .scratch by content; MLflow takes no run of a benchmark.
-        environment = {**os.environ, "DVC_ROOT": str(Path.cwd()), "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
-        if subprocess.run(command, cwd=folder, env=environment, check=False).returncode:
-            raise UserError(f"{' '.join(command[2:])} of {name} failed; mend what it says and run again")
-    _export(folder, task)
-    write_text(finished, settings)
+    run_stages(folder, SHARED, values, ["distil"], ["finetune", "student", task])
+    if not (folder / "models/onnx" / task).is_dir():
+        _export(folder, task)
     return folder
 
 

@@ -29,7 +29,7 @@ MEASURING = {
 }  # fmt: skip
 # Fill a page or draw a figure from what is recorded.
 TABLES = {"ablations": ["table"], "all_rows": ["table"], "diagrams": [], "few_labels": ["picture"], "figure": [],
-          "sizes": ["figure"]}  # fmt: skip
+          "rates": ["table"], "sizes": ["figure"]}  # fmt: skip
 # Takes pictures of the results of a run.
 PICTURES = {"pictures"}
 
