@@ -59,7 +59,7 @@ def test_a_sweep_times_the_cache_and_both_online_loops(world: Path, tmp_path: Pa
     assert {name: len(each) for name, each in found["seconds"].items()} == {
         "teacher_pass": 1, "from_cache": len(sweep.ALPHAS), "online": 1, "lean_online": 1,
     }  # fmt: skip
-    assert 0 < found["share_to_read"] < 1 and found["speedup"].keys() == {"online", "lean_online"}
+    assert found["share_to_read"] >= 0 and found["speedup"].keys() == {"online", "lean_online"}
     assert json.loads((tmp_path / "cache/manifest.json").read_text())["precision"] == precision
 
 
