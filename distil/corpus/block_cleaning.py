@@ -64,7 +64,7 @@ class BlockCleaner:
             held_out: evaluation texts.
             tag: of the language in which lines must be (distil/corpus/language_id.py); None for no check.
             near: whether near-duplicates are looked for.
-            view: of a cleaned line, all that is kept of it; the language is told by the line before that.
+            view: changes a cleaned line; the language check reads the line before this change.
         """
         self._bounds = bounds
         self._sieve = Sieve(held_out)

@@ -162,7 +162,7 @@ class DenseExperts(nn.Module):
 
 
 class GatedStudent(nn.Module):
-    """A model with experts that finds out by itself which language a text is in, unless it is told."""
+    """A model with experts that detects the language of each text unless the caller gives it."""
 
     language_of: Tensor
 

@@ -112,7 +112,7 @@ def distil_student(
         experts["forgetting"] = forgetting(before, outcome.heldout, trunk)
     if processes.is_main:
         save_student(model, tokenizer, paths.out, gate if experts else None)
-        if "script" in caches[0].prepared.manifest:  # whoever serves it has to transliterate
+        if "script" in caches[0].prepared.manifest:  # serving has to transliterate, too
             about = {"kind": "masked_lm", "languages": languages, "max_length": max_tokens(model.config.to_dict()),
                      "script": caches[0].prepared.manifest["script"]}  # fmt: skip
             write_json(paths.out / "manifest.json", about)

@@ -71,7 +71,7 @@ class Task(NamedTuple):
     def row_numbers(self, language: str) -> list[int]:
         """For each training row the number, from 0, of its labelled row: a second view has that of the first.
 
-        Whoever splits training rows keeps those of one number together.
+        Code that splits training rows keeps rows with one number together.
         """
         found: list[int] = []
         for row in self._read(language, "train", _KEYS[self.kind]):

@@ -89,7 +89,7 @@ def build_vocabulary(
     if (config.keep == "trunk") != (trunk is not None):
         raise UserError(
             f"params.yaml: student.trunk with vocabulary.keep {config.keep}: the trunk's pieces must stay, or old text "
-            "would be segmented anew; set vocabulary.keep to trunk" if trunk else
+            "would be segmented differently; set vocabulary.keep to trunk" if trunk else
             "params.yaml: vocabulary.keep: trunk keeps the pieces of student.trunk, which is distil/lexicons, none; "
             "name one, or set vocabulary.keep to full, coverage or size"
         )  # fmt: skip
