@@ -16,9 +16,10 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from benchmarks.machine import by_size, finish, machine, plain_parser
+from benchmarks.scores import scores_by_model
 from distil.evaluation.baselines import SEED, fit, linear_model
 from distil.evaluation.comparison import compare_models
-from distil.evaluation.counts import Predictions, metric_from_counts, metric_of, per_row_counts
+from distil.evaluation.counts import Predictions
 from distil.modeling.tokenizer import load_tokenizer
 from distil.tasks.data import Task, TextRow, read_task
 from distil.text.views import without_marks
@@ -70,12 +71,7 @@ def main() -> None:
     most, resamples = by_size(given, (100, 100), (1000, 1000), (0, 10_000))
     task, tokenizer = read_task(given.task), load_tokenizer(given.tokenizer)
     found = {code: views(task, code, most) for code in task.languages}
-    metric = metric_of(task.kind, task.labels)
-    scores: dict[str, dict[str, float]] = {}
-    for code, models in found.items():
-        for name, each in models.items():
-            counts = per_row_counts(each, task.labels, metric).sum(axis=0)
-            scores.setdefault(name, {})[code] = round(100 * float(metric_from_counts(counts, metric).mean()), 2)
+    scores = scores_by_model(task, found)
     pairs = compare_models(task.name, task.kind, task.labels, found, resamples)["differences"]
     mean = {name: round(float(np.mean(list(by_language.values()))), 2) for name, by_language in scores.items()}
     for name, score in mean.items():

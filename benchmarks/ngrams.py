@@ -15,9 +15,10 @@ import numpy as np
 import torch
 
 from benchmarks.machine import by_size, finish, machine, plain_parser
+from benchmarks.scores import scores_by_model
 from distil.evaluation.baselines import tfidf
 from distil.evaluation.comparison import compare_models
-from distil.evaluation.counts import Predictions, metric_from_counts, metric_of, per_row_counts
+from distil.evaluation.counts import Predictions
 from distil.finetuning.classifier import Classifier, predict_scores
 from distil.finetuning.config import FineTuningRecipe
 from distil.finetuning.encoding import Encoded, Encoder, join
@@ -56,12 +57,7 @@ def predicted(model: Classifier, test: dict[str, Encoded], pad_id: int) -> dict[
 
 def scored(task: Task, found: dict[str, dict[str, Predictions]]) -> dict[str, Any]:
     """Scores by model and language, their means, and differences from `with`, in per cent."""
-    metric = metric_of(task.kind, task.labels)
-    scores: dict[str, dict[str, float]] = {}
-    for code, models in found.items():
-        for name, each in models.items():
-            counts = per_row_counts(each, task.labels, metric).sum(axis=0)
-            scores.setdefault(name, {})[code] = round(100 * float(metric_from_counts(counts, metric).mean()), 2)
+    scores = scores_by_model(task, found)
     pairs = compare_models(task.name, task.kind, task.labels, found, RESAMPLES)["differences"]
     return {
         "mean": {name: round(float(np.mean(list(each.values()))), 2) for name, each in scores.items()},

@@ -38,14 +38,6 @@ ADAPT = AdaptConfig(
 MERGE = {"method": "none", "path": "distil/lexicons", "density": 0.5}
 
 
-@pytest.fixture
-def root(own_world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(own_world)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    shutil.copytree("models/teacher", "given")
-    return own_world
-
-
 def config(**changes: Any) -> TeacherConfig:
     train = {"vocabulary_size": 200, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1,
              "intermediate_size": 8, "steps": 1, "batch_tokens": 256, "learning_rate": 0.1}  # fmt: skip

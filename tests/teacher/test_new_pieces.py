@@ -30,14 +30,6 @@ from tests.teacher.test_adaptation import config, fetch
 COUNT = 12  # of each language
 
 
-@pytest.fixture
-def root(own_world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(own_world)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    shutil.copytree("models/teacher", "given")
-    return own_world
-
-
 def texts() -> dict[str, list[str]]:
     return {code: Path(f"data/raw/{code}.txt").read_text(encoding="utf-8").splitlines() for code in toy.LANGUAGES}
 
