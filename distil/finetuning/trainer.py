@@ -14,12 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from distil.compute.checkpoint import load_checkpoint, save_checkpoint
 from distil.compute.guard import EVENTS_FILE, Action, Guard
 from distil.compute.optimizer import adamw, set_learning_rate
-from distil.compute.precision import autocast
 from distil.evaluation.counts import metric_from_counts, metric_of, per_row_counts
 from distil.finetuning.chain import RATE, TagChain
 from distil.finetuning.classifier import (
@@ -28,13 +26,12 @@ from distil.finetuning.classifier import (
     load_classifier,
     predict_scores,
     to_predictions,
-    unit_logits,
 )
 from distil.finetuning.config import FineTuningRecipe
 from distil.finetuning.encoding import Encoded
-from distil.finetuning.losses import confidence, task_distillation
 from distil.finetuning.mean_pooling import init_mean_pooling
 from distil.finetuning.ngrams import NgramOptimizer, new_table
+from distil.finetuning.objective import unit_losses
 from distil.finetuning.word_masks import WordMasks
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.runtime.progress import Progress
@@ -240,35 +237,11 @@ class FineTuningRun:
         return value
 
     def _losses(self, batch: np.ndarray) -> Tensor:
-        """(B,) of the B units of some rows.
-
-        With n-grams the transformer has a share of the loss to itself: the table soon fits the training rows, and what
-        is left of the common loss teaches the transformer little.
-        """
+        """(B,) of the B units of some rows."""
         train = self.rows.train
         if self.masks is not None:  # drawn by the step, so a resumed run draws the same
             train = self.masks.apply(batch, np.random.default_rng([self.seed, MASK_STREAM, self.state["step"]]))
-        with autocast(self.model.device, self.recipe.precision):
-            logits, alone, units = unit_logits(self.model, train, batch, self.rows.pad_id)
-        losses = self._loss(logits, units, batch)
-        if self.recipe.ngrams is None:
-            return losses
-        weight = self.recipe.ngrams.alone_weight
-        return (1 - weight) * losses + weight * self._loss(alone, units, batch)
-
-    def _loss(self, logits: Tensor, units: np.ndarray, batch: np.ndarray) -> Tensor:
-        """(B,) of (B, C) logits."""
-        train, recipe, gold_losses = self.rows.train, self.recipe, None
-        if self.model.chain is not None:
-            logits, gold_losses = self.model.chain(logits, train, batch, train.teacher is not None)
-        gold = torch.from_numpy(train.gold[units]).to(logits.device)
-        if train.teacher is None:
-            return functional.cross_entropy(logits, gold, reduction="none") if gold_losses is None else gold_losses
-        teacher = torch.from_numpy(train.teacher[units]).to(logits.device)
-        losses = task_distillation(logits, gold, teacher, recipe.temperature, recipe.weight, gold_losses)
-        if recipe.unlabelled is None or recipe.unlabelled.weight == "even":
-            return losses
-        return losses * torch.where(gold >= 0, torch.ones_like(losses), confidence(teacher))
+        return unit_losses(self.model, train, batch, self.recipe, self.rows.pad_id)
 
     def end_epoch(self) -> None:
         """Score the dev rows, keep the weights if they are the best so far, and turn to the next epoch."""
