@@ -111,7 +111,8 @@ class TaskTeachersConfig(Params):
 
     path: str = Field(min_length=1)
     use: tuple[Literal["transformer", "linear", "folder"], ...] = Field(min_length=1)
-    tags: Literal["words", "marginals"]
+    tags: Literal["words", "marginals", "sequences"]
+    sequences: int = Field(ge=1, le=32)  # how many of each sentence; only with tags `sequences`
 
     @field_validator("use")
     @classmethod

@@ -9,14 +9,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from distil.core.errors import UserError
 from distil.evaluation.baselines import label_numbers
 from distil.evaluation.config import FewLabelsConfig, TaskTeachersConfig
 from distil.evaluation.few_labels import chooses, few_labels_entry
 from distil.evaluation.teacher_mixture import Mixture, mix_by_weights, mix_teachers
 from distil.tasks.data import Task
 from distil.tasks.tag_decoding import tag_marginals
+from distil.tasks.tag_sequences import TagSequences, best_sequences
 
 BySplit = Mapping[str, np.ndarray]  # (U, C) log-probabilities by split
+MAX_LABELS = 255  # of a task whose sequences are kept as bytes, one of which is no tag
 
 
 class TaskTeachers(NamedTuple):
@@ -87,9 +90,45 @@ def marginal_soft_labels(task: Task, language: str, splits: BySplit) -> dict[str
         language: code.
         splits: (U, C) log-probabilities of the words of train, dev, test or unlabelled.
     """
-    found = {}
-    for split, log_probs in splits.items():
-        rows = task.unlabelled_tokens(language) if split == "unlabelled" else task.token_rows(language, split)
-        counts = [len(row) if isinstance(row, list) else len(row.tokens) for row in rows]
-        found[split] = tag_marginals(log_probs, np.cumsum([0, *counts]), task.labels)
-    return found
+    return {
+        split: tag_marginals(log_probs, _sentence_starts(task, language, split), task.labels)
+        for split, log_probs in splits.items()
+    }
+
+
+def find_sequences(
+    task: Task, soft_labels: Mapping[str, BySplit], splits: Sequence[str], config: TaskTeachersConfig
+) -> dict[str, dict[str, TagSequences]]:
+    """The most probable sequences of tags under mixed soft labels, by language and split.
+
+    Empty unless `config.tags` asks for them and the task is one of tags.
+
+    Args:
+        task: with its rows.
+        soft_labels: by language, of `mix_task_teachers`.
+        splits: that the student learns from.
+        config: section `finetune.task_teachers:`.
+
+    Raises:
+        UserError: the task has too many labels.
+    """
+    if config.tags != "sequences" or task.kind != "token_classification":
+        return {}
+    if len(task.labels) > MAX_LABELS:
+        raise UserError(
+            f"params.yaml: finetune.task_teachers.tags: expected at most {MAX_LABELS} labels for sequences, found "
+            f"{len(task.labels)} in {task.folder}; set it to words or marginals"
+        )
+    return {
+        code: {
+            split: best_sequences(each[split], _sentence_starts(task, code, split), task.labels, config.sequences)
+            for split in splits
+        }
+        for code, each in soft_labels.items()
+    }
+
+
+def _sentence_starts(task: Task, language: str, split: str) -> np.ndarray:
+    """(N + 1,) the words of sentence n of a split are those from starts[n] to starts[n + 1]."""
+    rows = task.unlabelled_tokens(language) if split == "unlabelled" else task.token_rows(language, split)
+    return np.cumsum([0, *(len(row) if isinstance(row, list) else len(row.tokens) for row in rows)])

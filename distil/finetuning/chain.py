@@ -2,11 +2,13 @@
 
 The probability of a sequence is in proportion to exp(its word scores + its transitions); sequences that are not valid
 (distil/tasks/tag_decoding.py, which decodes and has the same in numpy) have none. The gold loss is the negative
-log-likelihood of the gold sequence (conditional random field, Lafferty et al. 2001), the teacher's part the KL between
-both sides' marginals of each word (Wang et al. 2020, arXiv 2004.03846). With transitions of 0 and labels without rules
-both are those of a tagger without a chain.
+log-likelihood of the gold sequence (conditional random field, Lafferty et al. 2001). The teacher's part is the KL
+between both sides' marginals of each word, or the weighted negative log-likelihood of the teacher's K most probable
+sequences (both Wang et al. 2020, arXiv 2004.03846). With transitions of 0 and labels without rules the gold loss and
+the KL are those of a tagger without a chain.
 
-Legend: B sentences, W words of the longest, U words with a place of all of them, C labels.
+Legend: B sentences, W words of the longest, U words with a place of all of them, C labels, K sequences of the teacher,
+R sequences of known and unknown labels.
 """
 
 from collections.abc import Mapping
@@ -30,6 +32,7 @@ class ChainOutputs(NamedTuple):
 
     log_marginals: Tensor  # (U, C), the words' own where they are not wanted
     gold_losses: Tensor  # (U,) nats: a sentence's negative log-likelihood, in equal parts on its words with a label
+    sequence_losses: Tensor | None  # (U,) nats: likewise, by weight over the teacher's sequences; None without any
 
 
 class TagChain(nn.Module):
@@ -60,22 +63,30 @@ class TagChain(nn.Module):
             rows: sentences.
             batch: (B,) numbers of those that were scored.
             marginals: whether they are wanted; nothing but a teacher's soft labels needs them.
+
+        Returns:
+            With the losses of the teacher's sequences, where `rows` have some.
         """
         units, owner = rows.units(batch)
         counts = rows.starts[batch + 1] - rows.starts[batch]
         word, real = units - rows.starts[batch][owner], np.arange(max(1, counts.max())) < counts[:, None]
-        gold = np.full(real.shape, NO_LABEL)
-        gold[owner, word] = rows.gold[units]
+        taught = np.empty((0, len(units)), np.int64) if rows.sequences is None else rows.sequences[units].T
+        known = np.full((1 + len(taught), *real.shape), NO_LABEL)  # the gold sequence first
+        known[:, owner, word] = np.concatenate([rows.gold[units][None], taught])
         at, labels, mask = (
-            torch.from_numpy(each).to(logits.device) for each in (np.stack([owner, word]), gold, real)
+            torch.from_numpy(each).to(logits.device) for each in (np.stack([owner, word]), known, real)
         )  # fmt: skip
         scores = logits.new_zeros((*real.shape, logits.shape[1]), dtype=torch.float32)
         scores = scores.index_put((at[0], at[1]), logits.float().log_softmax(dim=-1))
-        losses = gold_losses(scores, mask, labels, self.moves())
-        losses = losses / (labels != NO_LABEL).sum(dim=1).clamp(min=1)
+        losses = sequence_losses(scores, mask, labels, self.moves())
+        losses = losses / (labels != NO_LABEL).sum(dim=2).clamp(min=1)
+        of_teacher = None
+        if rows.sequence_weights is not None:
+            weights = torch.from_numpy(rows.sequence_weights[batch]).to(logits.device)
+            of_teacher = (weights.T * losses[1:]).sum(dim=0)[at[0]]
         if marginals:
             scores = log_marginals(scores, mask, self.moves())
-        return ChainOutputs(scores[at[0], at[1]], losses[at[0]])
+        return ChainOutputs(scores[at[0], at[1]], losses[0][at[0]], of_teacher)
 
 
 def log_partition(scores: Tensor, real: Tensor, moves: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,21 +120,26 @@ def log_marginals(scores: Tensor, real: Tensor, moves: Tensor) -> Tensor:
     return torch.where(found < IMPOSSIBLE / 2, FLOOR, found)
 
 
-def gold_losses(scores: Tensor, real: Tensor, gold: Tensor, moves: Tensor) -> Tensor:
-    """(B,) nats: minus the log-probability of all sequences that have the known labels.
+def sequence_losses(scores: Tensor, real: Tensor, known: Tensor, moves: Tensor) -> Tensor:
+    """(R, B) nats: minus the log-probability of all sequences that have the known labels.
 
     Args:
         scores: (B, W, C) of each word; anything at padding.
         real: (B, W) bool.
-        gold: (B, W) int64, negative where a word's label is not known, and at padding.
+        known: (R, B, W) int64, R for each sentence, negative where a word's label is not known, and at padding.
         moves: (C + 1, C).
     """
-    other = torch.arange(scores.shape[-1], device=gold.device) != gold[..., None]
-    held = torch.where(other & (gold >= 0)[..., None], IMPOSSIBLE, scores)
-    # One pass for both: the steps are many and small.
-    total, _ = log_partition(torch.cat([scores, held]), torch.cat([real, real]), moves)
-    free, fixed = total.chunk(2)
-    return free - fixed
+    other = torch.arange(scores.shape[-1], device=known.device) != known[..., None]
+    held = torch.where(other & (known >= 0)[..., None], IMPOSSIBLE, scores)
+    # One pass for the sum over all and those with the known labels: the steps are many and small.
+    every = torch.cat([scores[None], held]).flatten(0, 1)
+    total = log_partition(every, real.repeat(1 + len(known), 1), moves)[0].unflatten(0, (-1, len(scores)))
+    return total[0] - total[1:]
+
+
+def gold_losses(scores: Tensor, real: Tensor, gold: Tensor, moves: Tensor) -> Tensor:
+    """(B,) nats: `sequence_losses` of one sequence for each sentence, (B, W)."""
+    return sequence_losses(scores, real, gold[None], moves)[0]
 
 
 def load_chain(folder: Path, config: Mapping[str, Any], labels: list[str], advice: str) -> TagChain | None:

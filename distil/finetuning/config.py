@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from distil.compute.guard import GuardDeviations
 from distil.compute.precision import Precision
@@ -55,6 +55,15 @@ class FineTuningConfig(Params):
     task_weight: float = Field(ge=0, le=1)
     unlabelled: UnlabelledConfig
     ngrams: NgramsConfig
+
+    @model_validator(mode="after")
+    def _whole_sequences_need_a_chain(self) -> "FineTuningConfig":
+        if self.task_teachers.tags == "sequences" and self.tagger != "chain":
+            raise ValueError(
+                f"tagger: expected chain, since task_teachers.tags is sequences, found {self.tagger}; set it to chain, "
+                "or the tags to words or marginals"
+            )
+        return self
 
     def learns_from_teacher(self, model: str) -> bool:
         """Whether a model learns a task from its teachers too: the student, and its controls likewise."""

@@ -29,6 +29,8 @@ class Encoded(NamedTuple):
     gold: np.ndarray  # (U,) int64 number of the label, NO_LABEL where it is not known
     languages: np.ndarray  # (N,) int64
     teacher: np.ndarray | None = None  # (U, C) float32 log-probabilities, nan where there are none
+    sequences: np.ndarray | None = None  # (U, K) numbers of labels in the teacher's sequences, NO_LABEL where none
+    sequence_weights: np.ndarray | None = None  # (N, K) float32, see distil/tasks/tag_sequences.py
 
     def lengths(self) -> np.ndarray:
         """(N,) tokens of each row."""
@@ -43,7 +45,9 @@ class Encoded(NamedTuple):
         return Encoded(
             [self.ids[row] for row in rows], np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             self.places[units], self.gold[units], self.languages[rows],
-            None if self.teacher is None else self.teacher[units],
+            *(None if found is None else found[chosen] for found, chosen in (
+                (self.teacher, units), (self.sequences, units), (self.sequence_weights, rows),
+            )),
         )  # fmt: skip
 
     def hide_labels(self, hidden: np.ndarray) -> "Encoded":
@@ -119,26 +123,31 @@ def _first_pieces(encoding: Encoding, words: int) -> np.ndarray:
 
 
 def join(parts: list[Encoded]) -> Encoded:
-    """One set of rows after another; where some have a teacher's distributions, the units of the others have none."""
+    """One set of rows after another; where some have a teacher's distributions or sequences, the others have none."""
     starts, units = [np.zeros(1, np.int64)], 0
     for part in parts:  # a part may have no rows
         starts.append(part.starts[1:] + units)
         units += int(part.starts[-1])
-    labels = [part.teacher.shape[1] for part in parts if part.teacher is not None]
-    teacher = None
-    if labels:
-        teacher = np.concatenate([
-            part.teacher if part.teacher is not None else np.full((len(part.gold), labels[0]), np.nan, np.float32)
-            for part in parts
-        ])  # fmt: skip
     return Encoded(
         [row for part in parts for row in part.ids],
         np.concatenate(starts),
         np.concatenate([part.places for part in parts]),
         np.concatenate([part.gold for part in parts]),
         np.concatenate([part.languages for part in parts]),
-        teacher,
+        _join_optional([(part.teacher, len(part.gold)) for part in parts], np.nan),
+        _join_optional([(part.sequences, len(part.gold)) for part in parts], NO_LABEL),
+        _join_optional([(part.sequence_weights, len(part.ids)) for part in parts], 0),
     )
+
+
+def _join_optional(parts: list[tuple[np.ndarray | None, int]], missing: float) -> np.ndarray | None:
+    """Arrays one after another, `missing` in the rows (their number is given) of one that is None; None without any."""
+    like = next((found for found, _ in parts if found is not None), None)
+    if like is None:
+        return None
+    return np.concatenate([
+        np.full((rows, like.shape[1]), missing, like.dtype) if found is None else found for found, rows in parts
+    ])  # fmt: skip
 
 
 def pad(rows: list[list[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -45,7 +45,7 @@ def confidence(teacher_log_probs: Tensor) -> Tensor:
 
 def task_distillation(
     student_logits: Tensor, gold: Tensor, teacher_log_probs: Tensor, temperature: float, weight: float,
-    gold_losses: Tensor | None = None,
+    gold_losses: Tensor | None = None, teacher_losses: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """(1 - weight) * cross-entropy on the gold label + weight * `soft_label_kd`, each where there is one.
 
@@ -56,6 +56,7 @@ def task_distillation(
         temperature: T > 0, dimensionless.
         weight: of the teacher's part, 0 to 1.
         gold_losses: (U,) nats in place of the cross-entropy, such as those of whole sequences of tags.
+        teacher_losses: (U,) nats in place of `soft_label_kd`, likewise; they know no temperature.
 
     Returns:
         (U,) nats, float32.
@@ -64,7 +65,9 @@ def task_distillation(
     if cross is None:
         cross = functional.cross_entropy(student_logits.float(), gold.clamp(min=0), reduction="none")
     taught = ~teacher_log_probs.isnan().any(dim=-1)
-    targets = torch.where(taught[:, None], teacher_log_probs, torch.zeros_like(teacher_log_probs))
-    kd = soft_label_kd(student_logits, targets, temperature)
+    kd = teacher_losses
+    if kd is None:
+        targets = torch.where(taught[:, None], teacher_log_probs, torch.zeros_like(teacher_log_probs))
+        kd = soft_label_kd(student_logits, targets, temperature)
     zero = torch.zeros_like(cross)
     return (1 - weight) * torch.where(labelled, cross, zero) + weight * torch.where(taught, kd, zero)

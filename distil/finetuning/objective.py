@@ -41,14 +41,15 @@ def _losses(
     model: Classifier, logits: Tensor, rows: Encoded, units: np.ndarray, batch: np.ndarray, recipe: FineTuningRecipe
 ) -> Tensor:
     """(U,) of (U, C) logits."""
-    gold_losses = None
+    gold_losses = teacher_losses = None
     if model.chain is not None:
-        logits, gold_losses = model.chain(logits, rows, batch, rows.teacher is not None)
+        marginals = rows.teacher is not None and rows.sequences is None
+        logits, gold_losses, teacher_losses = model.chain(logits, rows, batch, marginals)
     gold = torch.from_numpy(rows.gold[units]).to(logits.device)
     if rows.teacher is None:
         return functional.cross_entropy(logits, gold, reduction="none") if gold_losses is None else gold_losses
     teacher = torch.from_numpy(rows.teacher[units]).to(logits.device)
-    losses = task_distillation(logits, gold, teacher, recipe.temperature, recipe.weight, gold_losses)
+    losses = task_distillation(logits, gold, teacher, recipe.temperature, recipe.weight, gold_losses, teacher_losses)
     if recipe.unlabelled is None or recipe.unlabelled.weight == "even":
         return losses
     return losses * torch.where(gold >= 0, torch.ones_like(losses), confidence(teacher))

@@ -84,9 +84,14 @@ def fine_tune_task(job: FineTuning, paths: FineTuningPaths) -> dict[str, Any]:
         `soft_label_rows`, and with `finetune.guard` its figures over all classifiers, `guard`.
 
     Raises:
-        UserError: see `fine_tune` and `SoftLabels`.
+        UserError: see `fine_tune` and `SoftLabels`; or there are sequences of tags and `finetune.tagger` is not chain.
     """
     base, made_by = BASE_MODELS[job.model]
+    if job.soft_labels and job.soft_labels.sequences and job.config.tagger != "chain":
+        raise UserError(
+            f"params.yaml: finetune.tagger: expected chain, since {job.soft_labels.folder} has sequences of tags, "
+            f"found {job.config.tagger}; set it, or run `dvc repro mix_teachers@{job.task.name}` with tags words"
+        )
     verify_checksums(base, made_by)
     key = _key(job)
     unfinished = paths.scratch / sha256_json(key)
@@ -148,14 +153,18 @@ def _fine_tune_all(job: FineTuning, key: dict[str, Any], unfinished: Path, out: 
 
 
 def _train_rows(encoder: Encoder, job: FineTuning, language: str, number: int) -> Encoded:
-    """Labelled rows, and with a teacher its distributions on them and on the rows without a label."""
+    """Labelled rows, and with a teacher its distributions or sequences on them and on rows without a label."""
     labelled = encoder.split(job.task, language, number, "train")
     known = known_rows(job.task, language, job.few_labels)
     if job.soft_labels is None:
         return labelled if known.all() else labelled.take(np.flatnonzero(known))
-    labelled, unlabelled = labelled.hide_labels(~known), encoder.unlabelled(job.task, language, number)
+    rows = {"train": labelled.hide_labels(~known), "unlabelled": encoder.unlabelled(job.task, language, number)}
     found = job.soft_labels.read(language)
-    return join([labelled._replace(teacher=found["train"]), unlabelled._replace(teacher=found["unlabelled"])])
+    rows = {split: each._replace(teacher=found[split]) for split, each in rows.items()}
+    if job.soft_labels.sequences:
+        for split, (tags, weights) in job.soft_labels.read_sequences(language).items():
+            rows[split] = rows[split]._replace(sequences=tags.T, sequence_weights=weights)
+    return join(list(rows.values()))
 
 
 def _row_counts(rows: Encoded) -> dict[str, int]:

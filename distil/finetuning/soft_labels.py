@@ -2,7 +2,9 @@
 
 LANG.safetensors   `train`, `unlabelled`, `dev` and `test`, (units, C) float32 log-probabilities, in the order of the
                    rows and of the task's labels; a unit is a text, or a word of a sentence. nan where the teacher
-                   could not read the word, because the limit of tokens cut it off.
+                   could not read the word, because the limit of tokens cut it off. Of a tagging task mixed with
+                   `task_teachers.tags: sequences` also, of train and unlabelled, SPLIT_sequences, (K, units) uint8,
+                   and SPLIT_weights, (sentences, K) float32: distil/tasks/tag_sequences.py, NO_TAG as 255
 manifest.json      docs/reference/output-files.md
 
 The student learns from `train` and `unlabelled`. From `dev` several teachers get their weights
@@ -29,6 +31,9 @@ from distil.core.files import (
 from distil.tasks.data import Task
 
 SOFT_LABEL_SPLITS = ("train", "unlabelled", "dev", "test")
+LEARNED_SPLITS = ("train", "unlabelled")
+NO_TAG_BYTE = 255
+Sequences = tuple[np.ndarray, np.ndarray]  # tags (K, units) int16, -1 for none, and weights (sentences, K) float32
 
 
 def rows_sha256(task: Task, language: str) -> str:
@@ -47,8 +52,9 @@ def units(task: Task, language: str, split: str) -> int:
 
 
 def write_soft_labels(
-    out: Path, task: Task, found: Mapping[str, Mapping[str, np.ndarray]], more: Mapping[str, Any]
-) -> None:
+    out: Path, task: Task, found: Mapping[str, Mapping[str, np.ndarray]], more: Mapping[str, Any],
+    sequences: Mapping[str, Mapping[str, Sequences]] | None = None,
+) -> None:  # fmt: skip
     """Write a folder of soft labels.
 
     Args:
@@ -56,17 +62,23 @@ def write_soft_labels(
         task: whose rows they are.
         found: (units, C) log-probabilities by language and split.
         more: what else the manifest says, such as seeds.
+        sequences: of tags, by language and `LEARNED_SPLITS`; the manifest then has their number.
     """
+    count = {}
     with atomic_folder(out) as folder:
         entries = {}
         for language, splits in found.items():
             arrays = {split: splits[split].astype(np.float32, copy=False) for split in SOFT_LABEL_SPLITS}
+            for split, (tags, weights) in (sequences or {}).get(language, {}).items():
+                arrays[f"{split}_sequences"] = np.where(tags < 0, NO_TAG_BYTE, tags).astype(np.uint8)
+                arrays[f"{split}_weights"], count["sequences"] = weights.astype(np.float32, copy=False), len(tags)
             entries[language] = {
                 "sha256": write_arrays(folder / f"{language}.safetensors", arrays),
                 **{split: len(splits[split]) for split in SOFT_LABEL_SPLITS},
                 "rows_sha256": rows_sha256(task, language),
             }
-        manifest = {"task": task.name, "kind": task.kind, "labels": task.labels, **more, "languages": entries}
+        manifest = {"task": task.name, "kind": task.kind, "labels": task.labels, **more, **count,
+                    "languages": entries}  # fmt: skip
         write_json(folder / "manifest.json", manifest)
         write_checksums(folder)
 
@@ -96,27 +108,56 @@ class SoftLabels:
         """Whether those of a word are over whole sequences of tags already, as a tagger with transitions has them."""
         return self.manifest.get("tags") == "marginals"
 
+    @property
+    def sequences(self) -> int:
+        """K, the sequences of tags of each sentence; 0 where there are none and the distributions teach."""
+        return int(self.manifest.get("sequences", 0))
+
     def read(self, language: str) -> dict[str, np.ndarray]:
         """(units, C) float32 log-probabilities of each split, writable.
 
         Raises:
             UserError: the file is missing or damaged, or belongs to other rows.
         """
-        path, again = self.folder / f"{language}.safetensors", self._again
-        entry = self.manifest["languages"].get(language)
+        self._check_rows(language)
+        shapes = {split: (units(self.task, language, split), len(self.task.labels)) for split in SOFT_LABEL_SPLITS}
+        return self._read(language, shapes)
+
+    def read_sequences(self, language: str) -> dict[str, Sequences]:
+        """The sequences of tags of each of `LEARNED_SPLITS`, where `sequences` is not 0; errors as of `read`."""
+        self._check_rows(language)
+        shapes = {}
+        for split in LEARNED_SPLITS:
+            rows = self.task.unlabelled_tokens(language) if split == "unlabelled" else self.task.rows(language, split)
+            shapes[f"{split}_sequences"] = (self.sequences, units(self.task, language, split))
+            shapes[f"{split}_weights"] = (len(rows), self.sequences)
+        found, read = {}, self._read(language, shapes)
+        for split in LEARNED_SPLITS:
+            tags = read[f"{split}_sequences"].astype(np.int16)
+            found[split] = np.where(tags == NO_TAG_BYTE, np.int16(-1), tags), read[f"{split}_weights"]
+        return found
+
+    def _check_rows(self, language: str) -> None:
+        entry, again = self.manifest["languages"].get(language), self._again
         if entry is None:
             raise UserError(f"{self.folder}/manifest.json: expected {language} among its languages; {again}")
         if entry["rows_sha256"] != rows_sha256(self.task, language):
-            raise UserError(f"{path}: made for other rows than {self.task.folder}/{language} holds now; {again}")
+            raise UserError(
+                f"{self.folder}/{language}.safetensors: made for other rows than {self.task.folder}/{language} holds "
+                f"now; {again}"
+            )
+
+    def _read(self, language: str, shapes: Mapping[str, tuple[int, int]]) -> dict[str, np.ndarray]:
+        """The arrays of these names, writable."""
+        path, again = self.folder / f"{language}.safetensors", self._again
         arrays = read_arrays(path, self._made_by)
-        for split in SOFT_LABEL_SPLITS:
-            expected = (units(self.task, language, split), len(self.task.labels))
-            shape = arrays[split].shape if split in arrays else None
+        for name, expected in shapes.items():
+            shape = arrays[name].shape if name in arrays else None
             if shape != expected:
-                raise UserError(f"{path}: {split}: expected an array of shape {expected}, found {shape}; {again}")
-        if sha256_file(path) != entry["sha256"]:
-            raise UserError(f"{path}: sha256: expected {entry['sha256'][:12]}, found another; it is damaged; {again}")
-        return {split: np.array(arrays[split]) for split in SOFT_LABEL_SPLITS}
+                raise UserError(f"{path}: {name}: expected an array of shape {expected}, found {shape}; {again}")
+        if sha256_file(path) != (expected_sha := self.manifest["languages"][language]["sha256"]):
+            raise UserError(f"{path}: sha256: expected {expected_sha[:12]}, found another; it is damaged; {again}")
+        return {name: np.array(arrays[name]) for name in shapes}
 
 
 def open_soft_labels(teacher: str, path: str, task: Task) -> SoftLabels:

@@ -249,7 +249,7 @@ def test_marginals_of_a_chained_teacher_are_not_made_a_second_time(here: Path, t
     given = {"transformer": {code: labels.read(code) for code in toy.LANGUAGES}}
     uniform = {code: {split: np.full_like(each, np.log(1 / 3)) for split, each in given["transformer"][code].items()}
                for code in toy.LANGUAGES}  # fmt: skip
-    alone = TaskTeachersConfig(path="x", use=("transformer",), tags=tags)
+    alone = TaskTeachersConfig(path="x", use=("transformer",), tags=tags, sequences=5)
     found = mix_task_teachers(task, toy.LANGUAGES, given, SOFT_LABEL_SPLITS, alone, ALL_LABELS, {"transformer"})
     np.testing.assert_allclose(found.soft_labels["swa"]["train"], given["transformer"]["swa"]["train"], atol=1e-5)
     assert found.about["tags"] == "marginals"

@@ -28,7 +28,7 @@ def write_params(root: Path) -> None:
     tree["finetune"] |= {
         "teacher": pace, "student": pace | {"shared_head": False}, "batch_size": 16, "max_length": 40,
         "unlabelled": {"weight": "entropy", "mask_words": 0.2},
-        "task_teachers": {"use": ["transformer", "linear"], "path": "distil/lexicons", "tags": "words"},
+        "task_teachers": {"use": ["transformer", "linear"], "path": "distil/lexicons", "tags": "words", "sequences": 5},
     }  # fmt: skip
     (root / "params.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
 

@@ -77,4 +77,4 @@ def test_other_labels_languages_rows_shapes_and_bytes_are_refused(task, written,
 @pytest.mark.parametrize("use", [[], ["linear", "linear"], ["tfidf"], "linear"])
 def test_teachers_that_are_none_or_named_twice_are_refused(use) -> None:
     with pytest.raises(ValidationError):
-        TaskTeachersConfig.model_validate({"path": "distil/lexicons", "use": use, "tags": "words"})
+        TaskTeachersConfig.model_validate({"path": "distil/lexicons", "use": use, "tags": "words", "sequences": 5})

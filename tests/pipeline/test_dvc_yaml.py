@@ -30,7 +30,7 @@ OBSERVERS = ("distil/__init__.py", "distil/runtime/", "distil/tracking/run.py", 
 # Files that a stage depends on through a folder without importing them. An edit of one reruns the stage for nothing, so
 # each is a decision: the folder is shorter to write, and the file rarely changes or the stage is cheap.
 SURPLUS = {
-    "tasks": "sources/hub sources/hub_models",
+    "tasks": "sources/hub sources/hub_models tasks/tag_sequences",
     "corpus": "text/words",
     "teacher": "compute/distributed modeling/experts",
     "cache_teacher": "modeling/experts modeling/shape",

@@ -20,7 +20,7 @@ CONFIG = FineTuningConfig.model_validate({
     "start": "plain", "batch_size": 8, "max_length": 40, "precision": "float32", "dropout": 0.1,
     "warmup_fraction": 0.1, "weight_decay": 0.01, "guard": 0.0, "tagger": "words",
     "task_distillation": True, "task_temperature": 2.0, "task_weight": 0.5,
-    "task_teachers": {"path": "distil/lexicons", "use": ["transformer"], "tags": "words"},
+    "task_teachers": {"path": "distil/lexicons", "use": ["transformer"], "tags": "words", "sequences": 5},
     "unlabelled": {"weight": "even", "mask_words": 0.0},
     "ngrams": {"max_n": 0, "bits": 10, "learning_rate": 0.2, "alone_weight": 0.3},
 })  # fmt: skip
