@@ -2,6 +2,8 @@
 
 A step counts as far beyond where its loss or its gradient norm is above the mean of the last `WINDOW` steps by more
 than the given number of standard deviations, as in OLMo-core's SkipStepOptimizer, or where one of them is not finite.
+Mean and deviations are those of the logarithms: what is left of a loss or a norm falls and varies by factors, and near
+a loss of zero a hard batch is many times the mean and yet ordinary.
 Going back and leaving out the batches since is PaLM's remedy (arXiv 2204.02311, section 5.1). Values of steps that were
 left out never enter the window. With several processes the values are those of the whole batch, so all decide alike.
 """
@@ -27,6 +29,8 @@ from distil.core.files import write_text
 WINDOW, LEAST = 128, 64  # steps that are compared with, and how many there must be before any counts as far beyond
 IN_A_ROW, ROLLBACKS = 3, 3  # steps left out after which the weights go back, and returns that end the training
 FEWEST_DEVIATIONS = 4
+TINY = 1e-3  # losses (nats) and norms below it are equal, and 0 has a logarithm
+LARGEST_LOG = 700.0  # whose exponential is still finite
 EVENTS_FILE = "events.csv"
 FIELDS = ("step", "action", "batch", "loss", "loss_limit", "grad_norm", "grad_norm_limit")
 
@@ -149,7 +153,8 @@ class Guard:
         """The largest value that is not far beyond; infinite while there are too few to say."""
         if len(window) < LEAST:
             return math.inf
-        return float(np.mean(window) + self.deviations * np.std(window, ddof=1))
+        logs = np.log(np.maximum(window, TINY))
+        return math.exp(min(float(np.mean(logs) + self.deviations * np.std(logs, ddof=1)), LARGEST_LOG))
 
 
 def add_up(summaries: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
