@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import onnx
-from tokenizers import Regex, normalizers
 
 from distil.core.errors import UserError
 from distil.core.files import atomic_folder, sha256_file, write_json
@@ -30,8 +29,9 @@ from distil.serving.predictor import Predictor
 from distil.serving.small_tokenizer import write_small_tokenizer
 from distil.serving.word_embeddings import keep_rows
 from distil.text.cleaning import clean_line
+from distil.text.views import TextView
+from distil.tokenization.piece_counts import read_corpus
 from distil.tokenization.tokenizer_files import read_tokenizer_files, write_tokenizer_files
-from distil.tokenization.vocabulary import read_corpus
 
 log = logging.getLogger("distil")
 
@@ -118,11 +118,9 @@ def _keep_languages(request: Request, folder: Path) -> None:
     card = read_card(request.model)
     tokenizer = open_tokenizer(request.model, card)
     paths = {code: request.text / f"{code}.txt" for code in request.languages}
-    if card.marks == "drop":  # the text has marks, and the model never reads them
-        without = [normalizers.NFD(), normalizers.Replace(Regex(r"\p{Mn}"), ""), normalizers.NFC()]
-        tokenizer.normalizer = normalizers.Sequence([*without, tokenizer.normalizer])
     with Progress("shrink", sum(path.stat().st_size for path in paths.values()), "B") as progress:
-        counts = [read_corpus(code, path, tokenizer, progress).counts for code, path in paths.items()]
+        view = TextView(**card.view).__call__  # in which the model will read any text
+        counts = [read_corpus(code, path, tokenizer, progress, view).counts for code, path in paths.items()]
     spelling = [number for number, piece in enumerate(files.pieces) if len(piece) == 1]
     added = [token["id"] for token in files.spec["added_tokens"]]
     kept = np.array(sorted({*np.flatnonzero(sum(counts)).tolist(), *spelling, *special_ids(tokenizer), *added}))

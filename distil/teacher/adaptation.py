@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from pydantic import Field
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import XLMRobertaForMaskedLM
 
@@ -22,6 +23,7 @@ from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.teacher.masked_lm import (
     FasterRows,
     MaskedLMSchedule,
+    Sequences,
     encode_lines,
     measure_masked_lm,
     train_masked_lm,
@@ -132,16 +134,33 @@ def measure(
         heldout: lines by language.
         config: length, rate of masks, size of batches.
         seed: decides the masks: the same ones for every model with this tokenizer.
+
+    Raises:
+        UserError: the tokenizer finds no piece in a language's lines.
     """
     fast = load_tokenizer(tokenizer, "teacher")
     special = special_ids(fast)
     return {
         language: measure_masked_lm(
-            model, encode_lines(lines, fast, special, config.max_length), special, config.batch_tokens,
+            model, _encode(language, lines, fast, config, "to hold out"), special, config.batch_tokens,
             config.mask_rate, seed,
         )
         for language, lines in heldout.items()
     }  # fmt: skip
+
+
+def _encode(
+    language: str, lines: Sequence[str], tokenizer: Tokenizer, config: AdaptConfig, purpose: str
+) -> Sequences:  # fmt: skip
+    """The lines of a language as sequences, at least one."""
+    found = encode_lines(lines, tokenizer, special_ids(tokenizer), config.max_length)
+    if not len(found.ids):
+        raise UserError(
+            f"{Path(config.text) / language}.txt: {language}: expected text {purpose} in which the teacher's tokenizer "
+            f"finds pieces, found {len(lines)} lines without one; give more text, or change "
+            "teacher.adapt.heldout_fraction"
+        )
+    return found
 
 
 def adapt(
@@ -158,7 +177,7 @@ def adapt(
         scratch: folder of the checkpoint and of the guard's events, for this very training only.
 
     Raises:
-        UserError: see `read_texts` and `add_new_pieces`.
+        UserError: see `read_texts`, `add_new_pieces` and `measure`.
     """
     texts = read_texts(
         languages, config, model.config.max_position_embeddings - 2, "set teacher.adapt.steps to 0 and merge none"
@@ -168,7 +187,7 @@ def adapt(
         new = add_new_pieces(model, tokenizer, texts.train, texts.heldout, config.new_pieces, Path(config.text))
     fast = load_tokenizer(tokenizer, "teacher")
     special = special_ids(fast)
-    train = {name: encode_lines(lines, fast, special, config.max_length) for name, lines in texts.train.items()}
+    train = {name: _encode(name, lines, fast, config, "to train on") for name, lines in texts.train.items()}
     before = measure(model, tokenizer, texts.heldout, config, seed)
     start = weights_of(model) if config.keep < 1 else None
     schedule = MaskedLMSchedule(config.steps, config.batch_tokens, config.learning_rate, config.warmup_fraction,

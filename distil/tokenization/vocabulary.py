@@ -7,12 +7,11 @@ text leaves that segmentation the best one, so a text whose pieces are all kept 
 
 import logging
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
-from itertools import chain, islice
 from math import ceil
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -24,12 +23,11 @@ from distil.core.files import atomic_folder, sha256_file, write_checksums, write
 from distil.core.params import Params
 from distil.modeling.tokenizer import load_tokenizer, special_ids
 from distil.runtime.progress import Progress
+from distil.tokenization.piece_counts import PieceCounts, read_corpus
 from distil.tokenization.tokenizer_files import TOKENIZER, read_tokenizer_files, write_tokenizer_files
 
 log = logging.getLogger("distil")
 
-LINES_AT_ONCE = 1000
-SAMPLE_LINES = 5000
 ALWAYS = string.ascii_letters + string.digits + string.punctuation + "▁"  # ▁ is SentencePiece's space
 
 
@@ -40,34 +38,6 @@ class VocabularyConfig(Params):
     coverage: float = Field(gt=0, le=1)
     size: int = Field(ge=200, le=250_002)
     floor: int = Field(ge=0)
-
-
-class PieceCounts(NamedTuple):
-    """One language's text as the teacher's tokenizer sees it."""
-
-    counts: np.ndarray  # (teacher_pieces,) int64, how often each piece occurs
-    sample: list[tuple[str, int]]  # see `Sample`
-
-
-class Sample:
-    """Lines, each with its number of teacher pieces, spread evenly over a file of unknown length.
-
-    Every line at first; whenever there are more than `SAMPLE_LINES`, every other one of them is dropped and the stride
-    doubles. What stays are the lines 0, s, 2s, ... with s the smallest power of two that leaves few enough.
-    """
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[str, int]] = []
-        self._stride, self._seen = 1, 0
-
-    def add(self, line: str, pieces: int) -> None:
-        """The next line of the file that is not empty."""
-        if self._seen % self._stride == 0:
-            self.lines.append((line, pieces))
-            if len(self.lines) > SAMPLE_LINES:
-                self.lines = self.lines[::2]
-                self._stride *= 2
-        self._seen += 1
 
 
 def build_vocabulary(
@@ -250,44 +220,11 @@ def most_frequent(count: np.ndarray, coverage: float) -> np.ndarray:
     return order[: int(np.searchsorted(np.cumsum(count[order]), needed)) + 1]
 
 
-def read_corpus(language: str, path: Path, tokenizer: Tokenizer, progress: Progress) -> PieceCounts:
-    """Count the pieces of a text, in a stream.
-
-    Raises:
-        UserError: the file is missing, not UTF-8, or has no word in it.
-    """
-    counts, sample, lines = np.zeros(tokenizer.get_vocab_size(), np.int64), Sample(), 0
-    for batch in _batches(path):
-        encodings = tokenizer.encode_batch_fast(batch, add_special_tokens=False)
-        ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int64)
-        counts += np.bincount(ids, minlength=len(counts))
-        for line, encoding in zip(batch, encodings, strict=True):
-            if len(encoding):
-                sample.add(line, len(encoding))
-        lines += len(batch)
-        progress.add(sum(len(line.encode()) + 1 for line in batch), language)
-    if not counts.any():
-        raise UserError(
-            f"{path}: {language}: expected text, found none in {lines:,} lines; give it some through `corpus:` of "
-            f"params.yaml, or take {language} out of `languages:`"
-        )
-    return PieceCounts(counts, sample.lines)
-
-
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro corpus`") from None
-
-
-def _batches(path: Path) -> Iterator[list[str]]:
-    try:
-        with path.open(encoding="utf-8", newline="\n") as stream:
-            while batch := [line.rstrip("\n") for line in islice(stream, LINES_AT_ONCE)]:
-                yield batch
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 ({error.reason}); run `dvc repro --force corpus`") from None
 
 
 def _describe(text: PieceCounts, kept: np.ndarray, trimmed: Tokenizer) -> dict[str, Any]:

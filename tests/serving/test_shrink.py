@@ -16,6 +16,7 @@ from distil.core.files import read_json, write_json
 from distil.serving.model_info import open_tokenizer, read_card
 from distil.serving.predictor import Predictor
 from distil.serving.shrink import main
+from distil.text.views import TextView
 from tests.support import ROOT, toy
 
 TEXTS = toy.sentences(60, 0)  # the tokenizer's own text
@@ -71,17 +72,25 @@ def test_the_format_for_phones_gives_the_same_answers_and_names_its_operators(ex
         Predictor(tmp_path / "words", 1)
 
 
-def test_of_a_model_that_drops_marks_the_pieces_of_the_text_without_them_are_kept(exports, text, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("view", "shown"),
+    [
+        ({"marks": "drop"}, lambda line: line.replace("a", "á").replace("e", "ẹ̀")),
+        ({"normalised": True}, lambda line: line.upper()),
+    ],
+)
+def test_the_pieces_are_those_of_the_text_as_the_model_reads_it(exports, text, tmp_path, view, shown) -> None:
     whole = Path(shutil.copytree(exports / "models/onnx/words/int8", tmp_path / "words"))
-    write_json(whole / "manifest.json", {**read_json(whole / "manifest.json", ""), "marks": "drop"})
-    marked = [line.replace("a", "á").replace("e", "ẹ̀") for line in TEXTS[:3]]
-    assert marked != TEXTS[:3]
+    write_json(whole / "manifest.json", {**read_json(whole / "manifest.json", ""), **view})
+    read = [TextView(**view)(line) for line in TEXTS[:3]]
+    written = [shown(line) for line in read]
+    assert written != read == [TextView(**view)(line) for line in written]
     found = {}
-    for name, lines in (("bare", TEXTS[:3]), ("marked", marked)):
+    for name, lines in (("read", read), ("written", written)):
         (text / "swa.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         main([str(whole), "--out", str(tmp_path / name), "--languages", "swa", "--text", str(text)])
         found[name] = (tmp_path / name / "tokenizer.json").read_bytes()
-    assert found["bare"] == found["marked"]
+    assert found["read"] == found["written"]
 
 
 def refusal(*arguments: object) -> str:

@@ -196,6 +196,17 @@ def test_a_text_or_length_that_does_not_fit_is_refused(
         fetch("out", adapt=changes)
 
 
+def test_held_out_text_without_a_piece_is_refused(root: Path) -> None:
+    path = Path("data/raw/swa.txt")
+    lines = [line for line in path.read_text(encoding="utf-8").split("\n") if not is_held_out(line, 0.15)]
+    bare = [line for line in ("\u200b" * count for count in range(1, 60)) if is_held_out(line, 0.15)]
+    assert bare  # lines that only zero-width spaces are in: no white space, and yet no piece
+    path.write_text("\n".join(lines + bare), encoding="utf-8")
+    with pytest.raises(UserError, match=r"data/raw/swa\.txt: swa: expected text to hold out in which the teacher's "
+                       r"tokenizer finds pieces, found \d+ lines without one; give more text"):  # fmt: skip
+        fetch("out")
+
+
 def test_a_teacher_trained_here_is_not_adapted() -> None:
     with pytest.raises(ValueError, match=r"adapt\.steps is 40 with source train: expected 0"):
         config(source="train")

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from distil.core.errors import UserError
 from distil.core.files import sha256_file
 from distil.modeling.tokenizer import load_tokenizer, read_as_text, read_manifest, special_ids, teacher_piece_ids
-from distil.tokenization import vocabulary as trimming
+from distil.tokenization import piece_counts, vocabulary
+from distil.tokenization.piece_counts import Sample
 from distil.tokenization.vocabulary import (
-    Sample,
     allocate_by_coverage,
     build_vocabulary,
     most_frequent,
@@ -132,7 +132,7 @@ def test_pieces_per_word_are_those_of_the_texts(texts, teacher, trimmed):
 
 
 def test_sample_is_spread_evenly_by_a_power_of_two(monkeypatch):
-    monkeypatch.setattr(trimming, "SAMPLE_LINES", 4)
+    monkeypatch.setattr(piece_counts, "SAMPLE_LINES", 4)
     sample = Sample()
     for number in range(10):
         sample.add(str(number), number)
@@ -257,7 +257,7 @@ def test_unused_coverage_does_not_show_when_all_is_kept(texts, teacher, tmp_path
 
 def test_a_failed_run_leaves_the_folder_as_it_was(texts, teacher, trimmed, tmp_path, monkeypatch):
     out = Path(shutil.copytree(trimmed, tmp_path / "out"))
-    monkeypatch.setattr(trimming, "write_arrays", lambda *_: 1 / 0)
+    monkeypatch.setattr(vocabulary, "write_arrays", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         build_vocabulary(texts, teacher, vocabulary_config("full", 1.0), out)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
