@@ -2,7 +2,7 @@
 
 from distil.report.data import Report
 from distil.report.format import Cell, Table, bracket, language_cell, p_text, points, signed
-from distil.report.inputs import Difference
+from distil.report.score_inputs import Difference
 from distil.report.tables_scores import metric_name
 
 

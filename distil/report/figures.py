@@ -10,7 +10,7 @@ from distil.report.charts import DotRow, Mark, ScatterPoint, Series, dot_chart, 
 from distil.report.data import Curve, Report, language_name
 from distil.report.findings import OVER
 from distil.report.format import percent, points, short
-from distil.report.inputs import Difference, Retention
+from distil.report.score_inputs import Difference, Retention
 from distil.report.summary import difference_text, kept_text
 from distil.report.svg import STYLES
 from distil.report.tables_scores import baselines_of, mean_score, metric_name

@@ -7,8 +7,8 @@ from distil.report.data_notices import Notice, data_notices
 from distil.report.few_labels import few_labels_notices
 from distil.report.format import bracket, listed, names, p_text, percent, points, signed, size, times
 from distil.report.guard import guard_notices
-from distil.report.inputs import Difference, Pair
 from distil.report.rivals import Deployed, rival_sentences
+from distil.report.score_inputs import Difference, Pair
 from distil.report.tables_scores import baselines_of, mean_score
 from distil.report.teacher_changes import teacher_notices
 

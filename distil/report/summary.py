@@ -7,7 +7,7 @@ from distil.evaluation.controls import control_of
 from distil.report.data import Report, language_name
 from distil.report.few_labels import few_labels_headline
 from distil.report.format import bracket, names, percent, short, signed, size, times
-from distil.report.inputs import Difference, Retention
+from distil.report.score_inputs import Difference, Retention
 from distil.report.tables_scores import baselines_of, mean_score, metric_name
 
 GAINS = {
