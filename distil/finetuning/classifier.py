@@ -1,6 +1,6 @@
 """A classifier of texts or of words: load it, ask it for scores, turn scores into labels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -151,15 +151,33 @@ def unit_logits(model: Classifier, rows: Encoded, batch: np.ndarray, pad_id: int
     return UnitLogits(alone[owners, places], alone[owners, places], units)
 
 
-@torch.inference_mode()
 def predict_scores(model: Classifier, rows: Encoded, pad_id: int) -> np.ndarray:
     """(U, C) float32 unnormalised scores, in the order of the units; nan for one without a place."""
+    return predict_both(model, rows, pad_id)[0]
+
+
+@torch.inference_mode()
+def predict_both(
+    model: Classifier, rows: Encoded, pad_id: int, done: Callable[[int], None] = lambda _: None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """`predict_scores`, and from the same pass those of the transformer alone; None where it has no n-gram table.
+
+    Args:
+        model: to predict with.
+        rows: of texts or sentences.
+        pad_id: of the padding piece.
+        done: is told how many rows were predicted since the last time.
+    """
     model.eval()
     found = np.full((len(rows.gold), int(model.transformer.config.num_labels or 0)), np.nan, np.float32)
+    alone = None if model.ngrams is None else found.copy()
     for batch in by_length(rows.lengths(), BATCH_TOKENS[model.device.type]):
         scored = unit_logits(model, rows, batch, pad_id)
         found[scored.units] = scored.logits.cpu().numpy()
-    return found
+        if alone is not None:
+            alone[scored.units] = scored.alone.cpu().numpy()
+        done(len(batch))
+    return found, alone
 
 
 def decode_labels(

@@ -30,9 +30,9 @@ from distil.evaluation.few_labels import chooses, few_labels_entry, known_rows
 from distil.evaluation.predictions import write_predictions
 from distil.finetuning.config import FineTuningConfig, FineTuningRecipe
 from distil.finetuning.encoding import Encoded, Encoder, join
-from distil.finetuning.row_predictions import predict_soft_labels, predict_test
+from distil.finetuning.row_predictions import score_splits, write_teacher_labels
 from distil.finetuning.saved_models import FinetunedModels, groups
-from distil.finetuning.soft_labels import SoftLabels
+from distil.finetuning.soft_labels import SOFT_LABEL_SPLITS, SoftLabels
 from distil.finetuning.trainer import FineTuningStart, TrainingRows, events_file, fine_tune
 from distil.modeling.experts import GATE_FILE, copy_gate, has_experts
 from distil.modeling.tokenizer import copy_tokenizer
@@ -99,13 +99,14 @@ def fine_tune_task(job: FineTuning, paths: FineTuningPaths) -> dict[str, Any]:
     with FileLock(unfinished / "lock"):
         figures = _fine_tune_all(job, key, unfinished, paths.models)
         models = FinetunedModels(paths.models)
-        found, figures["words_cut_off"] = predict_test(models, job.task)
-        write_predictions(paths.predictions, found, job.task.labels)
+        scored = score_splits(models, job.task, SOFT_LABEL_SPLITS if paths.soft_labels else ["test"])
+        figures["words_cut_off"] = scored.words_cut_off()
+        write_predictions(paths.predictions, scored.test_predictions(), job.task.labels)
         if paths.transformer:
-            alone = predict_test(models, job.task, transformer_alone=True)[0] if models.manifest["ngrams"] else {}
+            alone = scored.test_predictions(transformer_alone=True) if models.manifest["ngrams"] else {}
             write_predictions(paths.transformer, alone, job.task.labels)
         if paths.soft_labels:
-            figures |= predict_soft_labels(models, job.task, paths.soft_labels)
+            figures["soft_label_rows"] = write_teacher_labels(scored, models, paths.soft_labels)
     shutil.rmtree(unfinished)
     return figures
 

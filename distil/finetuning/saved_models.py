@@ -7,6 +7,7 @@ manifest.json      docs/reference/output-files.md
 Written by distil/finetuning/run.py, read here.
 """
 
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +15,9 @@ import numpy as np
 
 from distil.core.files import read_json, verify_checksums
 from distil.evaluation.controls import finetune_stage
-from distil.finetuning.classifier import load_classifier, predict_scores
+from distil.finetuning.classifier import load_classifier, predict_both
 from distil.finetuning.encoding import Encoded, Encoder
+from distil.runtime.progress import Progress
 
 
 class Group(NamedTuple):
@@ -39,6 +41,7 @@ class Scored(NamedTuple):
 
     logits: np.ndarray  # (U, C) float32 unnormalised scores; nan for a unit without a place
     transitions: np.ndarray | None  # of a tagger that has them, for `decode_labels`
+    alone: np.ndarray | None = None  # scores of the transformer without its n-gram table; None where it has none
 
 
 class FinetunedModels:
@@ -61,29 +64,26 @@ class FinetunedModels:
         """The tokenizer, which all of them share."""
         return Encoder(self.folder / self.groups[0].run(self.seeds[0]), self.max_length, self.made_by)
 
-    def scores(
-        self, rows: dict[str, Encoded], pad_id: int, transformer_alone: bool = False
-    ) -> dict[str, dict[int, Scored]]:
+    def scores(self, rows: dict[str, Encoded], pad_id: int) -> dict[str, dict[int, Scored]]:
         """Scores of each language's rows, by language and seed.
 
         Args:
             rows: by language.
             pad_id: of the padding piece.
-            transformer_alone: leave the n-gram table out.
 
         Raises:
             UserError: a classifier is missing or does not load.
         """
-        manifest = self.manifest
+        manifest, total = self.manifest, len(self.seeds) * sum(len(each.ids) for each in rows.values())
         found: dict[str, dict[int, Scored]] = {language: {} for language in rows}
-        for seed in self.seeds:
-            for group in self.groups:
+        title = f"predict {manifest['model']} on {manifest['task']}"
+        with Progress(title, total, "rows") as progress:
+            for seed, group in product(self.seeds, self.groups):
                 folder = self.folder / group.run(seed)
                 model = load_classifier(
                     folder, manifest["kind"], manifest["labels"], self.max_length, self.made_by, manifest["languages"]
                 )
-                if transformer_alone:
-                    model.ngrams = None
                 for language in group.languages:
-                    found[language][seed] = Scored(predict_scores(model, rows[language], pad_id), model.transitions)
+                    logits, alone = predict_both(model, rows[language], pad_id, progress.add)
+                    found[language][seed] = Scored(logits, model.transitions, alone)
         return found

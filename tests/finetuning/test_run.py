@@ -14,11 +14,12 @@ from distil.core.errors import UserError
 from distil.core.files import read_json
 from distil.evaluation.counts import Predictions, TagPredictions
 from distil.evaluation.scores import score
+from distil.finetuning import saved_models
 from distil.finetuning import trainer as module
-from distil.finetuning.row_predictions import predict_test
+from distil.finetuning.row_predictions import predict_test, score_splits, write_teacher_labels
 from distil.finetuning.run import FineTuning, FineTuningPaths, fine_tune_task
 from distil.finetuning.saved_models import FinetunedModels
-from distil.finetuning.soft_labels import SoftLabels
+from distil.finetuning.soft_labels import SOFT_LABEL_SPLITS, SoftLabels
 from distil.finetuning.trainer import bucketed_batches
 from tests.support import lab, toy
 
@@ -59,6 +60,27 @@ def test_a_text_task_is_learned_with_every_seed(here: Path) -> None:
         assert isinstance(each, Predictions)
         assert list(each.predicted) == [1, 2] and cut_off == 0
         assert min(np.mean(predicted == each.gold) for predicted in each.predicted.values()) > 0.8
+
+
+@pytest.mark.parametrize("name", ["words", "names"])
+def test_the_teacher_scores_each_row_once_for_test_predictions_and_soft_labels(
+    here: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    models, task, seen = teacher(name), lab.task_of(name), []
+    counted = saved_models.predict_both
+    monkeypatch.setattr(saved_models, "predict_both", lambda *given: seen.append(len(given[1].ids)) or counted(*given))
+    scored = score_splits(models, task, SOFT_LABEL_SPLITS)
+    rows = sum(len(each.ids) for splits in scored.rows.values() for each in splits.values())
+    assert sum(seen) == rows * len(models.seeds)
+    assert write_teacher_labels(scored, models, tmp_path / "labels") == rows
+    alone, _ = predict_test(models, task)
+    for language, each in scored.test_predictions().items():
+        for seed, predicted in each.predicted.items():
+            assert list(predicted) == list(alone[language].predicted[seed])
+    written = SoftLabels(Path("data/task_targets") / name, task, "")
+    for language in toy.LANGUAGES:
+        for split, found in SoftLabels(tmp_path / "labels", task, "").read(language).items():
+            np.testing.assert_array_equal(found, written.read(language)[split])
 
 
 def test_a_tagging_task_is_learned_and_scored_by_entities(here: Path) -> None:
