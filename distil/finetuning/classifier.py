@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from distil.compute.batching import BATCH_TOKENS, by_length
+from distil.compute.precision import autocast
 from distil.core.errors import UserError
 from distil.evaluation.counts import Predictions, TagPredictions
 from distil.finetuning.chain import TagChain, load_chain
@@ -153,12 +154,12 @@ def unit_logits(model: Classifier, rows: Encoded, batch: np.ndarray, pad_id: int
 
 def predict_scores(model: Classifier, rows: Encoded, pad_id: int) -> np.ndarray:
     """(U, C) float32 unnormalised scores, in the order of the units; nan for one without a place."""
-    return predict_both(model, rows, pad_id)[0]
+    return predict_both(model, rows, pad_id, "float32")[0]
 
 
 @torch.inference_mode()
 def predict_both(
-    model: Classifier, rows: Encoded, pad_id: int, done: Callable[[int], None] = lambda _: None
+    model: Classifier, rows: Encoded, pad_id: int, precision: str, done: Callable[[int], None] = lambda _: None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """`predict_scores`, and from the same pass those of the transformer alone; None where it has no n-gram table.
 
@@ -166,13 +167,15 @@ def predict_both(
         model: to predict with.
         rows: of texts or sentences.
         pad_id: of the padding piece.
+        precision: float32 or bfloat16, of the matrix products.
         done: is told how many rows were predicted since the last time.
     """
     model.eval()
     found = np.full((len(rows.gold), int(model.transformer.config.num_labels or 0)), np.nan, np.float32)
     alone = None if model.ngrams is None else found.copy()
     for batch in by_length(rows.lengths(), BATCH_TOKENS[model.device.type]):
-        scored = unit_logits(model, rows, batch, pad_id)
+        with autocast(model.device, precision):
+            scored = unit_logits(model, rows, batch, pad_id)
         found[scored.units] = scored.logits.cpu().numpy()
         if alone is not None:
             alone[scored.units] = scored.alone.cpu().numpy()

@@ -105,7 +105,7 @@ class FineTuningRecipe(NamedTuple):
     learning_rate: float
     start: str  # of a text classifier, plain or pooled
     batch_size: int
-    precision: Precision  # of the steps; scores are found in float32
+    precision: Precision  # of the steps, and of what the fine-tuned teacher predicts
     dropout: float
     warmup_fraction: float
     weight_decay: float

@@ -39,13 +39,16 @@ class ScoredTask(NamedTuple):
         return found
 
 
-def score_splits(models: FinetunedModels, task: Task, splits: Sequence[str]) -> ScoredTask:
+def score_splits(
+    models: FinetunedModels, task: Task, splits: Sequence[str], precision: str = "float32"
+) -> ScoredTask:  # fmt: skip
     """Score all rows of some splits, each once, with the classifier of each seed.
 
     Args:
         models: of the task.
         task: whose rows are scored.
         splits: some of SOFT_LABEL_SPLITS.
+        precision: float32 or bfloat16, of the matrix products.
 
     Raises:
         UserError: a classifier is missing or does not load.
@@ -60,7 +63,7 @@ def score_splits(models: FinetunedModels, task: Task, splits: Sequence[str]) -> 
         }
     joined = {language: join(list(each.values())) for language, each in rows.items()}
     scores: dict[str, dict[str, dict[int, Scored]]] = {}
-    for language, by_seed in models.scores(joined, encoder.pad_id).items():
+    for language, by_seed in models.scores(joined, encoder.pad_id, precision).items():
         ends = np.cumsum([len(part.gold) for part in rows[language].values()])[:-1]
         scores[language] = {split: {} for split in splits}
         for seed, scored in by_seed.items():

@@ -99,7 +99,9 @@ def fine_tune_task(job: FineTuning, paths: FineTuningPaths) -> dict[str, Any]:
     with FileLock(unfinished / "lock"):
         figures = _fine_tune_all(job, key, unfinished, paths.models)
         models = FinetunedModels(paths.models)
-        scored = score_splits(models, job.task, SOFT_LABEL_SPLITS if paths.soft_labels else ["test"])
+        # Most of the teacher's forward passes are these. What is exported is scored as it is served, in float32.
+        precision = job.config.precision if job.model == "teacher" else "float32"
+        scored = score_splits(models, job.task, SOFT_LABEL_SPLITS if paths.soft_labels else ["test"], precision)
         figures["words_cut_off"] = scored.words_cut_off()
         write_predictions(paths.predictions, scored.test_predictions(), job.task.labels)
         if paths.transformer:

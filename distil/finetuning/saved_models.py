@@ -64,12 +64,13 @@ class FinetunedModels:
         """The tokenizer, which all of them share."""
         return Encoder(self.folder / self.groups[0].run(self.seeds[0]), self.max_length, self.made_by)
 
-    def scores(self, rows: dict[str, Encoded], pad_id: int) -> dict[str, dict[int, Scored]]:
+    def scores(self, rows: dict[str, Encoded], pad_id: int, precision: str = "float32") -> dict[str, dict[int, Scored]]:
         """Scores of each language's rows, by language and seed.
 
         Args:
             rows: by language.
             pad_id: of the padding piece.
+            precision: float32 or bfloat16, of the matrix products.
 
         Raises:
             UserError: a classifier is missing or does not load.
@@ -84,6 +85,6 @@ class FinetunedModels:
                     folder, manifest["kind"], manifest["labels"], self.max_length, self.made_by, manifest["languages"]
                 )
                 for language in group.languages:
-                    logits, alone = predict_both(model, rows[language], pad_id, progress.add)
+                    logits, alone = predict_both(model, rows[language], pad_id, precision, progress.add)
                     found[language][seed] = Scored(logits, model.transitions, alone)
         return found
