@@ -32,6 +32,7 @@ class MergeConfig(Params):
     """Section `evaluate.merge:` of params.yaml: tasks whose student is also one model of all seeds."""
 
     tasks: tuple[str, ...]
+    members: Literal["all", "greedy"]
     method: MergeMethod
     density: float = Field(gt=0, le=1)
 

@@ -1,14 +1,17 @@
-"""The seeds of a student's fine-tuning as one model: a greedy soup (Wortsman et al. 2022, arXiv 2203.05482, recipe 1).
+"""The seeds of a student's fine-tuning as one model: a soup (Wortsman et al. 2022, arXiv 2203.05482).
 
-The seed with the best dev score is taken; each other one, in order of its dev score, is added unless the dev score of
-the merged model falls. So the result is at least as good on dev as the best seed, which alone it may be. Its cost at
-work is that of one seed. Seeds merge where they started from one head (`finetune.student.shared_head`).
+Of all seeds, the uniform soup: kept unless its dev score is below the mean of theirs. Greedy, recipe 1 of the paper:
+the seed with the best dev score is taken; each other one, in order of its dev score, is added unless the dev score of
+the merged model falls. So it is at least as good on dev as the best seed, which alone it may be; with few dev rows that
+seed was mostly lucky. The cost at work is that of one seed. Seeds merge where they started from one head
+(`finetune.student.shared_head`).
 
 models/finetuned/student/merged/TASK has the form of models/finetuned/student/TASK with one seed, 0.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +40,15 @@ class Soup(NamedTuple):
 
     seeds: list[int]  # in the order in which they were added
     dev: float  # mean over languages
+
+
+def uniform_soup(dev: Mapping[int, float], score: Callable[[list[int]], float]) -> Soup:
+    """All seeds, or what `greedy_soup` finds where their merged dev score is below the mean of their own; arguments
+    as there.
+    """
+    seeds = sorted(dev, key=lambda seed: -dev[seed])
+    found = score(seeds)
+    return Soup(seeds, found) if found >= fmean(dev.values()) else greedy_soup(dev, score)
 
 
 def greedy_soup(dev: Mapping[int, float], score: Callable[[list[int]], float]) -> Soup:
@@ -80,11 +92,11 @@ def merge_student(models: FinetunedModels, task: Task, config: MergeConfig, out:
             copy_tokenizer(models.folder / group.run(models.seeds[0]), folder / group.run(SEED))
             copy_gate(models.folder / group.run(models.seeds[0]), folder / group.run(SEED))
         about = {name: manifest[name] for name in manifest if name not in ("best_epoch", "history")}
-        merged = {"method": config.method, "density": config.density, "of": models.seeds, "kept": kept,
-                  "dev_of_seeds": manifest["dev"]}  # fmt: skip
+        merged = {"members": config.members, "method": config.method, "density": config.density, "of": models.seeds,
+                  "kept": kept, "dev_of_seeds": manifest["dev"]}  # fmt: skip
         write_json(folder / "manifest.json", about | {"seeds": [SEED], "dev": dev, "merged": merged})
         write_checksums(folder)
-    return {"method": config.method, "seeds": models.seeds, "kept": kept, "dev": dev}
+    return {"members": config.members, "method": config.method, "seeds": models.seeds, "kept": kept, "dev": dev}
 
 
 def _rows(models: FinetunedModels, task: Task, encoder: Encoder, group: Group) -> TrainingRows:
@@ -119,7 +131,7 @@ def _merge_group(
         return float(np.mean(list(found[tuple(seeds)].values())))
 
     alone = {seed: float(np.mean(list(manifest["dev"][group.run(seed)].values()))) for seed in models.seeds}
-    soup = greedy_soup(alone, score)
+    soup = {"all": uniform_soup, "greedy": greedy_soup}[config.members](alone, score)
     if tuple(soup.seeds) not in found:  # the best seed alone
         found[tuple(soup.seeds)] = manifest["dev"][group.run(soup.seeds[0])]
     _put(model, merge(config.method, [weights[seed] for seed in soup.seeds], base, config.density, SEED))

@@ -268,7 +268,10 @@ def test_marginals_of_a_chained_teacher_are_not_made_a_second_time(here: Path, t
 
 @pytest.mark.parametrize("method", ["linear", "ties"])
 def test_merged_seeds_have_merged_transitions(here: Path, method: str) -> None:
-    out, config = Path("merged") / method / "names", MergeConfig(tasks=("names",), method=method, density=1.0)
+    out, config = (
+        Path("merged") / method / "names",
+        MergeConfig(tasks=("names",), members="greedy", method=method, density=1.0),
+    )
     kept = merge_student(models_of("student"), lab.task_of("names"), config, out)["kept"]["seed-0"]
     each = [read_transitions(models_of("student").folder / f"seed-{seed}", lab.LABELS["names"], "") for seed in kept]
     found = read_transitions(out / "seed-0", lab.LABELS["names"], "")

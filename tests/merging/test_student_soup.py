@@ -13,11 +13,11 @@ from distil.evaluation.config import EvaluateConfig, MergeConfig
 from distil.finetuning.config import FineTuningConfig
 from distil.finetuning.row_predictions import predict_test
 from distil.finetuning.saved_models import FinetunedModels
-from distil.merging.student_soup import greedy_soup, merge_student
+from distil.merging.student_soup import greedy_soup, merge_student, uniform_soup
 from distil.serving.model_info import read_card
 from tests.support import lab
 
-LINEAR = MergeConfig(tasks=("words",), method="linear", density=0.5)
+LINEAR = MergeConfig(tasks=("words",), members="greedy", method="linear", density=0.5)
 
 
 def config(ngrams: int = 0, **more: bool) -> FineTuningConfig:
@@ -65,6 +65,30 @@ def test_a_seed_is_added_unless_the_dev_score_falls(merged: dict[tuple[int, ...]
     dev = {1: 0.5, 2: 0.7, 3: 0.6}
     soup = greedy_soup(dev, lambda seeds: merged.get(tuple(seeds), 0.8))
     assert soup.seeds == kept and soup.dev >= max(dev.values())
+
+
+@pytest.mark.parametrize(
+    ("together", "kept", "dev"),
+    [(0.61, [2, 3, 1], 0.61), (0.6, [2, 3, 1], 0.6), (0.59, [2], 0.7)],  # the seeds' own mean is 0.6
+)
+def test_all_seeds_are_merged_unless_their_dev_score_is_below_the_mean_of_their_own(
+    together: float, kept: list[int], dev: float
+) -> None:
+    scores = {(2, 3, 1): together}
+    soup = uniform_soup({1: 0.5, 2: 0.7, 3: 0.6}, lambda seeds: scores.get(tuple(seeds), 0.3))
+    assert (soup.seeds, soup.dev) == (kept, dev)
+
+
+def test_all_seeds_give_the_mean_of_their_weights(here: Path, tmp_path: Path) -> None:
+    models = student("words")
+    every = LINEAR.model_copy(update={"members": "all"})
+    about = merge_student(models, lab.task_of("words"), every, tmp_path / "all")
+    alone = [mean(scores) for scores in models.manifest["dev"].values()]
+    assert mean(about["dev"]["seed-0"]) >= mean(dict(enumerate(alone)))
+    assert about["members"] == "all" and sorted(about["kept"]["seed-0"]) == [1, 3]
+    seeds = [tensors(models.folder / f"seed-{seed}") for seed in (3, 1)]
+    for name, found in tensors(tmp_path / "all" / "seed-0").items():
+        torch.testing.assert_close(found, (seeds[0][name] + seeds[1][name]) / 2)
 
 
 def test_seeds_that_share_a_head_start_alike_and_differ_after(here: Path) -> None:
@@ -140,6 +164,7 @@ def test_a_merge_of_seeds_that_do_not_share_a_head_is_refused_before_the_fine_tu
     ],
 )
 def test_tasks_that_cannot_be_merged_are_refused(seeds: list[int], tasks: list[str], message: str) -> None:
-    block = lab.SCORING.model_dump() | {"seeds": seeds, "merge": {"tasks": tasks, "method": "ties", "density": 0.2}}
+    merge = lab.SCORING.merge.model_dump() | {"tasks": tasks}
+    block = lab.SCORING.model_dump() | {"seeds": seeds, "merge": merge}
     with pytest.raises(ValueError, match=message):
         EvaluateConfig.model_validate(block)

@@ -26,8 +26,8 @@ CONFIG = FineTuningConfig.model_validate({
 })  # fmt: skip
 SCORING = EvaluateConfig.model_validate({
     "tasks": ["words"], "seeds": [1], "languages": "joint", "controls": [], "bootstrap_resamples": 200,
-    "merge": {"tasks": [], "method": "linear", "density": 0.5}, "linear_companion": {"tasks": [], "bits": 10},
-    "few_labels": {"languages": [], "rows": 0},
+    "merge": {"tasks": [], "members": "all", "method": "linear", "density": 0.5},
+    "linear_companion": {"tasks": [], "bits": 10}, "few_labels": {"languages": [], "rows": 0},
 })  # fmt: skip
 TASK: dict[str, Any] = {
     "source": "files", "verify": "", "normalise": False, "marks": "keep", "script": "keep", "dev_from_train": 0.0,

@@ -103,7 +103,13 @@ def write_inputs(
         found = {model: each for model, each in found.items() if model in scored}
         write_scored(root, task, labels, found)
     for task in merged:
-        about = {"method": "linear", "seeds": list(seeds), "kept": {"seed-0": list(seeds)[:2]}, "dev": {}}
+        about = {
+            "members": "all",
+            "method": "linear",
+            "seeds": list(seeds),
+            "kept": {"seed-0": list(seeds)[:2]},
+            "dev": {},
+        }
         write_json(root / f"metrics/predictions/student_merged/{task}.json", about)
     for at, stage in enumerate(costed_stages(scoring, [f"rival@{name}" for name in rivals])):
         cost = {"seconds": 3.5 * (at + 1) ** 2, "peak_memory_mib": 310 + 173 * at, "machine": "x86_64, 2 CPU cores"}

@@ -339,7 +339,7 @@ def test_the_track_stage_completes_the_run_from_the_files_of_the_other_stages(pl
         "loss:\n  alpha: 0.5\nfinetune:\n  batch_size: 9\nfootprint:\n  threads: 1\n"
         "evaluate:\n  tasks:\n    - mood\n  seeds:\n    - 4\n  languages: joint\n"
         "  bootstrap_resamples: 100\n  controls:\n    - start\n    - masked_lm\n"
-        "  linear_companion: {tasks: [], bits: 8}\n  merge: {tasks: [], method: linear, density: 0.5}\n"
+        "  linear_companion: {tasks: [], bits: 8}\n  merge: {tasks: [], members: all, method: linear, density: 0.5}\n"
         "  few_labels: {languages: [], rows: 0}\nrivals: {}\ndecoders: {}\n",
     )
     headline = {"heldout": {"kl": 0.04}, "size": {"million_parameters": 10.5},
