@@ -366,7 +366,8 @@ def test_the_track_stage_completes_the_run_from_the_files_of_the_other_stages(pl
                 "evaluate.languages": "joint", "evaluate.bootstrap_resamples": "100",
                 "evaluate.controls": '["start", "masked_lm"]'}  # fmt: skip
     off = {"linear_companion.tasks": "[]", "linear_companion.bits": "8", "merge.tasks": "[]", "merge.method": "linear",
-           "merge.density": "0.5", "few_labels.languages": "[]", "few_labels.rows": "0"}  # fmt: skip
+           "merge.members": "all", "merge.density": "0.5", "few_labels.languages": "[]",
+           "few_labels.rows": "0"}  # fmt: skip
     settings |= {f"evaluate.{name}": value for name, value in off.items()}
     assert run.data.params == {"loss.alpha": "0.5"} | settings and run.data.tags["footprint.threads"] == "1"
     assert {name: run.data.metrics[name] for name in HEADLINE} == {
