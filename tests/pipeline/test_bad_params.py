@@ -228,6 +228,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "evaluate.linear_companion.tasks": [["topics"], ["sentiment", "sentiment"], "sentiment"],
     "evaluate.linear_companion.bits": [7, 21],
     "evaluate.merge.tasks": [["sentiment"], ["mood"], "sentiment"],  # one seed; no task that is scored; no list
+    "evaluate.merge.members": ["best", 2],
     "evaluate.merge.method": ["none", "mean"],
     "evaluate.merge.density": [0, 1.1],
     "evaluate.few_labels.languages": [["yor", "yor"], ["zul"], "yor"],
