@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,17 @@ def scratch_folder(*parts: str) -> Path:
     folder = Path(os.environ.get("DVC_ROOT", "."), ".scratch", *parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def line_batches(text: Path, size: int) -> Iterator[list[str]]:
+    """The lines of data/raw/LANG.txt, `size` at a time, without their ends.
+
+    Raises:
+        UserError: the file is not UTF-8.
+    """
+    try:
+        with text.open(encoding="utf-8", newline="\n") as stream:
+            while batch := [line.rstrip("\n") for line in islice(stream, size)]:
+                yield batch
+    except UnicodeDecodeError as error:
+        raise UserError(f"{text}: not UTF-8 at byte {error.start}; run `dvc repro --force corpus`") from None

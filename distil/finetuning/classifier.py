@@ -168,7 +168,7 @@ def predict_both(
         rows: of texts or sentences.
         pad_id: of the padding piece.
         precision: float32 or bfloat16, of the matrix products.
-        done: is told how many rows were predicted since the last time.
+        done: called after each batch with its number of rows.
     """
     model.eval()
     found = np.full((len(rows.gold), int(model.transformer.config.num_labels or 0)), np.nan, np.float32)

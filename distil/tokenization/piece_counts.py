@@ -1,7 +1,7 @@
 """How often each piece of a tokenizer occurs in a language's text, read as a stream."""
 
-from collections.abc import Callable, Iterator
-from itertools import chain, islice
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from distil.core.errors import UserError
+from distil.core.files import line_batches
 from distil.runtime.progress import Progress
 
 LINES_AT_ONCE = 1000
@@ -59,7 +60,7 @@ def read_corpus(
         UserError: the file is missing, not UTF-8, or has no word in it.
     """
     counts, sample, lines = np.zeros(tokenizer.get_vocab_size(), np.int64), Sample(), 0
-    for batch in _batches(path):
+    for batch in line_batches(path, LINES_AT_ONCE):
         read = [view(line) for line in batch]
         encodings = tokenizer.encode_batch_fast(read, add_special_tokens=False)
         ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int64)
@@ -75,12 +76,3 @@ def read_corpus(
             f"params.yaml, or take {language} out of `languages:`"
         )
     return PieceCounts(counts, sample.lines)
-
-
-def _batches(path: Path) -> Iterator[list[str]]:
-    try:
-        with path.open(encoding="utf-8", newline="\n") as stream:
-            while batch := [line.rstrip("\n") for line in islice(stream, LINES_AT_ONCE)]:
-                yield batch
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 ({error.reason}); run `dvc repro --force corpus`") from None

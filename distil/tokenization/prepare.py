@@ -3,8 +3,6 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from pydantic import Field, model_validator
 from tokenizers import Tokenizer
 
 from distil.core.errors import UserError
-from distil.core.files import sha256_file, write_checksums, write_json
+from distil.core.files import line_batches, sha256_file, write_checksums, write_json
 from distil.core.params import Params
 from distil.modeling.tokenizer import SpecialTokenIds, load_tokenizer, special_ids
 from distil.runtime.progress import Progress
@@ -71,7 +69,7 @@ def prepare_language(
     lines = texts = 0
     cap = config.max_tokens or None
     with Progress(f"tokenize {language}", text.stat().st_size, "B") as progress:
-        for batch in _batches(text):
+        for batch in line_batches(text, LINES_AT_ONCE):
             if cap is not None and writer.tokens["train"] >= cap:
                 dropped["over_cap"] += len(batch)
                 lines += len(batch)
@@ -120,15 +118,6 @@ def prepare_language(
     write_json(out / "manifest.json", manifest)
     write_checksums(out, "manifest.json")  # which names every shard by checksum
     return manifest
-
-
-def _batches(text: Path) -> Iterator[list[str]]:
-    try:
-        with text.open(encoding="utf-8", newline="\n") as stream:
-            while batch := [line.rstrip("\n") for line in islice(stream, LINES_AT_ONCE)]:
-                yield batch
-    except UnicodeDecodeError as error:
-        raise UserError(f"{text}: not UTF-8 at byte {error.start}; run `dvc repro --force corpus`") from None
 
 
 def _encode(tokenizer: Tokenizer, batch: list[str]) -> list[list[int]]:

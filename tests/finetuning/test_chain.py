@@ -14,7 +14,6 @@ from distil.core.files import read_json
 from distil.evaluation.config import ALL_LABELS, MergeConfig, TaskTeachersConfig
 from distil.evaluation.metrics import confusion_matrix, weighted_f1
 from distil.evaluation.task_teachers import mix_task_teachers
-from distil.finetuning import trainer as module
 from distil.finetuning.chain import TagChain, gold_losses, log_marginals, log_partition
 from distil.finetuning.classifier import decode_labels, load_classifier, predict_scores
 from distil.finetuning.encoding import Encoded
@@ -212,20 +211,9 @@ def test_off_there_is_no_transition_and_a_text_classifier_never_has_one(here: Pa
 def test_a_run_with_transitions_that_is_killed_goes_on_to_the_same_bytes(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)  # after every step
     config = CONFIG.model_copy(update={"student": CONFIG.student.model_copy(update={"epochs": 2})})
-    original, steps = module.FineTuningRun.step, []
-
-    def step(run, batch):
-        if len(steps) == 40:
-            raise KeyboardInterrupt
-        steps.append(len(batch))
-        return original(run, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module.FineTuningRun, "step", step)
-        with pytest.raises(KeyboardInterrupt):
-            lab.tuned("student", "names", out="killed", config=config)
+    with lab.killed_at(monkeypatch, 40):
+        lab.tuned("student", "names", out="killed", config=config)
     killed = lab.tuned("student", "names", out="killed", config=config)
     assert digest(killed.folder) == digest(lab.tuned("student", "names", out="whole", config=config).folder)
 

@@ -274,19 +274,8 @@ def test_the_transformer_has_its_share_of_the_loss_to_itself(here: Path, taught:
 
 
 def test_a_run_with_ngrams_that_is_killed_goes_on_to_the_same_bytes(here: Path, monkeypatch) -> None:
-    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)  # after every step
-    original, steps = module.FineTuningRun.step, []
-
-    def step(run, batch):
-        if len(steps) == 30:  # in the second epoch of 24 batches
-            raise KeyboardInterrupt
-        steps.append(run.title)
-        return original(run, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module.FineTuningRun, "step", step)
-        with pytest.raises(KeyboardInterrupt):
-            lab.tuned("student_plain", "words", out="killed", config=ON)
+    with lab.killed_at(monkeypatch, 30):  # in the second epoch of 24 batches
+        lab.tuned("student_plain", "words", out="killed", config=ON)
     killed, whole = (lab.tuned("student_plain", "words", out=out, config=ON).folder for out in ("killed", "whole"))
     for name in ("seed-1/model.safetensors", f"seed-1/{NGRAMS_FILE}"):
         assert (killed / name).read_bytes() == (whole / name).read_bytes()

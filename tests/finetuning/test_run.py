@@ -150,21 +150,10 @@ def test_the_same_inputs_give_the_same_bytes(here: Path) -> None:
 def test_a_run_that_is_killed_in_the_middle_of_an_epoch_goes_on_to_the_same_bytes(
     here: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)  # after every step
-    original, steps = module.FineTuningRun.step, []
-
-    def step(run, batch):
-        if len(steps) == 30:  # in the second epoch of 24 batches
-            raise KeyboardInterrupt
-        steps.append(run.title)
-        return original(run, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module.FineTuningRun, "step", step)
-        with pytest.raises(KeyboardInterrupt):
-            lab.tuned("student_plain", name, out="killed")
+    with lab.killed_at(monkeypatch, 30):  # in the second epoch of 24 batches
+        lab.tuned("student_plain", name, out="killed")
     assert not Path("killed/student_plain").joinpath(name).exists()
-    done: list[int] = []
+    original, done = module.FineTuningRun.step, list[int]()
 
     def counted(run, batch):
         done.append(len(batch))

@@ -13,7 +13,6 @@ from distil.core.files import read_json
 from distil.core.params import load_params
 from distil.evaluation.config import TaskTeachersConfig
 from distil.evaluation.task_teachers import find_sequences
-from distil.finetuning import trainer as module
 from distil.finetuning.chain import ChainOutputs, TagChain
 from distil.finetuning.config import FineTuningConfig
 from distil.finetuning.encoding import NO_LABEL, Encoded, join
@@ -306,19 +305,8 @@ def test_mix_teachers_writes_sequences_beside_the_soft_labels_of_words_and_none_
 def test_a_student_of_sequences_alone_learns_the_tags_and_goes_on_after_a_kill_to_the_same_bytes(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.0)  # after every step
-    original, steps = module.FineTuningRun.step, []
-
-    def step(run, batch):
-        if len(steps) == 20:
-            raise KeyboardInterrupt
-        steps.append(len(batch))
-        return original(run, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module.FineTuningRun, "step", step)
-        with pytest.raises(KeyboardInterrupt):
-            finetune.main("student", "names")
+    with lab.killed_at(monkeypatch, 20):
+        finetune.main("student", "names")
     finetune.main("student", "names")
     folder = Path("models/finetuned/student/names")
     manifest, killed = read_json(folder / "manifest.json", ""), digest(folder)

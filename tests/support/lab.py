@@ -1,10 +1,16 @@
 """A folder to fine-tune in: the toy world's teacher, also as the student, and two small tasks that can be learned."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
+
 from distil.evaluation.config import ALL_LABELS, EvaluateConfig, FewLabelsConfig
+from distil.finetuning import trainer
 from distil.finetuning.config import FineTuningConfig
 from distil.finetuning.run import FineTuning, FineTuningPaths, fine_tune_task
 from distil.finetuning.saved_models import FinetunedModels
@@ -96,3 +102,20 @@ def tuned(
     job = FineTuning(model, task, toy.LANGUAGES, mode, list(seeds), config, soft_labels, few)
     fine_tune_task(job, FineTuningPaths(folder, Path(out) / f"{model}-{name}.csv", written, Path("scratch")))
     return FinetunedModels(folder)
+
+
+@contextmanager
+def killed_at(patch: pytest.MonkeyPatch, count: int) -> Iterator[None]:
+    """A fine-tuning in this block writes a checkpoint after every step and ends before step `count + 1`."""
+    patch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
+    original, taken = trainer.FineTuningRun.step, []
+
+    def step(run: trainer.FineTuningRun, batch: np.ndarray) -> float:
+        if len(taken) == count:
+            raise KeyboardInterrupt
+        taken.append(len(batch))
+        return original(run, batch)
+
+    with patch.context() as inner, pytest.raises(KeyboardInterrupt):
+        inner.setattr(trainer.FineTuningRun, "step", step)
+        yield
