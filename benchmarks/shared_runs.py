@@ -22,7 +22,7 @@ def run_stages(folder: Path, shared: tuple[str, ...], values: dict[str, Any], *s
         folder: made where it is missing; what the stages write is below it.
         shared: files and folders of this checkout that appear there as links.
         values: what differs from params.yaml, `section.key` -> value.
-        stages: words after `python -m stages.`, as ["finetune", "student", "sentiment"].
+        stages: words after `python -m`, as ["stages.finetune", "student", "sentiment"].
 
     Raises:
         UserError: a stage failed. What it had finished is kept in .scratch, so a second call continues.
@@ -39,7 +39,7 @@ def run_stages(folder: Path, shared: tuple[str, ...], values: dict[str, Any], *s
     # MLflow takes no run of a benchmark.
     environment = {**os.environ, "DVC_ROOT": str(Path.cwd()), "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
     for words in stages:
-        command = [sys.executable, "-m", f"stages.{words[0]}", *words[1:]]
+        command = [sys.executable, "-m", *words]
         if subprocess.run(command, cwd=folder, env=environment, check=False).returncode:
             raise UserError(f"{' '.join(command[2:])} in {folder} failed; mend what it says and run again")
     write_text(finished, settings)

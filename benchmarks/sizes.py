@@ -53,7 +53,7 @@ def make(name: str, task: str) -> Path:
     values: dict[str, Any] = {f"student.{key}": value for key, value in shape._asdict().items()}
     values |= {"student.intermediate_size": 4 * shape.hidden_size}
     values |= {"student.init_layers": list(range(1, shape.num_hidden_layers + 1))}
-    run_stages(folder, SHARED, values, ["distil"], ["finetune", "student", task])
+    run_stages(folder, SHARED, values, ["stages.distil"], ["stages.finetune", "student", task])
     if not (folder / "models/onnx" / task).is_dir():
         _export(folder, task)
     return folder
