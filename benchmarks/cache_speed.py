@@ -21,18 +21,20 @@ from benchmarks.machine import by_size, clock, finish, machine
 from benchmarks.material import load_student, load_text, parser
 from distil.cache.format import TeacherCache
 from distil.compute.batching import runs
+from distil.core.params import NO_FOLDER
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_piece_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.progress import Progress
+from distil.teacher.cache_config import CacheConfig
 from distil.teacher.cache_writer import FinishedShards, write_language_cache
-from distil.teacher.outputs import CacheConfig, TeacherPass
+from distil.teacher.outputs import TeacherPass
 from distil.tokenization.shards import Shard, masked_input
 from distil.training.data_loader import CachedDataset
 from distil.training.objective import LayerPair, LossConfig, Objective
 
 CONFIG = CacheConfig(logits="sampled", entries=20, heldout_entries=100, sampling_temperature=2.0,
                      attention_layers=(-1,), attention="mean", attention_rows=0.5, batch_tokens=4096,
-                     precision="float32")  # fmt: skip
+                     precision="float32", ensemble=NO_FOLDER)  # fmt: skip
 LOSS = LossConfig(
     alpha=0.5, temperature=2.0, attention="mse", attention_projection="learned", relations=0.0, relation_heads=1,
     hidden=0.0, distillation=1.0, masked_lm=0.0,

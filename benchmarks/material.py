@@ -10,7 +10,7 @@ from transformers import XLMRobertaForMaskedLM
 
 from benchmarks.machine import plain_parser
 from distil.core.languages import LANGUAGES
-from distil.core.params import NO_TRUNK
+from distil.core.params import NO_FOLDER
 from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_piece_ids
 from distil.modeling.xlm_roberta import load_masked_lm
@@ -21,7 +21,7 @@ from distil.tokenization.shards import Shard, TokenizedDataset
 
 # The paper's student, from a random start; read when this is imported, so that a test notices a new key.
 PAPER = StudentConfig(hidden_size=256, num_hidden_layers=6, num_attention_heads=8, intermediate_size=1024, dropout=0.0,
-                      init="random", init_layers=(), experts=0, trunk=NO_TRUNK)  # fmt: skip
+                      init="random", init_layers=(), experts=0, trunk=NO_FOLDER)  # fmt: skip
 
 
 def parser(description: str) -> argparse.ArgumentParser:

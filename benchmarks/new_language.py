@@ -32,8 +32,9 @@ from distil.runtime.progress import Progress
 from distil.student.card import short_card
 from distil.student.distillation import DistillationConfig, distil_student
 from distil.student.model import StudentConfig
+from distil.teacher.cache_config import CacheConfig
 from distil.teacher.cache_writer import FinishedShards, write_language_cache
-from distil.teacher.outputs import CacheConfig, TeacherPass
+from distil.teacher.outputs import TeacherPass
 from distil.teacher.source import TeacherConfig, fetch_teacher
 from distil.tokenization.prepare import TokenizeConfig, prepare_language
 from distil.tokenization.shards import TokenizedDataset

@@ -95,16 +95,16 @@ def load_seed(path: Path = PARAMS_FILE) -> int:
     return seed
 
 
-NO_TRUNK = "distil/lexicons"  # a folder that is always there, since DVC stops at a missing dependency
+NO_FOLDER = "distil/lexicons"  # a folder that is always there, since DVC stops at a missing dependency
 
 
 def load_trunk(path: Path = PARAMS_FILE) -> Path | None:
-    """The folder `student.trunk` of params.yaml; None where it is `NO_TRUNK`, which nothing reads."""
+    """The folder `student.trunk` of params.yaml; None where it is `NO_FOLDER`, which nothing reads."""
     student = read_params(path).get("student")
     trunk = student.get("trunk") if isinstance(student, Mapping) else None
     if not isinstance(trunk, str) or not trunk:
-        raise UserError(f"{path}: student.trunk: expected a folder, or {NO_TRUNK} for none, found {trunk!r}")
-    return None if trunk == NO_TRUNK else Path(trunk)
+        raise UserError(f"{path}: student.trunk: expected a folder, or {NO_FOLDER} for none, found {trunk!r}")
+    return None if trunk == NO_FOLDER else Path(trunk)
 
 
 def explain(error: ValidationError, config: type[BaseModel], where: str) -> str:

@@ -1,7 +1,7 @@
 """Several teachers of one task as one: a mixture of their probabilities, weighted in each language by dev loss.
 
 After Collective Wisdom (arXiv 2010.05445), in which teachers are weighted by their loss. Here the weights are those of
-the mixture with the least dev loss, found by expectation maximisation (Dempster et al. 1977). U units, C labels.
+the mixture with the least dev loss. U units, C labels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from distil.core.mixture import least_loss_weights
 from distil.evaluation.counts import Predictions, TagPredictions
 from distil.tasks.data import Task
 from distil.tasks.tag_decoding import Decoder
 
-ROUNDS = 200
 SEED = 0  # a mixture has one prediction a row, whatever the seeds of its teachers
 
 
@@ -50,22 +50,14 @@ def mix_by_weights(found: Mapping[str, Mapping[str, np.ndarray]], weights: np.nd
 
 
 def mixture_weights(dev: Sequence[np.ndarray], gold: np.ndarray) -> np.ndarray:
-    """(K,) weights that give the mixture the least loss on dev.
-
-    One unit more for each teacher counts as explained by it, so that no weight is 0 and without dev rows all are equal.
+    """(K,) weights that give the mixture the least loss on dev (distil/core/mixture.py).
 
     Args:
         dev: K arrays (U, C) of log-probabilities; a unit with nan is left out.
         gold: (U,) labels.
     """
-    own = np.stack([each[np.arange(len(gold)), gold] for each in dev]).astype(np.float64)  # (K, U)
-    own = own[:, ~np.isnan(own).any(axis=0)]
-    weights = np.full(len(dev), 1 / len(dev))
-    for _ in range(ROUNDS):
-        joint = own + np.log(weights)[:, None]
-        share = np.exp(joint - np.logaddexp.reduce(joint, axis=0))
-        weights = (share.sum(axis=1) + 1) / (own.shape[1] + len(dev))
-    return weights
+    own = np.stack([each[np.arange(len(gold)), gold] for each in dev])  # (K, U)
+    return least_loss_weights(own[:, ~np.isnan(own).any(axis=0)])
 
 
 def weighted_mean(log_probs: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from distil.cache.format import TeacherCache
 from distil.compute.distributed import SINGLE_PROCESS, Processes
 from distil.core.errors import UserError
 from distil.core.files import read_json, sha256_file, verify_checksums, write_json
-from distil.core.params import NO_TRUNK
+from distil.core.params import NO_FOLDER
 from distil.modeling.experts import add_experts
 from distil.modeling.shape import describe_model
 from distil.modeling.tokenizer import load_tokenizer, max_tokens
@@ -88,7 +88,7 @@ def distil_student(
         _warn_of_unread_variants(caches, config.train.epochs)
     texts = [cache.prepared for cache in caches]
     trunk = None
-    if config.student.trunk == NO_TRUNK:
+    if config.student.trunk == NO_FOLDER:
         model: Any = first_weights(config.student, config.train.seed, texts, tokenizer, teacher)
         if config.student.experts:
             model = add_experts(model, languages, languages, config.student.experts)

@@ -9,7 +9,7 @@ from transformers import XLMRobertaForMaskedLM
 
 from distil.core.errors import UserError
 from distil.core.files import read_json, write_checksums
-from distil.core.params import NO_TRUNK, Params
+from distil.core.params import NO_FOLDER, Params
 from distil.modeling.experts import LanguageGate
 from distil.modeling.shape import ModelShape, build_masked_lm
 from distil.modeling.tokenizer import copy_tokenizer, load_tokenizer, special_ids
@@ -52,7 +52,7 @@ class StudentConfig(Params):
     def _experts_fit(self) -> "StudentConfig":
         if self.experts and self.hidden_size % self.experts:
             raise ValueError(f"experts {self.experts}: expected 0 or a divisor of hidden_size {self.hidden_size}")
-        if self.trunk != NO_TRUNK and not self.experts:
+        if self.trunk != NO_FOLDER and not self.experts:
             raise ValueError(
                 f"trunk {self.trunk} with experts 0: a new language on a frozen trunk learns an expert; set experts to "
                 "its width, such as 32"

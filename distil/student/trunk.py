@@ -8,7 +8,7 @@ import yaml
 from distil.core.errors import UserError
 from distil.core.files import sha256_file, verify_checksums
 from distil.core.languages import language_tag
-from distil.core.params import NO_TRUNK
+from distil.core.params import NO_FOLDER
 from distil.modeling.config import EXPERTS, SUPPORTED, read_config
 from distil.modeling.experts import add_experts, expert_languages, has_experts, load_student
 from distil.modeling.tokenizer import max_tokens, read_manifest
@@ -95,7 +95,7 @@ def _language_tags(folder: Path) -> list[str]:
 
 def trunk_key(student: StudentConfig) -> dict[str, str]:
     """What of the trunk decides a training, beside its name: for the key of unfinished work; {} without a trunk."""
-    if student.trunk == NO_TRUNK:
+    if student.trunk == NO_FOLDER:
         return {}
     weights = Path(student.trunk) / "model.safetensors"
     if not weights.is_file():

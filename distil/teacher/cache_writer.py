@@ -7,7 +7,7 @@ new language or more text computes only what is missing.
 import logging
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ def write_language_cache(
     finished: "FinishedShards",
     progress: Progress,
     share: RoundRobin | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Write the cache of one language to `out`; shards that are among `finished` are taken from there.
 
@@ -50,6 +51,7 @@ def write_language_cache(
         progress: counts tokens.
         share: which shards this process takes, None for all; with less than all, `out` is incomplete, but `finished`
             is complete once every process has taken its own.
+        weights: of the teacher and of each model beside it in this language; None for the teacher alone.
 
     Returns:
         The manifest, of the shards taken.
@@ -60,6 +62,7 @@ def write_language_cache(
         **{field: prepared.manifest[field] for field in ("language", "tokenizer_sha256", "pieces", "max_length",
                                                          "mask_rate")},
         **identity,
+        **({"mixture": dict(weights)} if weights else {}),
         "seed": outputs.seed,
         "batch_tokens": config.batch_tokens,
         "precision": config.precision,
@@ -89,7 +92,8 @@ def write_language_cache(
                 path = finished.path({**key, "prepared_sha256": entry["sha256"]})
                 arrays = None
                 if not finished.has(path):
-                    arrays = outputs.shard(prepared.open(entry), form, prepared.manifest["pad_id"], progress.add)
+                    arrays = outputs.shard(prepared.open(entry), form, prepared.manifest["pad_id"], progress.add,
+                                           list(weights.values()) if weights else [1.0])  # fmt: skip
                 else:
                     progress.skip(entry["tokens"] * prepared.manifest["splits"][split]["mask_variants"])
                 if files:
@@ -113,13 +117,17 @@ def write_language_cache(
 
 def compute_shards(
     texts: list[TokenizedDataset], outputs: TeacherPass, identity: dict[str, Any], finished: "FinishedShards",
-    progress: Progress, processes: Processes,
+    progress: Progress, processes: Processes, weights: Sequence[Mapping[str, float] | None],
 ) -> None:  # fmt: skip
-    """Each process computes its share of the shards of `texts`; afterwards all of them are in `finished`."""
+    """Each process computes its share of the shards of `texts`; afterwards all of them are in `finished`.
+
+    Args as of `write_language_cache`, `weights` one for each text.
+    """
     share = RoundRobin(processes)
     with tempfile.TemporaryDirectory(dir=finished.folder) as unused:
         for number, text in enumerate(texts):
-            write_language_cache(text, outputs, identity, Path(unused) / str(number), finished, progress, share)
+            folder = Path(unused) / str(number)
+            write_language_cache(text, outputs, identity, folder, finished, progress, share, weights[number])
     processes.barrier()
 
 

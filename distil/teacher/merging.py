@@ -15,12 +15,11 @@ from pydantic import Field
 from torch import Tensor
 from transformers import XLMRobertaForMaskedLM
 
-from distil.core.errors import UserError
 from distil.core.params import Params
-from distil.modeling.tokenizer import read_tokenizer_json
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.teacher.adaptation import AdaptConfig, measure, read_texts, weights_of
 from distil.teacher.merge_methods import check_shapes, merge
+from distil.teacher.model_folders import check_pieces, model_folders
 
 log = logging.getLogger("distil")
 
@@ -54,12 +53,12 @@ def merge_teachers(
         UserError: fewer than two models, one of another shape or vocabulary, or no text to measure on.
     """
     assert config.method != "none"
-    folders = _folders(Path(config.path))
+    folders = model_folders(Path(config.path), 2, "teacher.merge.path", "set teacher.merge.method to none")
     room = model.config.max_position_embeddings - 2
     texts = read_texts(languages, adapt, room, "set teacher.merge.method to none")
     base, models = weights_of(model), dict[str, Mapping[str, Tensor]]()
     for folder in folders:
-        _check_pieces(folder, tokenizer)
+        check_pieces(folder, tokenizer)
         models[folder.name] = weights_of(load_masked_lm(folder, None))
         check_shapes(models[folder.name], base, str(folder), "the teacher")
 
@@ -87,27 +86,6 @@ def merge_teachers(
             "merged": _rounded(together),
         },
     }
-
-
-def _folders(path: Path) -> list[Path]:
-    """The models below `path`, by name."""
-    found = sorted(folder for folder in path.iterdir() if (folder / "config.json").is_file()) if path.is_dir() else []
-    if len(found) < 2:
-        raise UserError(
-            f"params.yaml: teacher.merge.path: {path}: expected two or more folders of models adapted from the "
-            f"teacher, found {len(found)}; put them there, or set teacher.merge.method to none"
-        )
-    return found
-
-
-def _check_pieces(folder: Path, tokenizer: Path) -> None:
-    """Raises UserError where a model has other pieces than the teacher."""
-    ours, theirs = (read_tokenizer_json(each / "tokenizer.json", "teacher") for each in (tokenizer, folder))
-    if ours["model"]["vocab"] != theirs["model"]["vocab"]:
-        raise UserError(
-            f"{folder / 'tokenizer.json'}: expected the pieces of the teacher, found others; merge models adapted from "
-            "the teacher, with teacher.adapt.new_pieces 0"
-        )
 
 
 @torch.no_grad()

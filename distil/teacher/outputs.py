@@ -1,13 +1,14 @@
 """The teacher's outputs on a shard of text, as the arrays of the cache."""
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal
+from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 from transformers import XLMRobertaForMaskedLM
 
@@ -16,48 +17,48 @@ from distil.cache.quantisation import quantise_rows, quantise_states, rotation
 from distil.cache.sparse_logits import SparseLogits, sample_logits, top_k_logits
 from distil.compute.batching import runs
 from distil.compute.distributed import process_device
-from distil.compute.precision import Precision, autocast
+from distil.compute.precision import autocast
 from distil.core.errors import UserError
-from distil.core.params import Params
 from distil.modeling.xlm_roberta import AttentionTap, MaskedHead, resolve_layer
 from distil.runtime.machine import release_memory
-from distil.tokenization.shards import Shard, masked_input
+from distil.teacher.cache_config import CacheConfig
+from distil.tokenization.shards import MaskedInput, Shard, masked_input
 
 HEAD_ELEMENTS = 2**22  # positions * pieces of which distributions exist at a time on a CPU: 16 MiB
 
 
-class CacheConfig(Params):
-    """Section `cache_teacher:` of params.yaml."""
+class _Inputs(NamedTuple):
+    """A batch on the device."""
 
-    logits: Literal["sampled", "top_k", "full", "hidden", "hidden4"]
-    entries: int = Field(ge=1, le=1000)
-    heldout_entries: int = Field(ge=1, le=1000)
-    sampling_temperature: float = Field(gt=0, le=100)
-    attention_layers: tuple[int, ...]
-    attention: Literal["mean", "heads", "inputs"]
-    attention_rows: float = Field(gt=0, le=1)
-    batch_tokens: int = Field(ge=512)
-    precision: Precision
-
-    @model_validator(mode="after")
-    def _inputs_are_whole(self) -> "CacheConfig":
-        if self.attention == "inputs" and self.attention_rows < 1:
-            raise ValueError("attention inputs: keys are made from every row, so attention_rows must be 1")
-        return self
+    ids: Tensor  # (B, T) int64, the teacher's
+    mask: Tensor  # (B, T) bool, true at tokens
+    row: Tensor  # (P,) int64, masked places
+    column: Tensor  # (P,) int64
 
 
 class TeacherPass:
     """The teacher with its taps: turns a shard of text into the arrays of the cache."""
 
-    def __init__(self, model: XLMRobertaForMaskedLM, teacher_ids: np.ndarray, config: CacheConfig, seed: int) -> None:
-        """`teacher_ids` (V,): the teacher's id of each of the student's pieces.
+    def __init__(
+        self, model: XLMRobertaForMaskedLM, teacher_ids: np.ndarray, config: CacheConfig, seed: int,
+        others: Sequence[XLMRobertaForMaskedLM] = (),
+    ) -> None:  # fmt: skip
+        """Taps on a teacher.
+
+        Args:
+            model: the teacher, whose attention is kept.
+            teacher_ids: (V,) the teacher's id of each of the student's pieces.
+            config: what is kept.
+            seed: of the draws.
+            others: models with the same pieces; what is kept of distributions is then that of a mixture.
 
         Raises:
             UserError: an attention layer that the teacher does not have.
         """
         self.device = process_device()
-        self.model = model
-        self.model.to(self.device)  # type: ignore[arg-type]  # transformers hides the signature
+        self.model, self._models = model, [model, *others]
+        for each in self._models:
+            each.to(self.device)  # type: ignore[arg-type]  # transformers hides the signature
         self.config, self.seed, self.pieces = config, seed, len(teacher_ids)
         layers = model.config.num_hidden_layers
         self.layers = [
@@ -70,7 +71,7 @@ class TeacherPass:
         }[config.attention]  # fmt: skip
         self._maps = len(self.layers) * self.maps_per_layer
         self._teacher_ids = torch.from_numpy(teacher_ids.astype(np.int64)).to(self.device)
-        self._head = MaskedHead(model, self._teacher_ids)
+        self._heads = [MaskedHead(each, self._teacher_ids) for each in self._models]
         self._tap = AttentionTap(model, self.layers)
         self.waited = 0.0  # seconds for input, and for packing that was not done in time
 
@@ -97,12 +98,17 @@ class TeacherPass:
         form = self.logit_format("train")
         if not form.keeps_states:
             return {}
-        weight, bias = (each.detach().cpu().numpy() for each in (self._head.weight, self._head.bias))
+        weight, bias = (each.detach().cpu().numpy() for each in (self._heads[0].weight, self._heads[0].bias))
         return {"weight": weight @ rotation(weight.shape[1]) if form.form == "hidden4" else weight, "bias": bias}
 
     @torch.inference_mode()
     def shard(
-        self, shard: Shard, form: LogitEncoding, pad_id: int, done: Callable[[int], None]
+        self,
+        shard: Shard,
+        form: LogitEncoding,
+        pad_id: int,
+        done: Callable[[int], None],
+        weights: Sequence[float] = (1.0,),
     ) -> dict[str, np.ndarray]:
         """The arrays of the cache file for one shard of text.
 
@@ -111,6 +117,7 @@ class TeacherPass:
             form: how distributions are stored.
             pad_id: fills a batch up.
             done: told the tokens of each batch.
+            weights: (K,) of the teacher and the models beside it.
         """
         rng = np.random.default_rng([self.seed, int(shard.sha256[:15], 16)])
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
@@ -127,17 +134,12 @@ class TeacherPass:
                     asked = time.monotonic()
                     batch = masked_input(shard, sequences, np.full(len(sequences), variant), pad_id)
                     self.waited += time.monotonic() - asked
-                    input_ids = self._teacher_ids[torch.from_numpy(batch.input_ids).to(self.device)]
-                    lengths = torch.from_numpy(batch.lengths).to(self.device)
-                    mask = torch.arange(input_ids.shape[1], device=self.device) < lengths[:, None]
-                    row = torch.from_numpy(batch.masked_sequence).to(self.device)
-                    column = torch.from_numpy(batch.masked_position).to(self.device)
+                    inputs = self._inputs(batch)
                     where = f"{shard.path}, sequences {start} to {stop - 1}"
                     with autocast(self.device, self.config.precision):
-                        hidden = self.model.roberta(input_ids, attention_mask=mask).last_hidden_state
-                        kept = self._kept(hidden[row, column], form, generator, where)
+                        kept = self._kept(self._hidden(inputs), weights, form, generator, where)
                     rows = [queries[variant][number] for number in sequences]
-                    attention = self._attention(rows, mask)
+                    attention = self._attention(rows, inputs.mask)
                     if waiting:
                         asked = time.monotonic()
                         waiting.result()
@@ -156,20 +158,58 @@ class TeacherPass:
                 arrays["attention_bytes"] = places.keys.astype(np.uint64)
         return arrays
 
+    @torch.inference_mode()
+    def true_log_probs(self, shard: Shard, pad_id: int) -> np.ndarray:
+        """(K, P) what each model gives to the true pieces at the masked places of a shard, in nats.
+
+        Args:
+            shard: the text.
+            pad_id: fills a batch up.
+        """
+        found = []
+        for variant in range(shard.variants):
+            for start, stop in runs(shard.lengths, self.config.batch_tokens):
+                sequences = np.arange(start, stop)
+                batch = masked_input(shard, sequences, np.full(len(sequences), variant), pad_id)
+                gold = torch.from_numpy(batch.gold).to(self.device)[:, None]
+                with autocast(self.device, self.config.precision):
+                    for part, true in zip(
+                        self._parts(self._hidden(self._inputs(batch))), self._parts([gold]), strict=True
+                    ):
+                        each = [_log_probs(head, state).gather(1, true[0])[:, 0]
+                                for head, state in zip(self._heads, part, strict=True)]  # fmt: skip
+                        found.append(torch.stack(each).cpu().numpy())
+        return np.concatenate(found, axis=1)
+
+    def _inputs(self, batch: MaskedInput) -> _Inputs:
+        ids = self._teacher_ids[torch.from_numpy(batch.input_ids).to(self.device)]
+        lengths = torch.from_numpy(batch.lengths).to(self.device)
+        mask = torch.arange(ids.shape[1], device=self.device) < lengths[:, None]
+        row, column = (
+            torch.from_numpy(each).to(self.device) for each in (batch.masked_sequence, batch.masked_position)
+        )
+        return _Inputs(ids, mask, row, column)
+
+    def _hidden(self, inputs: _Inputs) -> list[Tensor]:
+        """K states (P, D) before the heads, the models' outputs at the masked places."""
+        return [
+            each.roberta(inputs.ids, attention_mask=inputs.mask).last_hidden_state[inputs.row, inputs.column]
+            for each in self._models
+        ]
+
     def _kept(
-        self, hidden: Tensor, form: LogitEncoding, generator: torch.Generator, where: str
-    ) -> SparseLogits | Tensor:
-        """What is kept at positions whose encoder output is `hidden` (P, D), on the CPU: entries, or states (P, D).
+        self, hidden: list[Tensor], weights: Sequence[float], form: LogitEncoding, generator: torch.Generator,
+        where: str,
+    ) -> SparseLogits | Tensor:  # fmt: skip
+        """What is kept at positions whose encoder outputs are `hidden`, on the CPU: entries, or states (P, D).
 
         Raises:
             UserError: not a number; names the batch, which is `where`.
         """
         if form.keeps_states:
-            kept: SparseLogits | Tensor = (values := self._head.states(hidden).float().cpu())
+            kept: SparseLogits | Tensor = (values := self._heads[0].states(hidden[0]).float().cpu())
         else:
-            # (P, V) exists for some positions at a time, in pieces of one size that the C library can use again.
-            rows = max(1, HEAD_ELEMENTS // self.pieces) if self.device.type == "cpu" else max(1, len(hidden))
-            parts = [self._entries(part, form, generator) for part in hidden.split(rows)]
+            parts = [self._entries(part, weights, form, generator) for part in self._parts(hidden)]
             kept = SparseLogits(*(torch.cat(columns).cpu() for columns in zip(*parts, strict=True)))
             values = kept.log_probs
         if not bool(torch.isfinite(values).all()):
@@ -179,13 +219,23 @@ class TeacherPass:
             )
         return kept
 
-    def _entries(self, hidden: Tensor, form: LogitEncoding, generator: torch.Generator) -> SparseLogits:
-        """Kept entries at some positions, (P, D)."""
-        log_probs = self._head.logits(hidden).float().log_softmax(dim=-1)
+    def _entries(
+        self, hidden: Sequence[Tensor], weights: Sequence[float], form: LogitEncoding, generator: torch.Generator
+    ) -> SparseLogits:
+        """Kept entries of the mixture of the models at some positions, K states (P, D)."""
+        each = [_log_probs(head, state) for head, state in zip(self._heads, hidden, strict=True)]
+        if len(each) > 1:
+            each = [log_probs + math.log(weight) for log_probs, weight in zip(each, weights, strict=True)]
+        log_probs = reduce(torch.logaddexp, each)
         if form.form == "top_k":
             return top_k_logits(log_probs, form.entries)
         entries = form.pieces if form.form == "full" else form.entries
         return sample_logits(log_probs, entries, form.sampling_temperature, generator)
+
+    def _parts(self, tensors: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
+        """Some positions (P, ...) at a time: (P, V) of them fits, in one size that the C library can use again."""
+        rows = max(1, HEAD_ELEMENTS // self.pieces) if self.device.type == "cpu" else max(1, len(tensors[0]))
+        return zip(*(each.split(rows) for each in tensors), strict=True)
 
     def _pack(
         self, kept: SparseLogits | Tensor, form: LogitEncoding, attention: np.ndarray | None, queries: list[np.ndarray],
@@ -219,6 +269,11 @@ class TeacherPass:
         if self.config.attention == "mean":
             maps = [probs.mean(dim=1, keepdim=True) for probs in maps]
         return torch.cat(maps, dim=1).cpu().numpy()
+
+
+def _log_probs(head: MaskedHead, state: Tensor) -> Tensor:
+    """(P, V) float32."""
+    return head.logits(state).float().log_softmax(dim=-1)
 
 
 def _draw_rows(lengths: np.ndarray, share: float, rng: np.random.Generator) -> list[np.ndarray]:

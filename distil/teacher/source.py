@@ -26,6 +26,7 @@ from distil.sources.hub import hub_files
 from distil.sources.hub_models import fetch_model
 from distil.teacher.adaptation import AdaptConfig, adapt
 from distil.teacher.merging import TeacherMergeConfig, merge_teachers
+from distil.teacher.model_folders import weights_sha256
 from distil.teacher.pretraining import RECIPE, PretrainConfig, pretrain
 from distil.teacher.weights import write_weights
 
@@ -116,7 +117,7 @@ def fetch_teacher(config: TeacherConfig, languages: list[str], synthetic: bool, 
         merged = {"merged": merge_teachers(model, out, config.merge, config.adapt, languages, seed)}
         _save(model, out)
     adapted = _adapt(model, config.adapt, languages, seed, out) if config.adapt.steps else None
-    digest = _weights_sha256(out)
+    digest = weights_sha256(out)
     manifest = {
         "source": config.source,
         "id": name,
@@ -144,17 +145,13 @@ def _of_synthetic_text(folder: Path) -> bool:
     return isinstance(recipe, dict) and recipe.get("synthetic") is True
 
 
-def _weights_sha256(folder: Path) -> str:
-    return sha256_json({path.name: sha256_file(path) for path in sorted(folder.glob("*.safetensors"))})
-
-
 def _adapt(
     model: XLMRobertaForMaskedLM, config: AdaptConfig, languages: list[str], seed: int, out: Path
 ) -> dict[str, Any]:
     """Adapt the model and put it in place of the one in `out`; a killed run continues from its checkpoint."""
     texts = {name: path for name in languages if (path := Path(config.text) / f"{name}.txt").is_file()}
     key = sha256_json({
-        "weights": _weights_sha256(out), "adapt": config.model_dump(), "seed": seed, "torch": torch.__version__,
+        "weights": weights_sha256(out), "adapt": config.model_dump(), "seed": seed, "torch": torch.__version__,
         "code": code_checksums("teacher"),
         "texts": {name: sha256_file(path) for name, path in texts.items()},
     })  # fmt: skip

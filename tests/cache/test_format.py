@@ -18,8 +18,8 @@ from distil.core.errors import UserError
 from distil.core.files import read_json, sha256_file, write_checksums
 from distil.corpus.build import CorpusConfig, write_corpus
 from distil.modeling.xlm_roberta import AttentionTap, attention_rows, load_masked_lm
+from distil.teacher.cache_config import CacheConfig
 from distil.teacher.cache_writer import FinishedShards
-from distil.teacher.outputs import CacheConfig
 from distil.tokenization.shards import Shard, TokenizedDataset, masked_input
 from tests.corpus.test_build import BLOCK as CORPUS
 from tests.corpus.test_build import add_task

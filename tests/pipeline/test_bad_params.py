@@ -22,7 +22,7 @@ from distil.runtime.launch import LaunchConfig
 from distil.serving.onnx_export import ExportConfig
 from distil.student.model import StudentConfig
 from distil.tasks.config import TaskConfig
-from distil.teacher.outputs import CacheConfig
+from distil.teacher.cache_config import CacheConfig
 from distil.teacher.source import TeacherConfig
 from distil.tokenization.prepare import TokenizeConfig
 from distil.tokenization.vocabulary import VocabularyConfig
@@ -149,6 +149,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "cache_teacher.attention_rows": [0, 1.1],
     "cache_teacher.batch_tokens": [0],
     "cache_teacher.precision": ["float16", 32],
+    "cache_teacher.ensemble": [""],
     "teacher.adapt.precision": ["float16", 32],
     "student.hidden_size": [0, 65],
     "student.num_hidden_layers": [0],

@@ -106,7 +106,7 @@ def test_the_stages_accept_every_preset(name, params):
     from distil.serving.onnx_export import ExportConfig
     from distil.student.model import StudentConfig
     from distil.tasks.config import TaskConfig
-    from distil.teacher.outputs import CacheConfig
+    from distil.teacher.cache_config import CacheConfig
     from distil.teacher.source import TeacherConfig
     from distil.tokenization.prepare import TokenizeConfig
     from distil.tokenization.vocabulary import VocabularyConfig

@@ -10,7 +10,7 @@ from torch import nn
 
 from distil.core.errors import UserError
 from distil.core.files import sha256_file
-from distil.core.params import NO_TRUNK
+from distil.core.params import NO_FOLDER
 from distil.modeling.shape import build_masked_lm
 from distil.modeling.tokenizer import load_tokenizer, special_ids, teacher_piece_ids
 from distil.modeling.xlm_roberta import load_masked_lm
@@ -24,7 +24,7 @@ TEACHER = StudentConfig(
     hidden_size=24, num_hidden_layers=1, num_attention_heads=4, intermediate_size=40, dropout=0.0, init="random",
     init_layers=(),
     experts=0,
-    trunk=NO_TRUNK,
+    trunk=NO_FOLDER,
 )  # fmt: skip
 
 

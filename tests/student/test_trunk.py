@@ -13,7 +13,7 @@ from transformers import AutoModelForMaskedLM
 
 from distil.core.errors import UserError
 from distil.core.files import read_json, write_checksums, write_text
-from distil.core.params import NO_TRUNK
+from distil.core.params import NO_FOLDER
 from distil.modeling.experts import GATE_FILE, NO_EXPERT, GatedStudent, load_student, read_gate
 from distil.student.card import short_card
 from distil.student.distillation import DistillationConfig, distil_student
@@ -33,7 +33,7 @@ def train(
     """A student of the first languages of the toy world, with its card, as the stage writes it."""
     for name in ("student", "metrics", "scratch"):
         (out / name).mkdir(parents=True, exist_ok=True)
-    rate = TRAIN.learning_rate / (1 if shape.trunk == NO_TRUNK else EXPERT_RATE)
+    rate = TRAIN.learning_rate / (1 if shape.trunk == NO_FOLDER else EXPERT_RATE)
     config = TRAIN.model_copy(update={"epochs": epochs, "learning_rate": rate, **more})
     chosen = DistillationConfig(shape, LOSS, LAST, config)
     found = [cache for cache in caches(world) if cache.folder.name in languages]

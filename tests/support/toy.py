@@ -6,14 +6,15 @@ from pathlib import Path
 import torch
 
 from distil.core.files import read_json, sha256_file, write_json
-from distil.core.params import NO_TRUNK
+from distil.core.params import NO_FOLDER
 from distil.modeling.shape import build_masked_lm, describe_model
 from distil.modeling.tokenizer import special_ids, teacher_piece_ids
 from distil.modeling.xlm_roberta import load_masked_lm
 from distil.runtime.progress import Progress
 from distil.student.model import StudentConfig
+from distil.teacher.cache_config import CacheConfig
 from distil.teacher.cache_writer import FinishedShards, write_language_cache
-from distil.teacher.outputs import CacheConfig, TeacherPass
+from distil.teacher.outputs import TeacherPass
 from distil.teacher.pretraining import train_tokenizer
 from distil.tokenization.prepare import TokenizeConfig, prepare_language
 from distil.tokenization.shards import TokenizedDataset
@@ -25,7 +26,7 @@ TOKENIZE = TokenizeConfig(
 )
 CACHE = CacheConfig(
     logits="sampled", entries=12, heldout_entries=40, sampling_temperature=2.0, attention_layers=(-1,),
-    attention="mean", attention_rows=1.0, batch_tokens=512, precision="float32",
+    attention="mean", attention_rows=1.0, batch_tokens=512, precision="float32", ensemble=NO_FOLDER,
 )  # fmt: skip
 SHAPE = StudentConfig(
     hidden_size=16,
@@ -36,7 +37,7 @@ SHAPE = StudentConfig(
     init="random",
     init_layers=(),
     experts=0,
-    trunk=NO_TRUNK,
+    trunk=NO_FOLDER,
 )
 
 
@@ -73,7 +74,7 @@ def make_teacher(root: Path, heads: int = 4, seed: int = 0, pieces: int = 200) -
         init="random",
         init_layers=(),
         experts=0,
-        trunk=NO_TRUNK,
+        trunk=NO_FOLDER,
     )
     model = build_masked_lm(shape.shape, special_ids(tokenizer), tokenizer.get_vocab_size(), 66)
     with torch.no_grad():  # distributions worth learning: far from uniform

@@ -135,7 +135,7 @@ def test_fewer_than_two_models_are_refused(here: Path) -> None:
         path = "nowhere" if change is None else "experts"
         if change:
             shutil.rmtree(change)
-        message = rf"teacher\.merge\.path: {path}: expected two or more folders of models .* found {count}; put"
+        message = rf"teacher\.merge\.path: {path}: expected 2 or more folders of models .* found {count}; put"
         with pytest.raises(UserError, match=message):
             fetch("out" + str(count), merge=LINEAR | {"path": path}, adapt={"steps": 0})
 
