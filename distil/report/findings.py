@@ -119,7 +119,7 @@ def notices(report: Report) -> list[Notice]:
         found += _of_teachers(report, task)
         found += _weak(report, task)
     found += [Notice("note", text) for text in unmeasured(report)] + _heldout(report) + guard_notices(report.costs)
-    found += teacher_notices(report.teacher)
+    found += teacher_notices(report.teacher, report.costs["cache_teacher"].mixture)
     if len(report.seeds) < FEW_SEEDS:
         count = "one seed" if len(report.seeds) == 1 else f"{len(report.seeds)} seeds"
         text = f"Scores rest on {count} of fine-tuning: the spread between seeds, often several points, is not in them."

@@ -185,6 +185,13 @@ class GuardFigures(StageFile):
     rollbacks: int
 
 
+class TeacherMixture(StageFile):
+    """How several teachers share a language."""
+
+    weights: dict[str, float]
+    heldout_loss: dict[str, float]  # nats, by model and of `together`
+
+
 class StageCost(StageFile):
     """metrics/cost/STAGE.json."""
 
@@ -196,3 +203,4 @@ class StageCost(StageFile):
     rows_per_second: float | None = None
     data_wait_share: float | None = None
     guard: GuardFigures | None = None
+    mixture: dict[str, TeacherMixture] = {}  # of cache_teacher, by language; empty for one teacher

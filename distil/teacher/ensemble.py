@@ -25,7 +25,7 @@ log = logging.getLogger("distil")
 
 KEY = "cache_teacher.ensemble"
 TEACHER = "teacher"  # the name of models/teacher among the models
-DIGITS = 6  # of a weight and of a loss
+DIGITS = 6  # figures of a weight, decimals of a loss
 
 
 class Mixture(NamedTuple):
@@ -85,5 +85,6 @@ def fit_mixture(outputs: TeacherPass, text: TokenizedDataset, names: Sequence[st
                   for name, row in zip([*names, "together"], [*true, together], strict=True)}  # fmt: skip
         log.info("cache_teacher: %s: held-out masked-LM loss in nats: %s", text.manifest["language"],
                  ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items()))  # fmt: skip
-    shared = [round(processes.from_main(float(weight)), DIGITS) for weight in weights]
+    # Rounded, so that a cache made again has the same key; to figures, since no weight may become 0.
+    shared = [float(f"{processes.from_main(float(weight)):.{DIGITS}g}") for weight in weights]
     return Mixture(dict(zip(names, shared, strict=True)), losses)

@@ -72,6 +72,7 @@ class TeacherPass:
         self._maps = len(self.layers) * self.maps_per_layer
         self._teacher_ids = torch.from_numpy(teacher_ids.astype(np.int64)).to(self.device)
         self._heads = [MaskedHead(each, self._teacher_ids) for each in self._models]
+        self._named = "models/teacher" + " or a model of cache_teacher.ensemble" * bool(others)
         self._tap = AttentionTap(model, self.layers)
         self.waited = 0.0  # seconds for input, and for packing that was not done in time
 
@@ -214,7 +215,7 @@ class TeacherPass:
             values = kept.log_probs
         if not bool(torch.isfinite(values).all()):
             raise UserError(
-                f"models/teacher: its output is not a number (NaN or infinite) for {where}; finished shards are kept; "
+                f"{self._named}: its output is not a number (NaN or infinite) for {where}; finished shards are kept; "
                 "try it on a sentence by hand, and `dvc repro --force teacher` if the weights are damaged"
             )
         return kept

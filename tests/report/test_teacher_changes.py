@@ -62,3 +62,13 @@ def test_a_merged_teacher_is_told_with_what_was_kept(tmp_path: Path, kept: list[
     merged = {"method": "ties", "density": 0.5, "kept": kept,
               "masked_lm": {"base": losses, "models": {"a": losses, "b": losses}, "merged": losses}}  # fmt: skip
     assert [found for found in said(with_teacher(tmp_path, merged=merged)) if found.startswith(text)]
+
+
+def test_teachers_that_taught_together_are_told_with_shares_and_losses(tmp_path: Path) -> None:
+    assert not any("mixture" in text for text in said(with_teacher(tmp_path)))
+    path = tmp_path / "metrics/cost/cache_teacher.json"
+    shares = {"weights": {"teacher": 0.75, "tweets": 0.25},
+              "heldout_loss": {"teacher": 2.5, "tweets": 2.75, "together": 2.25}}  # fmt: skip
+    write_json(path, read_json(path, "cache_teacher") | {"mixture": dict.fromkeys(LANGUAGES, shares)})
+    text = next(text for text in said(load_report(tmp_path)) if "mixture of 2 models" in text)
+    assert "teacher 75\u00a0% (2.500 nats) and tweets 25\u00a0% (2.750 nats); together 2.250 nats" in text
