@@ -1,8 +1,8 @@
-"""A linear model beside an exported text classifier: each says its probabilities, and they are mixed.
+"""A linear model beside an exported classifier of texts or words: each says its probabilities, and they are mixed.
 
 A linear model of words and characters remembers spellings that a small transformer has no room for, and the two err on
 different texts. There is one for each language, with weights of 8 bits, and one that tells the languages apart. It
-needs numpy alone. companion_fit.py makes it. Legend: C labels, F = 2 * 2^bits rows of the table, L languages.
+needs numpy alone. companion_fit.py makes it. Legend: C labels, F = 2 * 2^bits rows of the table, L languages, W words.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distil.core.errors import UserError
-from distil.serving.hashed_ngrams import hashed_ngrams
+from distil.serving.hashed_ngrams import hashed_ngrams, hashed_windows
 from distil.serving.model_info import Card, check_sha256
 
 COMPANION_FILE = "linear.npz"
@@ -71,6 +71,19 @@ class LinearCompanion:
         rows, values = hashed_ngrams(text, self.bits)
         language = language or self.guess(rows, values)
         return self.mix_features(rows, values, probs, language), language
+
+    def mix_words(self, words: list[str], probs: np.ndarray, language: str | None) -> tuple[np.ndarray, str]:
+        """As `mix`, of each word of a sentence.
+
+        Args:
+            words: as the tagger read them.
+            probs: (W, C) of the tagger.
+            language: None guesses it.
+        """
+        language = language or self.guess(*hashed_ngrams(" ".join(words), self.bits))
+        mixed = [self.mix_features(*features, row, language)
+                 for features, row in zip(hashed_windows(words, self.bits), probs, strict=True)]  # fmt: skip
+        return np.array(mixed).reshape(probs.shape), language
 
     def mix_features(self, rows: np.ndarray, values: np.ndarray, probs: np.ndarray, language: str) -> np.ndarray:
         """As `mix`, from the features of the text; `probs` themselves where it has none."""

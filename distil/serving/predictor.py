@@ -29,9 +29,15 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=-1, keepdims=True)
 
 
+def logs(probs: np.ndarray) -> np.ndarray:
+    """(..., C) finite logarithms of probabilities; nan stays nan."""
+    return np.log(np.maximum(probs, np.finfo(np.float64).tiny))
+
+
 class Words(NamedTuple):
     """A text in tokens for a tagger: rows of ids, and the position of each word's first piece."""
 
+    words: list[str]
     rows: list[list[int]]
     places: list[tuple[int, int] | None]  # (row, token) of each word; None where a word has no piece
 
@@ -55,7 +61,7 @@ def split_words(words: list[str], encoding: Encoding, special: SpecialTokenIds, 
             rows.append([special.bos])
         places.append((len(rows) - 1, len(rows[-1])) if ids else None)
         rows[-1] += ids[:room]
-    return Words([[*row, special.eos] for row in rows], places)
+    return Words(words, [[*row, special.eos] for row in rows], places)
 
 
 def word_logits(sentence: Words, rows: Sequence[np.ndarray], labels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -134,9 +140,9 @@ class Predictor:
     def predict(self, texts: Iterable[str]) -> list[dict[str, Any]]:
         """For each text what `distil predict` prints, without the number of the line.
 
-        A text classifier gives `label` and `scores`, with a linear companion also `language`; a tagger `tokens`, `tags`
-        and `scores`; a masked language model `masks`; a sentence encoder a `vector` of length 1; a text that cannot be
-        predicted gives `error`.
+        A text classifier gives `label` and `scores`, a tagger `tokens`, `tags` and `scores`, both with a linear
+        companion also `language`; a masked language model `masks`; a sentence encoder a `vector` of length 1; a text
+        that cannot be predicted `error`.
         """
         if isinstance(texts, str):
             raise TypeError("predict: expected a list of texts, found one text; give [text]")
@@ -182,31 +188,50 @@ class Predictor:
     def _tag(self, texts: list[str]) -> list[dict[str, Any]]:
         words = [text.split() for text in texts]
         sentences = self.encode_words([[self.view(word) for word in each] for each in words])
-        return [
-            {"tokens": each, "tags": [tag for tag, _ in tagged], "scores": [score for _, score in tagged]}
-            for each, tagged in zip(words, self.tag(sentences), strict=True)
-        ]
+        return [{"tokens": each, **tagged} for each, tagged in zip(words, self.tag(sentences), strict=True)]
 
-    def tag(self, sentences: list[Words]) -> list[list[tuple[str, float]]]:
-        """For each sentence the tag of each word and its probability, 1 where a word has no piece.
+    def tag(self, sentences: list[Words]) -> list[dict[str, Any]]:
+        """For each sentence the `tags` of its words and their `scores`, and with a linear companion its `language`.
 
-        With learned transitions the probability is that over all valid sequences, and else the word's own.
-        Tags are decided as in evaluation (distil/tasks/tag_decoding.py), so one may be less probable than another tag
-        that its neighbours rule out.
+        A score is the tag's probability, 1 where a word has no piece: with learned transitions that over all valid
+        sequences, with a companion the mixture's, and else the word's own. Tags are decided as in evaluation
+        (distil/tasks/tag_decoding.py), so one may be less probable than another tag that its neighbours rule out.
         """
-        scores = dict(self.rows([row for sentence in sentences for row in sentence.rows]))
-        decode, labels, first, found = Decoder(self.card.labels, self.transitions), self.card.labels, 0, []
+        labels, decode, plain = (
+            self.card.labels,
+            Decoder(self.card.labels, self.transitions),
+            Decoder(self.card.labels, None),
+        )
+        found = []
+        for sentence, (logits, placed) in zip(sentences, self.word_logits(sentences), strict=True):
+            probs, about = self.word_probs(logits, placed), {}
+            if self.companion:
+                probs, about["language"] = self.companion.mix_words(sentence.words, probs, self.language)
+                tags = plain(logs(probs), placed)  # transitions are in the tagger's probabilities
+            else:
+                tags = decode(logits, placed)
+            scores = [round(float(probs[word, tag]), 6) if placed[word] else 1.0 for word, tag in enumerate(tags)]
+            found.append({"tags": [labels[tag] for tag in tags], "scores": scores, **about})
+        return found
+
+    def word_logits(self, sentences: list[Words]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """As `word_logits`, of each sentence."""
+        scores, first = dict(self.rows([row for sentence in sentences for row in sentence.rows])), 0
         for sentence in sentences:
             rows = [scores[first + row] for row in range(len(sentence.rows))]
             first += len(rows)
-            logits, placed = word_logits(sentence, rows, len(labels))
-            probs = softmax(logits) if self.transitions is None else decode.marginals(logits, placed)
-            tags = decode(logits, placed).tolist()
-            found.append([
-                (labels[tag], round(float(probs[word, tag]), 6) if placed[word] else 1.0)
-                for word, tag in enumerate(tags)
-            ])  # fmt: skip
-        return found
+            yield word_logits(sentence, rows, len(self.card.labels))
+
+    def word_probs(self, logits: np.ndarray, placed: np.ndarray) -> np.ndarray:
+        """(W, C) the tagger's probabilities of each word, with learned transitions over all valid sequences.
+
+        Args:
+            logits: (W, C) of one sentence.
+            placed: (W,) bool, whether the word has a piece.
+        """
+        if self.transitions is None:
+            return softmax(logits)
+        return Decoder(self.card.labels, self.transitions).marginals(logits, placed)
 
     def _fill(self, texts: list[str]) -> list[dict[str, Any]]:
         rows = self.encode(texts)

@@ -87,7 +87,7 @@ def test_a_word_has_the_tag_of_the_best_valid_sequence_and_its_probability(expor
 
 def test_a_sentence_over_several_rows_is_decoded_as_one() -> None:
     # The second row begins inside of an entity that the first one began.
-    sentence = Words([[0, 5, 2], [0, 6, 7, 2]], [(0, 1), (1, 1), None])
+    sentence = Words(["a", "b", "c"], [[0, 5, 2], [0, 6, 7, 2]], [(0, 1), (1, 1), None])
     rows = [np.array([[0, 0, 0], [0, 9, 0], [0, 0, 0]]), np.array([[0, 0, 0], [0, 0, 9], [0, 0, 0], [0, 0, 0]])]
     logits, placed = word_logits(sentence, rows, 3)
     assert logits.tolist() == [[0, 9, 0], [0, 0, 9], [0, 0, 0]] and placed.tolist() == [True, True, False]
