@@ -26,13 +26,13 @@ def main() -> None:
     cost, processes = StageCost(), init_distributed()
     config, languages, seed = load_params("cache_teacher", CacheConfig), load_languages(), load_seed()
     teacher = read_json(Path("models/teacher/manifest.json"), "teacher")
-    model = load_masked_lm(Path("models/teacher"), "teacher")
+    model, pieces = load_masked_lm(Path("models/teacher"), "teacher"), teacher_piece_ids(Path("models/tokenizer"))
     texts = [TokenizedDataset(Path("data/prepared") / language) for language in languages]
     for text in texts:
         text.check_tokenizer(Path("models/tokenizer"))
     longest = max(text.manifest["max_length"] for text in texts)
     others, checksums = load_ensemble(config.ensemble, Path("models/teacher"), longest)
-    outputs = TeacherPass(model, teacher_piece_ids(Path("models/tokenizer")), config, seed, list(others.values()))
+    outputs = TeacherPass(model, pieces, config, seed, list(others.values()))
     fields = ("id", "revision", "weights_sha256", "num_hidden_layers", "max_position_embeddings")
     identity = {"teacher": {field: teacher[field] for field in fields}, **({"ensemble": checksums} if others else {})}
     mixtures = [fit_mixture(outputs, text, [TEACHER, *others], processes) for text in texts] if others else []

@@ -15,11 +15,12 @@ from distil.core.files import read_json, write_json
 from distil.evaluation.config import CompanionConfig
 from distil.serving.companion_fit import Fitted, fit_companion, write_companion
 from distil.serving.hashed_ngrams import hashed_ngrams
-from distil.serving.linear_companion import COMPANION_FILE, LinearCompanion
+from distil.serving.linear_companion import COMPANION_FILE
 from distil.serving.predictor import Predictor
 from distil.serving.shrink import main as shrink
 from distil.tasks.data import Task, read_task
 from tests.support import ROOT
+from tests.support.companion import without_share
 from tests.support.exported import LABELS
 
 BITS = 10
@@ -120,9 +121,7 @@ def test_a_model_shrunk_to_one_language_has_its_linear_model_only(folder: Path, 
 def test_without_a_share_the_classifier_is_left_as_it_is(
     fitted: Fitted, exported: Path, tmp_path: Path, task: Task
 ) -> None:
-    alone = {code: model._replace(share=0.0) for code, model in fitted.companion.languages.items()}
-    silent = fitted._replace(companion=LinearCompanion(BITS, alone, fitted.companion.guesser))
-    write_companion(silent, exported, tmp_path / "int8")
+    write_companion(without_share(fitted), exported, tmp_path / "int8")
     texts = task.texts("kin", "test")
     before, after = Predictor(exported).predict(texts), Predictor(tmp_path / "int8").predict(texts)
     assert [each["scores"] for each in after] == [each["scores"] for each in before]

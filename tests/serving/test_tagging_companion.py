@@ -12,10 +12,10 @@ from distil.evaluation.config import CompanionConfig
 from distil.evaluation.counts import TagPredictions
 from distil.serving.companion_fit import Fitted, fit_companion, write_companion
 from distil.serving.hashed_ngrams import hashed_windows
-from distil.serving.linear_companion import LinearCompanion
 from distil.serving.predictor import Predictor
 from distil.tasks.data import Task, read_task
 from distil.tasks.tag_decoding import Decoder, write_transitions
+from tests.support.companion import without_share
 from tests.support.exported import LABELS, MAX_LENGTH
 
 TAGS = LABELS["token_classification"]  # O, B-PER, I-PER
@@ -102,9 +102,7 @@ def test_the_served_folder_says_what_was_scored(fitted: Fitted, exported: Path, 
 def test_without_a_share_the_tags_are_those_of_the_taggers_probabilities(
     fitted: Fitted, exported: Path, task: Task, tmp_path: Path
 ) -> None:
-    alone = {code: model._replace(share=0.0) for code, model in fitted.companion.languages.items()}
-    silent = fitted._replace(companion=LinearCompanion(BITS, alone, fitted.companion.guesser))
-    write_companion(silent, exported, tmp_path / "int8")
+    write_companion(without_share(fitted), exported, tmp_path / "int8")
     predictor = Predictor(exported)
     sentences = predictor.encode_words([row.tokens for row in task.token_rows("kin", "test")])
     served = Predictor(tmp_path / "int8").tag(sentences)
