@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.machine import by_size, finish, machine
-from benchmarks.material import load_student, load_text, parser, shards
+from benchmarks.material import in_8_bits, load_student, load_text, parser, shards
 from benchmarks.stored_forms import (
     Form,
     Said,
@@ -29,6 +29,7 @@ from benchmarks.stored_forms import (
     hidden,
     hidden_4,
     in_bfloat16,
+    in_int8,
     renormalised,
     threshold,
     with_bucket,
@@ -106,6 +107,7 @@ class Material:
 
     def __init__(self, options: argparse.Namespace, positions: int, scratch: Path) -> None:
         self.teacher = load_masked_lm(options.teacher, "teacher")
+        self._in_8_bits = in_8_bits(self.teacher.roberta)
         self.student = load_student(options, self.teacher)
         self.pieces = torch.tensor(teacher_piece_ids(options.tokenizer), dtype=torch.int64)
         self._heads = MaskedHead(self.teacher, self.pieces), MaskedHead(self.student)
@@ -129,8 +131,10 @@ class Material:
             with autocast(read.device, "bfloat16"):
                 hidden_near = self.teacher.roberta(read, attention_mask=mask).last_hidden_state
                 near = self._heads[0].logits(hidden_near[row, column]).float().log_softmax(dim=-1)
+            hidden_coarse = self._in_8_bits(read, attention_mask=mask).last_hidden_state
+            coarse = self._heads[0].logits(hidden_coarse[row, column]).log_softmax(dim=-1)
         hidden = self.student.roberta(input_ids, attention_mask=mask).last_hidden_state
-        said = Said(log_probs, states, self._heads[0], near)
+        said = Said(log_probs, states, self._heads[0], near, coarse)
         return input_ids, said, self._heads[1].logits(hidden[row, column])
 
 
@@ -224,7 +228,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         material = Material(options, positions, Path(scratch))
         budgets += [hidden(material.teacher.config.hidden_size), hidden_4(material.teacher.config.hidden_size),
-                    in_bfloat16()]  # fmt: skip
+                    in_bfloat16(), in_int8()]  # fmt: skip
         if options.forms:
             budgets = [form for form in budgets if form.name in options.forms]
         runs = [measure_targets(material, budgets, temperature, positions) for temperature in (1.0, 2.0)]

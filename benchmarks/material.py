@@ -1,12 +1,14 @@
 """What the benchmarks run on: a teacher, a student and text, by default those that the pipeline left here."""
 
 import argparse
+import copy
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from transformers import XLMRobertaForMaskedLM
+from transformers import XLMRobertaForMaskedLM, XLMRobertaModel
 
 from benchmarks.machine import plain_parser
 from distil.core.languages import LANGUAGES
@@ -71,3 +73,10 @@ def load_student(options: argparse.Namespace, teacher: XLMRobertaForMaskedLM) ->
     student = build_masked_lm(PAPER.shape, special_ids(tokenizer), len(pieces), 514)
     init_from_teacher(student, teacher, pieces)
     return student.eval()
+
+
+def in_8_bits(encoder: XLMRobertaModel) -> XLMRobertaModel:
+    """A copy whose linear layers have 8-bit weights and quantise their input as it comes (CPU only)."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*deprecated")  # torch's own, enough to measure with
+        return torch.ao.quantization.quantize_dynamic(copy.deepcopy(encoder), {torch.nn.Linear}, dtype=torch.qint8)

@@ -1,23 +1,25 @@
-"""How much faster bfloat16 is than float32 on this machine, and which of the two `precision: auto` takes.
+"""How much faster bfloat16 is than float32 on this machine, which of the two `precision: auto` takes, and int8 beside.
 
     python -m benchmarks.precision --threads 1 --quick
 
 The forward pass of a 12-layer teacher of width 384 and a training step of a 6-layer student of width 256, random
-weights, 16 texts of 64 tokens. Both precisions in turn, medians of several rounds. The last line is one JSON object.
+weights, 16 texts of 64 tokens. All precisions in turn, medians of several rounds. Of int8 (weights and activations, a
+CPU's) there is a forward pass only; what it loses: benchmarks.fidelity. The last line is one JSON object.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import torch
 from transformers import XLMRobertaConfig, XLMRobertaModel
 
 from benchmarks.machine import by_size, clock, finish, machine, plain_parser
+from benchmarks.material import in_8_bits
 from distil.compute.precision import autocast, fastest_precision
 
 TEACHER, STUDENT = (12, 384), (6, 256)
-SIZES = ("float32", "bfloat16")
+TRAINED = ("float32", "bfloat16")
 
 
 def main() -> None:
@@ -28,9 +30,11 @@ def main() -> None:
     ids = torch.randint(5, 1000, (16, 64), device=device, generator=torch.Generator(device).manual_seed(0))
     teacher, student = (make_model(*shape, device) for shape in (TEACHER, STUDENT))
 
+    coarse = in_8_bits(teacher) if device.type == "cpu" else None
+
     def forward(precision: str) -> None:
-        with torch.inference_mode(), autocast(device, precision):
-            teacher(ids)
+        with torch.inference_mode(), autocast(device, "float32" if precision == "int8" else precision):
+            (coarse if coarse and precision == "int8" else teacher)(ids)
 
     def step(precision: str) -> None:
         with autocast(device, precision):
@@ -38,9 +42,11 @@ def main() -> None:
         loss.backward()
         student.zero_grad()
 
-    seconds = {"teacher_forward": in_turn(options, forward, device), "student_step": in_turn(options, step, device)}
+    seconds = {"teacher_forward": in_turn(options, forward, device, (*TRAINED, *(["int8"] if coarse else []))),
+               "student_step": in_turn(options, step, device, TRAINED)}  # fmt: skip
     finish({
-        "speedup_of_bfloat16": {part: round(each["float32"] / each["bfloat16"], 3) for part, each in seconds.items()},
+        **{f"speedup_of_{name}": {part: round(each["float32"] / each[name], 3) for part, each in seconds.items()
+                                  if name in each} for name in ("bfloat16", "int8")},
         "seconds": {part: {name: round(value, 4) for name, value in each.items()} for part, each in seconds.items()},
         "auto": fastest_precision(),
         "machine": machine(options.threads),
@@ -58,12 +64,14 @@ def make_model(layers: int, width: int, device: torch.device) -> XLMRobertaModel
         return XLMRobertaModel(config, add_pooling_layer=False).eval()
 
 
-def in_turn(options: argparse.Namespace, run: Callable[[str], None], device: torch.device) -> dict[str, float]:
+def in_turn(
+    options: argparse.Namespace, run: Callable[[str], None], device: torch.device, precisions: Sequence[str]
+) -> dict[str, float]:
     """Median seconds of each precision; the first round warms up."""
     now = clock(options)
-    found: dict[str, list[float]] = {name: [] for name in SIZES}
+    found: dict[str, list[float]] = {name: [] for name in precisions}
     for at in range(1 + by_size(options, 1, 5, 15)):
-        for name in SIZES:
+        for name in precisions:
             start = now()
             run(name)
             if device.type == "cuda":

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 LEVEL = (2.5, 97.5)  # percentiles: a 95 % interval
-CHUNK = 256  # resamples drawn at once: 5,000 rows take 10 MB
+DRAWN = 2**19  # rows drawn at once, in as many resamples as that is: 8 MB for few rows and for many
 
 
 def resample(
@@ -36,9 +36,9 @@ def resample(
     exact = np.dtype(np.float32 if rows * int(counts.max(initial=0)) < 2**24 else np.float64)
     flat = counts.reshape(rows, -1).astype(exact)
     rng = np.random.default_rng(list(language.encode()))
-    found = []
-    for start in range(0, resamples, CHUNK):
-        size = min(CHUNK, resamples - start)
+    found, chunk = [], max(1, DRAWN // rows)
+    for start in range(0, resamples, chunk):
+        size = min(chunk, resamples - start)
         drawn = rng.integers(rows, size=(size, rows), dtype=np.int32)
         drawn += np.arange(size, dtype=np.int32)[:, None] * rows
         weights = np.bincount(drawn.ravel(), minlength=size * rows).astype(exact).reshape(size, rows)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -57,8 +58,9 @@ def read_predictions(path: Path, stage: str) -> ByLanguage:
                 answers = found.setdefault(line["language"], {}).setdefault(int(line["seed"]), GoldAndPredicted([], []))
                 if int(line["row"]) != len(answers.gold):
                     raise ValueError(f"expected row {len(answers.gold)}, found {line['row']}")
-                answers.gold.append(line["gold"])
-                answers.predicted.append(line["predicted"])
+                # Few labels, many rows: one copy of each.
+                answers.gold.append(sys.intern(line["gold"]))
+                answers.predicted.append(sys.intern(line["predicted"]))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run `dvc repro {stage}`") from None
     except (ValueError, TypeError, KeyError, csv.Error) as error:

@@ -12,11 +12,12 @@ from distil.tasks.account import MAX_LABELS, RowAccount, unknown_labels
 from distil.tasks.checks import count_classes, count_conflicts, count_overlap, missing_classes, same_rows
 from distil.tasks.config import TaskConfig
 from distil.tasks.data import SPLITS, Row, TokenRow, row_text
+from distil.tasks.near_rows import near_rows
 from distil.tasks.second_views import with_second_views
 from distil.tasks.splits import Split, at_most, origin, read_splits
 from distil.tasks.tag_schemes import DetectedScheme
 from distil.tasks.token_classification import unify
-from distil.tasks.unlabelled import unlabelled_rows
+from distil.tasks.unlabelled import UnlabelledText, UnlabelledTokens, unlabelled_rows, unlabelled_text
 from distil.text.overlap import fold_key
 
 log = logging.getLogger("distil")
@@ -116,10 +117,30 @@ def _write_language(
     if config.unlabelled:
         account = RowAccount()
         found = list(unlabelled_rows(name, config, language, texts, account))
-        without = at_most(found, config.max_unlabelled_rows, f"{seed}-{language}-unlabelled", account)
+        where, drawn_by = f"task {name}: {language}: unlabelled", f"{seed}-{language}-unlabelled"
+        without, likeness = _without_labels(found, config, texts["train"], drawn_by, account, where)
         _write_lines(folder / "unlabelled.jsonl", [row._asdict() for row in without])
-        entry["unlabelled"] = _counted(without, account, f"task {name}: {language}: unlabelled")
+        entry["unlabelled"] = _counted(without, account, where) | likeness
     return entry
+
+
+def _without_labels(
+    rows: list[UnlabelledText | UnlabelledTokens], config: TaskConfig, train: list[str], seed: str,
+    account: RowAccount, where: str,
+) -> tuple[Sequence[UnlabelledText | UnlabelledTokens], dict[str, Any]]:  # fmt: skip
+    """The rows without a label that are kept, and for the manifest how much they resemble the training rows."""
+    limit = config.max_unlabelled_rows
+    if config.unlabelled_choice == "random" or len(rows) <= limit:
+        return at_most(rows, limit, seed, account), {}
+    if len(train) < 2:
+        raise UserError(f"{where}: `unlabelled_choice: near` needs two training rows or more, found {len(train)}")
+    choice = near_rows(list(map(unlabelled_text, rows)), train, limit, seed)
+    account.dropped["over_max_rows"] = len(rows) - limit
+    log.info(
+        "%s: mean probability of being a training row: %.3f, of those kept %.3f", where, choice.all_rows, choice.kept
+    )
+    likeness = {"all": round(choice.all_rows, 4), "kept": round(choice.kept, 4)}
+    return [rows[place] for place in choice.places], {"likeness": likeness}
 
 
 def _counted(rows: Sequence[tuple], account: RowAccount, where: str) -> dict[str, Any]:

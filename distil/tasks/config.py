@@ -34,6 +34,7 @@ class TaskConfig(Params):
     unlabelled_path: str = Field(min_length=1)
     unlabelled: str
     max_unlabelled_rows: int = Field(ge=0, le=10**9)
+    unlabelled_choice: Literal["random", "near"]
 
     @field_validator("pattern")
     @classmethod
@@ -82,6 +83,15 @@ class TaskConfig(Params):
         if normalise and info.data.get("kind") == "token_classification":
             raise ValueError("token_classification is never normalised, expected false")
         return normalise
+
+    @field_validator("unlabelled_choice")
+    @classmethod
+    def _something_to_choose(cls, choice: str, info: ValidationInfo) -> str:
+        if choice == "near" and not (info.data.get("unlabelled") and info.data.get("max_unlabelled_rows")):
+            raise ValueError(
+                "near chooses among rows without labels; expected `unlabelled` and max_unlabelled_rows above 0"
+            )
+        return choice
 
     @property
     def view(self) -> TextView:

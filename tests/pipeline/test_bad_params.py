@@ -81,6 +81,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "tasks.sentiment.unlabelled_path": [""],
     "tasks.sentiment.unlabelled": ["tweets.txt", "/{lang}.txt"],
     "tasks.sentiment.max_unlabelled_rows": [-1],
+    "tasks.sentiment.unlabelled_choice": ["nearest", True],
     "corpus.source": ["web"],
     "corpus.path": [""],
     "corpus.pattern": ["text.txt", "/{lang}.txt"],

@@ -38,7 +38,8 @@ SCORING = EvaluateConfig.model_validate({
 TASK: dict[str, Any] = {
     "source": "files", "verify": "", "normalise": False, "marks": "keep", "script": "keep", "dev_from_train": 0.0,
     "max_train_rows": 0, "max_dev_rows": 0, "max_test_rows": 0,
-    "max_unlabelled_rows": 20, "unlabelled": "{lang}/unlabelled.txt", "text_column": "text", "label_column": "label",
+    "max_unlabelled_rows": 20, "unlabelled_choice": "random", "unlabelled": "{lang}/unlabelled.txt",
+    "text_column": "text", "label_column": "label",
 }  # fmt: skip
 LABELS = {"words": ["good", "bad"], "names": ["O", "B-PER", "I-PER"]}
 SPLITS = {"train": (0, 96), "dev": (96, 116), "test": (116, 146)}

@@ -22,7 +22,7 @@ TEXT = {
     "marks": "keep", "script": "keep",
     "dev_from_train": 0.0,
     "max_train_rows": 0, "max_dev_rows": 0, "max_test_rows": 0, "unlabelled_path": "in", "unlabelled": "",
-    "max_unlabelled_rows": 0,
+    "max_unlabelled_rows": 0, "unlabelled_choice": "random",
 }  # fmt: skip
 TOKENS = TEXT | {
     "kind": "token_classification", "pattern": "{lang}/{split}.txt", "labels": ["O", "B-PER", "I-PER"],

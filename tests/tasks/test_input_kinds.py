@@ -18,6 +18,7 @@ COMMON: dict[str, Any] = {
     "source": "files", "path": "in", "verify": "", "normalise": False, "marks": "keep", "script": "keep",
     "dev_from_train": 0.0, "max_train_rows": 0,
     "max_dev_rows": 0, "max_test_rows": 0, "unlabelled_path": "in", "unlabelled": "", "max_unlabelled_rows": 0,
+    "unlabelled_choice": "random",
 }  # fmt: skip
 TEXT = COMMON | {
     "pattern": "{lang}/{split}.tsv", "kind": "text_classification", "text_column": "tweet", "label_column": "label",

@@ -20,7 +20,7 @@ TEXT: dict[str, Any] = {
     "text_column": "text", "label_column": "label", "labels": ["good", "bad"], "normalise": True,
     "marks": "keep", "script": "keep", "dev_from_train": 0.0,
     "max_train_rows": 0, "max_dev_rows": 0, "max_test_rows": 0, "unlabelled_path": "more",
-    "unlabelled": "tweets_{lang}.txt", "max_unlabelled_rows": 0,
+    "unlabelled": "tweets_{lang}.txt", "max_unlabelled_rows": 0, "unlabelled_choice": "random",
 }  # fmt: skip
 ROWS = {
     "train": "text\tlabel\nNi byiza cyane\tgood\n", "dev": "text\tlabel\nSi byiza na gato pe\tbad\n",
@@ -62,6 +62,34 @@ def test_so_many_rows_are_kept_as_asked_for(root: Path) -> None:
     entry, task = made(max_unlabelled_rows=1)
     assert len(task.unlabelled_texts("kin")) == entry["unlabelled"]["rows"] == 1
     assert entry["unlabelled"]["dropped"]["over_max_rows"] == 1
+
+
+def test_rows_near_the_training_rows_are_kept_and_how_near_is_told(root: Path) -> None:
+    news, tweets = ["leta yemeje amatora", "inteko yemeje itegeko"], [f"umva inshuti {name}" for name in "abcdef"]
+    (root / "in/kin/train.tsv").write_text(
+        "text\tlabel\nleta yemeje itegeko\tgood\ninteko yemeje amatora\tbad\n", "utf-8"
+    )
+    (root / "more/tweets_kin.txt").write_text("\n".join([*tweets, *news]) + "\n", encoding="utf-8")
+    entry, task = made(max_unlabelled_rows=2, unlabelled_choice="near", normalise=False)
+    assert task.unlabelled_texts("kin") == news
+    assert entry["unlabelled"]["dropped"] == {"over_max_rows": 6}
+    assert entry["unlabelled"]["likeness"]["all"] < entry["unlabelled"]["likeness"]["kept"]
+
+
+def test_fewer_rows_than_asked_for_are_all_kept(root: Path) -> None:
+    entry, task = made(max_unlabelled_rows=9, unlabelled_choice="near")
+    assert len(task.unlabelled_texts("kin")) == 2 and "likeness" not in entry["unlabelled"]
+
+
+def test_one_training_row_tells_nothing_of_its_kind(root: Path) -> None:
+    with pytest.raises(UserError, match="kin: unlabelled: `unlabelled_choice: near` needs two training rows"):
+        made(max_unlabelled_rows=1, unlabelled_choice="near")
+
+
+@pytest.mark.parametrize("changes", [{"max_unlabelled_rows": 0}, {"max_unlabelled_rows": 5, "unlabelled": ""}])
+def test_near_needs_rows_to_choose_from(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="near chooses among rows without labels"):
+        TaskConfig(**TEXT | changes | {"unlabelled_choice": "near"})
 
 
 def test_without_a_pattern_there_is_none(root: Path) -> None:
