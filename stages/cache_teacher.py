@@ -45,6 +45,7 @@ def main() -> None:
         processes.barrier()
         if processes.world > 1:
             compute_shards(texts, outputs, identity, finished, progress, processes, weights)
+        (computed,), own = processes.sums([progress.added]), progress.added
         if not processes.is_main:
             return
         with atomic_folder(Path("data/teacher")) as out:
@@ -54,10 +55,11 @@ def main() -> None:
             ]
         splits = [split for manifest in manifests for split in manifest["splits"].values()]
         finished.prune({shard["sha256"] for split in splits for shard in split["shards"]})
-        rate = round(work / progress.seconds)
+        computed += progress.added - own
+        # A shard that an earlier run left says nothing of the speed.
+        rate = {"tokens_per_second": round(computed / progress.seconds)} if computed else {}
     size, tokens = sum(split["bytes"] for split in splits), sum(split["tokens"] for split in splits)
-    cost.write(Path("metrics/cost/cache_teacher.json"), tokens_per_second=rate,
-               data_wait_seconds=round(outputs.waited, 1), bytes=size,
+    cost.write(Path("metrics/cost/cache_teacher.json"), **rate, data_wait_seconds=round(outputs.waited, 1), bytes=size,
                bytes_per_token=round(size / tokens, 1),
                **({"mixture": {code: each._asdict() for code, each in zip(languages, mixtures, strict=True)}}
                   if mixtures else {}))  # fmt: skip

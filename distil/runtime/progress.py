@@ -55,13 +55,18 @@ class Progress:
         now = time.monotonic()
         if self._bar.disable and now - self._last >= LOG_EVERY_SECONDS:
             self._last = now
-            rate = (self.done - self._before) / (now - self._start)
+            rate = self.added / (now - self._start)
             remaining = (self.total - self.done) / rate if rate else float("inf")
             log.info(
                 "%s: %s of %s %s, %s, %.0f s left%s",
                 self.title, f"{self.done:,}", f"{self.total:,}", self.unit, format_rate(rate), remaining,
                 f", {note}" if note else "",
             )  # fmt: skip
+
+    @property
+    def added(self) -> int:
+        """Units done in this run, without those of an earlier one."""
+        return self.done - self._before
 
     @property
     def seconds(self) -> float:
@@ -76,6 +81,6 @@ class Progress:
     ) -> None:
         self._bar.close()
         if kind is None:
-            seconds, done = max(self.seconds, 1e-9), self.done - self._before
+            seconds, done = max(self.seconds, 1e-9), self.added
             rate = format_rate(done / seconds)
             log.info("%s: %s %s in %.1f s (%s)", self.title, f"{done:,}", self.unit, seconds, rate)
