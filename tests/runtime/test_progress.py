@@ -26,6 +26,7 @@ def test_what_an_earlier_run_did_counts_as_done_and_not_in_the_rate(
         now[0] += 60
         shown.add(20)
         now[0] += 30
+    assert shown.added == 20
     assert [record.getMessage() for record in caplog.records] == [
         "adapt: 520 of 1,000 steps, 3.0 s each, 1440 s left",
         "adapt: 20 steps in 90.0 s (4.5 s each)",

@@ -105,6 +105,12 @@ def test_another_ensemble_is_another_cache(here: Path) -> None:
     assert Path("data/teacher/swa/train-00000.safetensors").read_bytes() != before
 
 
+def test_shards_of_an_earlier_run_have_no_rate(here: Path) -> None:
+    first, again = cache(), cache()
+    assert first["tokens_per_second"] > 0 and "tokens_per_second" not in again
+    assert first["bytes"] == again["bytes"]
+
+
 def test_weights_are_those_of_least_loss() -> None:
     rng = np.random.default_rng(3)
     good = rng.random(2000) < 0.7
