@@ -7,34 +7,10 @@ import pytest
 
 from distil.tasks.near_rows import near_rows
 
-NEWS = [
-    "umukuru",
-    "w'igihugu",
-    "minisitiri",
-    "inteko",
-    "itora",
-    "amatora",
-    "perezida",
-    "guverinoma",
-    "umujyi",
-    "akarere",
-    "intara",
-    "leta",
-]
-COOKING = [
-    "umuceri",
-    "ibishyimbo",
-    "amavuta",
-    "umunyu",
-    "isafuriya",
-    "gucana",
-    "amazi",
-    "ibirayi",
-    "karoti",
-    "inyama",
-    "isosi",
-    "guteka",
-]
+NEWS = ["umukuru", "w'igihugu", "minisitiri", "inteko", "itora", "amatora", "perezida", "guverinoma", "umujyi",
+        "akarere", "intara", "leta"]  # fmt: skip
+COOKING = ["umuceri", "ibishyimbo", "amavuta", "umunyu", "isafuriya", "gucana", "amazi", "ibirayi", "karoti", "inyama",
+           "isosi", "guteka"]  # fmt: skip
 
 
 def sentences(words: list[str], count: int, seed: int) -> list[str]:
