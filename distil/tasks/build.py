@@ -17,7 +17,7 @@ from distil.tasks.second_views import with_second_views
 from distil.tasks.splits import Split, at_most, origin, read_splits
 from distil.tasks.tag_schemes import DetectedScheme
 from distil.tasks.token_classification import unify
-from distil.tasks.unlabelled import UnlabelledText, UnlabelledTokens, unlabelled_rows, unlabelled_text
+from distil.tasks.unlabelled import UnlabelledText, UnlabelledTokens, unlabelled_rows
 from distil.text.overlap import fold_key
 
 log = logging.getLogger("distil")
@@ -134,7 +134,7 @@ def _without_labels(
         return at_most(rows, limit, seed, account), {}
     if len(train) < 2:
         raise UserError(f"{where}: `unlabelled_choice: near` needs two training rows or more, found {len(train)}")
-    choice = near_rows(list(map(unlabelled_text, rows)), train, limit, seed)
+    choice = near_rows(list(map(row_text, rows)), train, limit, seed)
     account.dropped["over_max_rows"] = len(rows) - limit
     log.info(
         "%s: mean probability of being a training row: %.3f, of those kept %.3f", where, choice.all_rows, choice.kept

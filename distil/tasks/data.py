@@ -33,9 +33,10 @@ _KEYS = {"text_classification": ("text", "label"), "token_classification": ("tok
 _VIEW = ("normalised", "marks", "script")
 
 
-def row_text(row: Row) -> str:
-    """The text of a row, whatever its kind; tokens are joined by spaces."""
-    return row.text if isinstance(row, TextRow) else " ".join(row.tokens)
+def row_text(row: Row | tuple[str] | tuple[list[str]]) -> str:
+    """The text of a row, labelled or not, whatever its kind; tokens are joined by spaces."""
+    text = row[0]
+    return text if isinstance(text, str) else " ".join(text)
 
 
 class Task(NamedTuple):

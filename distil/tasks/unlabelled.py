@@ -25,11 +25,6 @@ class UnlabelledTokens(NamedTuple):
     tokens: list[str]
 
 
-def unlabelled_text(row: UnlabelledText | UnlabelledTokens) -> str:
-    """The text of a row, whatever its kind; tokens are joined by spaces."""
-    return row.text if isinstance(row, UnlabelledText) else " ".join(row.tokens)
-
-
 def unlabelled_rows(
     name: str, config: TaskConfig, language: str, texts: dict[str, list[str]], account: RowAccount
 ) -> Iterator[UnlabelledText | UnlabelledTokens]:
