@@ -89,7 +89,9 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     silence_transformers()
     task = read_task(given.task)
-    ngrams = NgramsConfig(max_n=3, bits=18, learning_rate=given.ngram_rate, alone_weight=given.alone_weight)
+    ngrams = NgramsConfig(
+        max_n=3, tag_window=0, bits=18, learning_rate=given.ngram_rate, alone_weight=given.alone_weight
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "student"
         cut_student(given.teacher, given.layers, folder)

@@ -43,7 +43,7 @@ _CLASSES: dict[str, tuple[Any, Any]] = {
 
 
 class Classifier(nn.Module):
-    """A transformer with its head, beside it the n-gram table of a text classifier or the transitions of a tagger."""
+    """A transformer with its head, beside it an n-gram table, and the transitions of a tagger."""
 
     experts: Tensor | None
 
@@ -99,7 +99,7 @@ def load_classifier(
 ) -> Classifier:  # fmt: skip
     """The model of a Hugging Face folder with a head for `labels`: its own, or a new one on a masked language model.
 
-    A classifier's n-gram table or transitions come with it.
+    A classifier's n-gram table and transitions come with it.
 
     Args:
         folder: config.json and model.safetensors.
@@ -134,7 +134,7 @@ def load_classifier(
         model_class, folder, advice, new=new, unused=unused, id2label=dict(enumerate(labels)),
         label2id={label: number for number, label in enumerate(labels)}, **more,
     )  # fmt: skip
-    ngrams = load_table(folder, config, advice) if own_head and kind == "text_classification" else None
+    ngrams = load_table(folder, config, advice) if own_head else None
     chain = load_chain(folder, config, labels, advice) if own_head and kind == "token_classification" else None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Classifier(model, ngrams, chain, languages).to(device)
@@ -145,11 +145,12 @@ def unit_logits(model: Classifier, rows: Encoded, batch: np.ndarray, pad_id: int
     input_ids, mask = pad([rows.ids[row] for row in batch], pad_id, model.device)
     expert = model.expert_of(rows.languages[batch])
     alone = model.transformer(input_ids, attention_mask=mask, **expert).logits.float()
+    logits = alone if model.ngrams is None else alone + model.ngrams(input_ids, mask)
     units, owner = rows.units(batch)
     if alone.dim() == 2:
-        return UnitLogits(alone if model.ngrams is None else alone + model.ngrams(input_ids, mask), alone, units)
-    owners, places = (torch.from_numpy(each).to(model.device) for each in (owner, rows.places[units]))
-    return UnitLogits(alone[owners, places], alone[owners, places], units)
+        return UnitLogits(logits, alone, units)
+    at = tuple(torch.from_numpy(each).to(model.device) for each in (owner, rows.places[units]))
+    return UnitLogits(logits[at], alone[at], units)
 
 
 def predict_scores(model: Classifier, rows: Encoded, pad_id: int) -> np.ndarray:

@@ -87,10 +87,11 @@ class FineTuningConfig(Params):
         taught = self.learns_from_teacher(model)
         texts = kind == "text_classification"
         rate = pace.learning_rate if texts else pace.tagger_learning_rate
+        table = self.ngrams.max_n and (texts or self.ngrams.tag_window)
         return FineTuningRecipe(
             pace.epochs, rate, self.start, self.batch_size, self.precision, self.dropout, self.warmup_fraction,
             self.weight_decay, self.task_temperature if taught else 1.0, self.task_weight if taught else 0.0,
-            self.ngrams if texts and self.ngrams.max_n else None, pace.min_steps, self.guard,
+            self.ngrams if table else None, pace.min_steps, self.guard,
             self.unlabelled if taught and self.unlabelled != EVEN else None, "words" if texts else self.tagger,
         )  # fmt: skip
 
@@ -111,7 +112,7 @@ class FineTuningRecipe(NamedTuple):
     weight_decay: float
     temperature: float
     weight: float
-    ngrams: NgramsConfig | None  # of the table beside a text classifier's transformer; None: it has none
+    ngrams: NgramsConfig | None  # of the table beside the transformer; None: it has none
     min_steps: int = 0  # optimiser steps; passes are added until there are so many
     guard: float = 0.0  # deviations, see distil/compute/guard.py; 0 is off
     unlabelled: UnlabelledConfig | None = None  # of rows without a label; None: as they are, all of equal weight

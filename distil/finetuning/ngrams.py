@@ -1,14 +1,16 @@
-"""A table of hashed n-grams beside a text classifier's transformer: what a linear model remembers, trained with it.
+"""A table of hashed n-grams beside a classifier's transformer: what a linear model remembers, trained with it.
 
 Wide and deep learning (Cheng et al. 2016, arXiv 1606.07792) with the hashed n-grams of fastText (Joulin et al. 2016,
-arXiv 1607.01759). The table's row sum over the n-grams of a text's pieces, divided by the root of their number, is
-added to the transformer's logits. The hash takes nothing but products, sums and remainders of int64 numbers that do not
+arXiv 1607.01759). The sum of the table's rows over the n-grams of a text's pieces, divided by the root of their number,
+is added to the transformer's logits. A tagger has such a sum at each token, over the n-grams that begin within a window
+around it; each is marked with its distance, so the same pieces before and after a word have rows of their own. The hash
+takes nothing but products, sums and remainders of int64 numbers that do not
 overflow, so torch, numpy and ONNX Runtime find the same rows.
 
 ngrams.safetensors, beside model.safetensors: `weight`, (2^bits, C) float32, and a `NgramShape` as JSON in its metadata.
 config.json names the file under `ngrams`, so a folder without it is refused.
 
-Legend: B texts, T tokens, N lengths of n-grams, C labels.
+Legend: B texts, T tokens, N n-grams at a token (their lengths times the places in the window), C labels.
 """
 
 import json
@@ -39,6 +41,7 @@ class NgramsConfig(Params):
     """Section `finetune.ngrams:` of params.yaml."""
 
     max_n: int = Field(ge=0, le=5)  # pieces of the longest n-gram; 0: no table
+    tag_window: int = Field(ge=0, le=5)  # pieces before and after a word; 0: taggers have no table
     bits: int = Field(ge=8, le=22)  # the table has 2^bits rows
     learning_rate: float = Field(gt=0, le=1)  # of Adagrad
     alone_weight: float = Field(ge=0, lt=1)  # of the transformer's own loss
@@ -52,10 +55,11 @@ class NgramShape(NamedTuple):
     labels: list[str]
     pieces: int  # of the tokenizer
     special: list[int]  # ids of the special pieces, whose n-grams do not count
+    window: int = 0  # of a tagger, pieces on either side of a token; 0: of texts
 
 
 class NgramTable(nn.Module):
-    """The sum of a text's n-grams."""
+    """The sum of the n-grams of a text, or of those around each of its tokens."""
 
     def __init__(self, shape: NgramShape) -> None:
         """Zero: at the start it adds nothing."""
@@ -75,11 +79,12 @@ class NgramTable(nn.Module):
             attention_mask: (B, T), 0 or false for padding.
 
         Returns:
-            (B, C) float32; 0 for a text without an n-gram.
+            (B, C) float32, of a tagger (B, T, C); 0 without an n-gram.
         """
         buckets, counted = ngram_buckets(input_ids, attention_mask, self.shape)
-        total = (self.rows(buckets) * counted[..., None]).sum(dim=(1, 2))
-        return total * counted.sum(dim=(1, 2)).clamp(min=1)[:, None].float().rsqrt()
+        over = (2,) if self.shape.window else (1, 2)
+        total = (self.rows(buckets) * counted[..., None]).sum(dim=over)
+        return total * counted.sum(dim=over).clamp(min=1)[..., None].float().rsqrt()
 
 
 class QuantisedNgramTable(NgramTable):
@@ -102,7 +107,7 @@ class QuantisedNgramTable(NgramTable):
 
 
 def ngram_buckets(input_ids: Tensor, attention_mask: Tensor, shape: NgramShape) -> tuple[Tensor, Tensor]:
-    """The rows of the table for the n-grams of 1 to max_n pieces that begin at each token.
+    """The rows of the table for the n-grams of 1 to max_n pieces that begin at each token, or in the window around it.
 
     Args:
         input_ids: (B, T) int64, T at least 1.
@@ -117,16 +122,24 @@ def ngram_buckets(input_ids: Tensor, attention_mask: Tensor, shape: NgramShape) 
     usable = attention_mask.bool()
     for special in shape.special:
         usable = usable & (input_ids != special)
-    ids, usable = functional.pad(input_ids, (0, ahead)), functional.pad(usable, (0, ahead))
-    hashed = torch.ones_like(input_ids)
-    counted = torch.ones_like(input_ids, dtype=torch.bool)
+    ids, usable = _windows(input_ids, shape.window, ahead), _windows(usable, shape.window, ahead)
+    # The place in the window is what the hash begins with.
+    hashed = torch.zeros_like(ids[:, :length]) + torch.arange(1, 2 * shape.window + 2, device=ids.device)
+    counted = torch.ones_like(hashed, dtype=torch.bool)
     buckets, counts = [], []
     for offset in range(shape.max_n):
         hashed = torch.remainder(hashed * MULTIPLIER + ids[:, offset : offset + length] + 1, MODULUS)
         counted = counted & usable[:, offset : offset + length]
         buckets.append(torch.remainder(hashed, 2**shape.bits))
         counts.append(counted)
-    return torch.stack(buckets, dim=-1), torch.stack(counts, dim=-1)
+    return torch.cat(buckets, dim=-1), torch.cat(counts, dim=-1)
+
+
+def _windows(of_tokens: Tensor, window: int, ahead: int) -> Tensor:
+    """(B, T + ahead, 2 * window + 1): for each token what is `window` tokens before it to `window` behind; 0 beyond."""
+    width = of_tokens.shape[1] + ahead
+    padded = functional.pad(of_tokens, (window, window + ahead))
+    return torch.stack([padded[:, first : first + width] for first in range(2 * window + 1)], dim=-1)
 
 
 class NgramOptimizer(nn.Module):
@@ -150,9 +163,10 @@ class NgramOptimizer(nn.Module):
         self._adagrad.zero_grad(set_to_none=True)
 
 
-def new_table(config: NgramsConfig, labels: list[str], pieces: int, special: SpecialTokenIds) -> NgramTable:
-    """A table of zeros for a model with `pieces` pieces."""
-    return NgramTable(NgramShape(config.max_n, config.bits, labels, pieces, sorted(special)))
+def new_table(config: NgramsConfig, kind: str, labels: list[str], pieces: int, special: SpecialTokenIds) -> NgramTable:
+    """A table of zeros for a classifier of `kind` with `pieces` pieces."""
+    window = config.tag_window if kind == "token_classification" else 0
+    return NgramTable(NgramShape(config.max_n, config.bits, labels, pieces, sorted(special), window))
 
 
 def save_table(table: NgramTable, folder: Path) -> None:
@@ -197,6 +211,10 @@ def load_table(folder: Path, config: Mapping[str, Any], advice: str) -> NgramTab
             f"{path}: made for the labels {cut(', '.join(shape.labels))}, but the model has {cut(', '.join(labels))}; "
             f"{advice}"
         )
+    tagger = any(str(name).endswith("ForTokenClassification") for name in config.get("architectures") or [])
+    if tagger != bool(shape.window):
+        made, has = ("words", "texts") if shape.window else ("texts", "words")
+        raise UserError(f"{path}: made for {made}, but the model classifies {has}; {advice}")
     if shape.pieces != pieces:
         raise UserError(f"{path}: made for {shape.pieces:,} pieces, but the model has {pieces:,}; {advice}")
     table = NgramTable(shape)

@@ -118,7 +118,7 @@ def _fine_tune_all(job: FineTuning, key: dict[str, Any], unfinished: Path, out: 
     (base, made_by), task, languages = BASE_MODELS[job.model], job.task, job.languages
     recipe, encoder = job.config.recipe(job.model, task.kind), Encoder(base, job.config.max_length, made_by)
     if job.config.ngrams.max_n and recipe.ngrams is None:
-        log.warning("fine-tune %s on %s: finetune.ngrams is of text classification; this tagger has no n-gram table",
+        log.warning("fine-tune %s on %s: finetune.ngrams.tag_window is 0, so this tagger has no n-gram table",
                     job.model, task.name)  # fmt: skip
     train = {code: _train_rows(encoder, job, code, number) for number, code in enumerate(languages)}
     dev = {code: encoder.split(task, code, number, "dev") for number, code in enumerate(languages)

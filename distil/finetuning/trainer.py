@@ -140,7 +140,7 @@ def new_classifier(start: FineTuningStart, rows: TrainingRows, recipe: FineTunin
     if recipe.ngrams:
         special = special_ids(load_tokenizer(start.folder, start.made_by))
         pieces = int(model.transformer.config.vocab_size)
-        model.ngrams = new_table(recipe.ngrams, rows.labels, pieces, special).to(model.device)
+        model.ngrams = new_table(recipe.ngrams, rows.kind, rows.labels, pieces, special).to(model.device)
     if recipe.tagger == "chain":
         model.chain = TagChain(rows.labels).to(model.device)
     return model

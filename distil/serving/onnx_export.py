@@ -2,7 +2,7 @@
 
 Layout of models/onnx: docs/reference/output-files.md. The graph has the inputs `input_ids` and `attention_mask`, int64
 (batch, tokens), and the output `logits`, float32 (batch, labels) or (batch, tokens, labels or pieces); batch and tokens
-may be any from 1, tokens up to the model's positions. A text classifier's n-gram table is in the graph, and so are all
+may be any from 1, tokens up to the model's positions. A classifier's n-gram table is in the graph, and so are all
 language experts of a model that has some, with the gate that tells languages apart. Such a graph has the optional input
 `language`, int64 (1), the number of all texts' language in student_languages of config.json; -1, the default: the gate.
 """

@@ -47,12 +47,12 @@ def load_torch(folder: Path, kind: ServedKind, **options: Any) -> Any:
 
 
 def load_ngrams(folder: Path, kind: ServedKind) -> NgramTable | None:
-    """The n-gram table of a text classifier that has one.
+    """The n-gram table of a classifier that has one.
 
     Raises:
         UserError: see `load_table`.
     """
-    if kind != "text_classification":
+    if kind not in ("text_classification", "token_classification"):
         return None
     return load_table(folder, read_config(folder, ADVICE, EXPERTS if has_experts(folder) else SUPPORTED), ADVICE)
 

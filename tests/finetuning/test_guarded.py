@@ -55,7 +55,7 @@ def test_a_guard_that_skips_nothing_changes_no_weight_and_norms_are_logged_eithe
 def test_bad_batches_are_left_out_and_a_kill_behind_them_changes_no_byte(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = NgramsConfig(max_n=2, bits=10, learning_rate=0.2, alone_weight=0.3)
+    table = NgramsConfig(max_n=2, tag_window=0, bits=10, learning_rate=0.2, alone_weight=0.3)
     config = GUARDED.model_copy(update={"ngrams": table})
     spoil(monkeypatch, {70, 84, 85, 86})
     whole = lab.tuned("student_plain", "words", out="whole", config=config)

@@ -311,10 +311,12 @@ def test_the_transformer_alone_is_predicted_apart_where_there_is_a_table(here: P
     assert whole["swa"][1].gold == alone["swa"][1].gold
 
 
-def test_a_tagger_has_no_table_and_the_log_says_so(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_window_a_tagger_has_no_table_and_the_log_says_so(
+    here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
         tagger = lab.tuned("teacher", "names", out="tagger", config=ON)
-    assert "finetune.ngrams is of text classification; this tagger has no n-gram table" in caplog.text
+    assert "finetune.ngrams.tag_window is 0, so this tagger has no n-gram table" in caplog.text
     assert not list(tagger.folder.rglob(NGRAMS_FILE)) and not tagger.manifest["ngrams"]
 
 
@@ -334,5 +336,7 @@ def test_the_switch_is_one_for_all_models() -> None:
     for model in ("teacher", "student", "student_plain", "no_teacher"):
         assert ON.recipe(model, "text_classification").ngrams == ON.ngrams
         assert ON.recipe(model, "token_classification").ngrams is None
+        tagging = ON.model_copy(update={"ngrams": ON.ngrams.model_copy(update={"tag_window": 1})})
+        assert tagging.recipe(model, "token_classification").ngrams == tagging.ngrams
         assert lab.CONFIG.recipe(model, "text_classification").ngrams is None
     assert FineTuningConfig.model_validate(ON.model_dump()) == ON

@@ -212,6 +212,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "finetune.unlabelled.weight": ["flat"],
     "finetune.unlabelled.mask_words": [-0.1, 1],
     "finetune.ngrams.max_n": [-1, 6],
+    "finetune.ngrams.tag_window": [-1, 6, 1.5],
     "finetune.ngrams.bits": [7, 23],
     "finetune.ngrams.learning_rate": [0, 1.1, float("nan")],
     "finetune.task_teachers.tags": ["crf", 2],

@@ -28,7 +28,7 @@ CONFIG = FineTuningConfig.model_validate({
     "task_distillation": True, "task_temperature": 2.0, "task_weight": 0.5,
     "task_teachers": {"path": "distil/lexicons", "use": ["transformer"], "tags": "words", "sequences": 5},
     "unlabelled": {"weight": "even", "mask_words": 0.0},
-    "ngrams": {"max_n": 0, "bits": 10, "learning_rate": 0.2, "alone_weight": 0.3},
+    "ngrams": {"max_n": 0, "tag_window": 0, "bits": 10, "learning_rate": 0.2, "alone_weight": 0.3},
 })  # fmt: skip
 SCORING = EvaluateConfig.model_validate({
     "tasks": ["words"], "seeds": [1], "languages": "joint", "controls": [], "bootstrap_resamples": 200,
