@@ -12,12 +12,13 @@ import argparse
 import math
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.machine import by_size, finish, machine
 from benchmarks.material import in_8_bits, load_student, load_text, parser, shards
@@ -128,13 +129,15 @@ class Material:
             hidden = self.teacher.roberta(read, attention_mask=mask).last_hidden_state
             states = self._heads[0].states(hidden[row, column])
             log_probs = self._heads[0].logits(hidden[row, column]).log_softmax(dim=-1)
-            with autocast(read.device, "bfloat16"):
-                hidden_near = self.teacher.roberta(read, attention_mask=mask).last_hidden_state
-                near = self._heads[0].logits(hidden_near[row, column]).float().log_softmax(dim=-1)
-            hidden_coarse = self._in_8_bits(read, attention_mask=mask).last_hidden_state
-            coarse = self._heads[0].logits(hidden_coarse[row, column]).log_softmax(dim=-1)
+
+        def again(encoder: nn.Module, precision: str) -> Tensor:
+            with torch.no_grad(), autocast(read.device, precision):
+                hidden = encoder(read, attention_mask=mask).last_hidden_state
+                return self._heads[0].logits(hidden[row, column]).float().log_softmax(dim=-1)
+
         hidden = self.student.roberta(input_ids, attention_mask=mask).last_hidden_state
-        said = Said(log_probs, states, self._heads[0], near, coarse)
+        said = Said(log_probs, states, self._heads[0], partial(again, self.teacher.roberta, "bfloat16"),
+                    partial(again, self._in_8_bits, "float32"))  # fmt: skip
         return input_ids, said, self._heads[1].logits(hidden[row, column])
 
 

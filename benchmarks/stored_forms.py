@@ -29,8 +29,8 @@ class Said(NamedTuple):
     log_probs: Tensor  # (P, V) nats at temperature 1
     states: Tensor  # (P, D) the head's last hidden state
     head: MaskedHead  # which makes scores of it
-    near: Tensor  # (P, V) log_probs of a pass in bfloat16
-    coarse: Tensor  # (P, V) log_probs of a pass with 8-bit weights and activations
+    near: Callable[[], Tensor]  # (P, V) log_probs of another pass, in bfloat16
+    coarse: Callable[[], Tensor]  # likewise, with 8-bit weights and activations
 
 
 def stored(kept: SparseLogits) -> SparseLogits:
@@ -112,12 +112,12 @@ def _of_states(name: str, size: int, again: Callable[[np.ndarray], np.ndarray]) 
 
 def in_bfloat16() -> Form:
     """The full distribution of a pass with `cache_teacher.precision: bfloat16`: what the rounding alone loses."""
-    return Form("full, bfloat16", False, lambda pieces: 4 * pieces, lambda said, t, g: exact(said.near, t))
+    return Form("full, bfloat16", False, lambda pieces: 4 * pieces, lambda said, t, g: exact(said.near(), t))
 
 
 def in_int8() -> Form:
     """The full distribution of a pass with 8-bit weights and activations, which the pipeline does not offer."""
-    return Form("full, int8", False, lambda pieces: 4 * pieces, lambda said, t, g: exact(said.coarse, t))
+    return Form("full, int8", False, lambda pieces: 4 * pieces, lambda said, t, g: exact(said.coarse(), t))
 
 
 def exact(log_probs: Tensor, temperature: float) -> SoftTargets:
