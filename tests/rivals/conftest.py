@@ -7,7 +7,7 @@ import pytest
 from distil.tokenization.vocabulary import VocabularyConfig, build_vocabulary
 from tests.support import lab, toy
 
-NGRAMS = lab.CONFIG.ngrams.model_copy(update={"max_n": 2})
+NGRAMS = lab.CONFIG.ngrams.model_copy(update={"max_n": 2, "tag_window": 1})
 CONFIG = lab.CONFIG.model_copy(update={"ngrams": NGRAMS})
 
 

@@ -12,6 +12,7 @@ from distil.core.files import read_json
 from distil.evaluation.predictions import read_predictions
 from distil.evaluation.rivals import load_rivals
 from distil.rivals.cutting import kept_pieces
+from tests.rivals.conftest import CONFIG
 from tests.rivals.support import ENCODER, TEACHER, make, opened
 from tests.support import ROOT, lab, toy
 
@@ -27,13 +28,14 @@ BLOCKS = {
 @pytest.mark.parametrize("name", BLOCKS)
 def test_a_rival_predicts_every_row_and_its_folder_says_the_same(room: Path, tmp_path: Path, name: str) -> None:
     if not Path("models/finetuned/teacher/names").is_dir():
-        lab.tuned("teacher", "names")
+        lab.tuned("teacher", "names", config=CONFIG)
     figures = make(tmp_path, ("words", "names"), **BLOCKS[name])
     answers = read_predictions(tmp_path / "predictions/words.csv", "rival@r")
     assert {code: list(each) for code, each in answers.items()} == {
         code: [0 if name == "static" else 1] for code in toy.LANGUAGES
     }
     assert all(len(each.gold) == 30 for by_seed in answers.values() for each in by_seed.values())
+    assert read_json(tmp_path / "models/names/manifest.json", "")["ngrams"] is (name != "static")
     tags = read_predictions(tmp_path / "predictions/names.csv", "rival@r")
     assert all(len(each.gold) == 30 for by_seed in tags.values() for each in by_seed.values())
     texts, (said,) = lab.task_of("words").texts("swa", "test"), answers["swa"].values()
