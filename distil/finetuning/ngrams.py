@@ -4,8 +4,8 @@ Wide and deep learning (Cheng et al. 2016, arXiv 1606.07792) with the hashed n-g
 arXiv 1607.01759). The sum of the table's rows over the n-grams of a text's pieces, divided by the root of their number,
 is added to the transformer's logits. A tagger has such a sum at each token, over the n-grams that begin within a window
 around it; each is marked with its distance, so the same pieces before and after a word have rows of their own. The hash
-takes nothing but products, sums and remainders of int64 numbers that do not
-overflow, so torch, numpy and ONNX Runtime find the same rows.
+takes nothing but products, sums and remainders of int64 numbers that do not overflow, so torch, numpy and ONNX Runtime
+find the same rows.
 
 ngrams.safetensors, beside model.safetensors: `weight`, (2^bits, C) float32, and a `NgramShape` as JSON in its metadata.
 config.json names the file under `ngrams`, so a folder without it is refused.

@@ -100,8 +100,7 @@ def read_card(folder: Path) -> Card:
         task=manifest.get("task"),
         languages=[str(code) for code in manifest.get("languages", [])],
         gated=[str(code) for code in config.get("student_languages", [])],
-        ngrams=kind in ("text_classification", "token_classification")
-        and bool(config.get("ngrams") or "ngrams.safetensors" in found),
+        ngrams=bool(config.get("ngrams") or "ngrams.safetensors" in found),
         transitions=kind == "token_classification" and bool(config.get("transitions")),
         sha256=manifest.get("sha256", {}),
     )

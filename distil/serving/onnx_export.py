@@ -133,7 +133,7 @@ def export(source: ExportSource, config: ExportConfig, out: Path) -> None:
     # The eager form of attention has a third fewer nodes and no test for rows without a token.
     model = load_torch(source.folder, source.kind, attn_implementation="eager")
     experts = has_experts(source.folder)
-    ngrams = load_ngrams(source.folder, source.kind)
+    ngrams = load_ngrams(source.folder)
     about = {
         "task": source.task, "kind": source.kind, "labels": card.labels, "languages": source.languages,
         **card.view, "max_length": source.max_length, "opset": config.opset,

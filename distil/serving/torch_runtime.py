@@ -46,14 +46,12 @@ def load_torch(folder: Path, kind: ServedKind, **options: Any) -> Any:
     return GatedStudent(model, gate).eval()
 
 
-def load_ngrams(folder: Path, kind: ServedKind) -> NgramTable | None:
-    """The n-gram table of a classifier that has one.
+def load_ngrams(folder: Path) -> NgramTable | None:
+    """The n-gram table of a model that has one.
 
     Raises:
         UserError: see `load_table`.
     """
-    if kind not in ("text_classification", "token_classification"):
-        return None
     return load_table(folder, read_config(folder, ADVICE, EXPERTS if has_experts(folder) else SUPPORTED), ADVICE)
 
 
@@ -78,7 +76,7 @@ class TorchRuntime:
             UserError: it does not load.
         """
         self.model = load_torch(folder, kind, **({"new": "classifier.", "unused": "lm_head."} if new_head else {}))
-        self.ngrams = None if new_head else load_ngrams(folder, kind)
+        self.ngrams = None if new_head else load_ngrams(folder)
         self._language = {} if language is None else {"language": torch.tensor([language])}
         if threads:
             torch.set_num_threads(threads)

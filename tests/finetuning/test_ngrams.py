@@ -189,11 +189,7 @@ def test_a_table_of_other_labels_or_pieces_or_a_damaged_one_is_refused_in_one_se
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory, world: Path) -> Path:
     """A lab with the teacher fine-tuned on a text task, with n-grams."""
-    root = lab.make_lab(tmp_path_factory.mktemp("lab"), world)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        lab.tuned("teacher", "words", config=ON)
-    return root
+    return lab.make_tuned_lab(tmp_path_factory.mktemp("lab"), world, "teacher", "words", ON)
 
 
 @pytest.fixture

@@ -107,11 +107,7 @@ def test_a_table_of_words_beside_a_model_of_texts_is_refused_and_the_other_way_r
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory, world: Path) -> Path:
     """A lab with the teacher fine-tuned as a tagger, with n-grams."""
-    root = lab.make_lab(tmp_path_factory.mktemp("lab"), world)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        lab.tuned("teacher", "names", config=ON)
-    return root
+    return lab.make_tuned_lab(tmp_path_factory.mktemp("lab"), world, "teacher", "names", ON)
 
 
 @pytest.fixture

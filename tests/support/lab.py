@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,14 @@ def _write_names(folder: Path, lines: list[str]) -> None:
 def task_of(name: str) -> Task:
     """A task of the lab, which is the working directory."""
     return read_task(Path("data/tasks") / name)
+
+
+def make_tuned_lab(root: Path, world: Path, model: str, name: str, config: FineTuningConfig = CONFIG) -> Path:
+    """`make_lab` with one model fine-tuned in it."""
+    make_lab(root, world)
+    with chdir(root):
+        tuned(model, name, config=config)
+    return root
 
 
 def tuned(
