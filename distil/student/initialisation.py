@@ -3,7 +3,8 @@
 The student's space is the span of h directions of the teacher's, B (D, h) with orthonormal columns: a teacher's state x
 is Bᵀx in the student, and a weight W that reads and writes states becomes Bᵀ W B (the rotate-and-slice of SliceGPT,
 arXiv 2401.15024). Without layers the directions are the leading principal ones of the kept word embeddings. With layers
-they are those of words and of states on real text together: the words' own directions hold little of the states.
+they are those of words and of states on real text together: the words' own directions hold little of the states. A
+student as wide as its teacher takes the teacher's own directions, so that layers of the same shape are copied exactly.
 Legend: D teacher width, h student width, V pieces, N tokens.
 """
 
@@ -40,9 +41,10 @@ def init_from_teacher(
     Word rows of the kept pieces are multiplied by B, whose columns are the leading eigenvectors of their second moment
     (not centred: the common direction carries the position of the cloud); positions by the same, so that the sum of
     both stays a projection of the teacher's. The head's bias of each piece is copied. A student at least as wide as
-    the teacher keeps the teacher's rows, rotated and padded with zeros.
+    the teacher keeps the teacher's rows, padded with zeros.
 
-    Student layer i takes teacher layer `layers[i]`; those beyond stay random, and so does the head's transform: its
+    Student layer i takes teacher layer `layers[i]`, as it is where width, heads and neurons are the teacher's; layers
+    beyond stay random. So does the head's transform, but for a student as wide as its teacher, which copies it: its
     GELU acts in the words' own space, which no rotation keeps.
 
     Args:
@@ -66,10 +68,7 @@ def init_from_teacher(
     if inputs:
         states = [norm(x).double() for (_, norm), x in zip(pairs, inputs, strict=True)]
         moment = moment / moment.trace() + sum(x.T @ x / x.square().sum() for x in states) / len(states)
-    vectors = torch.linalg.eigh(moment).eigenvectors
-    basis = vectors.flip(1)[:, : student.config.hidden_size]
-    # The sign of an eigenvector is arbitrary; make its largest component positive, so that the result is one.
-    basis = basis * basis.gather(0, basis.abs().argmax(dim=0, keepdim=True)).sign()
+    basis = _leading_directions(moment, student.config.hidden_size)
     width = basis.shape[1]
     rows = min(len(target.position_embeddings.weight), len(source.position_embeddings.weight))
     for table in (target.word_embeddings, target.position_embeddings, target.token_type_embeddings):
@@ -87,7 +86,22 @@ def init_from_teacher(
         init_norm(new, old, x, basis.float())
     for number, layer in enumerate(layers):
         _init_layer(_layers(student)[number], _layers(teacher)[_resolve(layer, teacher) - 1], basis.float())
+    if student.config.hidden_size == teacher.config.hidden_size:
+        student.lm_head.dense.load_state_dict(teacher.lm_head.dense.state_dict())
+        student.lm_head.layer_norm.load_state_dict(teacher.lm_head.layer_norm.state_dict())
     return kept
+
+
+def _leading_directions(moment: Tensor, count: int) -> Tensor:
+    """(D, at most D) orthonormal columns, the leading eigenvectors of (D, D); with room for all of them the axes.
+
+    The axes, since a rotation of the whole space keeps no layer norm as it is: its gains belong to axes.
+    """
+    if count >= len(moment):
+        return torch.eye(len(moment), dtype=moment.dtype)
+    basis = torch.linalg.eigh(moment).eigenvectors.flip(1)[:, :count]
+    # The sign of an eigenvector is arbitrary; make its largest component positive, so that the result is one.
+    return basis * basis.gather(0, basis.abs().argmax(dim=0, keepdim=True)).sign()
 
 
 def _layers(model: XLMRobertaForMaskedLM) -> Any:
@@ -157,6 +171,12 @@ def init_norm(student: nn.LayerNorm, teacher: nn.LayerNorm, inputs: Tensor, basi
 
 
 def _init_layer(student: Any, teacher: Any, basis: Tensor) -> None:
+    """Into the space of `basis`; as it is where nothing is cut."""
+    shapes = [{name: tensor.shape for name, tensor in layer.state_dict().items()} for layer in (student, teacher)]
+    heads = [layer.attention.self.num_attention_heads for layer in (student, teacher)]
+    if shapes[0] == shapes[1] and heads[0] == heads[1]:
+        student.load_state_dict(teacher.state_dict())
+        return
     init_attention(student.attention, teacher.attention, basis)
     init_feed_forward(student.intermediate.dense, student.output.dense, teacher.intermediate.dense,
                        teacher.output.dense, basis)  # fmt: skip

@@ -1,4 +1,4 @@
-"""First weights from the teacher: exact where the space is the teacher's, the best low rank where it is smaller."""
+"""First weights from the teacher: its own layers where the width is the same, the best low rank where it is smaller."""
 
 from pathlib import Path
 from typing import Any
@@ -156,20 +156,43 @@ def toy_student(world: Path, layers: tuple[int, ...], **changes: Any) -> tuple[A
     return student, teacher, text
 
 
+def states_after_layers(model: Any, text: Text) -> list[torch.Tensor]:
+    """(B, T, h) each: of the embeddings, then of every layer."""
+    read = model.roberta(text.input_ids, attention_mask=text.mask, output_hidden_states=True)
+    return list(read.hidden_states)
+
+
 def test_states_of_a_student_that_starts_from_layers_follow_the_teachers(world: Path) -> None:
     layers = (1, 2)
     student, teacher, text = toy_student(world, layers, hidden_size=24, intermediate_size=48, num_attention_heads=4)
     with torch.no_grad():
         # teacher_ids of the toy world are all of the teacher's, in order
-        theirs, ours = (
-            model.roberta(text.input_ids, attention_mask=text.mask, output_hidden_states=True).hidden_states
-            for model in (teacher, student)
-        )
+        theirs, ours = (states_after_layers(model, text) for model in (teacher, student))
         words = teacher.roberta.embeddings.word_embeddings.weight
         basis = torch.linalg.lstsq(words, student.roberta.embeddings.word_embeddings.weight).solution
     for number, least in ((0, 0.95), (1, 0.6)):
         one, other = ours[number][text.mask], theirs[number][text.mask] @ basis
         assert nn.functional.cosine_similarity(one, other, dim=1).mean() > least, number
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("layers", [(1, 2), (2,), (1, 2, 3)])
+def test_a_student_as_wide_as_its_teacher_takes_layers_as_they_are(world: Path, layers: tuple[int, ...]) -> None:
+    shape = {"hidden_size": 32, "num_hidden_layers": len(layers), "num_attention_heads": 4, "intermediate_size": 48}
+    student, teacher, text = toy_student(world, layers, **shape)
+    encoder = teacher.roberta.encoder
+    encoder.layer = nn.ModuleList([encoder.layer[number - 1] for number in layers])
+    ours, theirs = states_after_layers(student, text), states_after_layers(teacher, text)
+    assert [torch.equal(one, other) for one, other in zip(ours, theirs, strict=True)] == [True] * len(theirs)
+    assert torch.equal(student(text.input_ids).logits, teacher(text.input_ids).logits)
+
+
+@torch.no_grad()
+def test_a_student_as_wide_as_its_teacher_with_more_neurons_answers_alike(world: Path) -> None:
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    student, teacher, text = toy_student(world, (1, 2), **shape)
+    ours, theirs = states_after_layers(student, text)[2], states_after_layers(teacher, text)[2]
+    torch.testing.assert_close(ours[text.mask], theirs[text.mask], atol=1e-4, rtol=1e-4)
 
 
 def test_the_sample_of_text_has_every_language_and_no_padding_in_its_mask(world: Path) -> None:
