@@ -28,9 +28,9 @@ from distil.evaluation.model_names import BASELINES, models_of, predictions_stag
 from distil.evaluation.predictions import GoldAndPredicted, join_tags, predictions_file, read_predictions
 from distil.evaluation.scores import score, seen_rows
 from distil.evaluation.task_predictions import predictions_from_labels, read_task_predictions
+from distil.report.inputs.scores import Comparison, TaskScores
 from distil.report.markdown import markdown_table
-from distil.report.score_inputs import Comparison, TaskScores
-from distil.report.tables_scores import distance_table, score_table
+from distil.report.tables.scores import distance_table, score_table
 from distil.runtime.process import run_command
 from distil.tasks.data import Task, read_task
 

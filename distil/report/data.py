@@ -31,12 +31,12 @@ from distil.evaluation.predictions import ByLanguage
 from distil.evaluation.rivals import rivals_of
 from distil.evaluation.task_predictions import read_task_predictions, read_texts
 from distil.report.disagreement import Disagreement, disagreement
-from distil.report.inputs import Corpus, PlainSummary, StageCost, Summary, Teacher, Tokenizer
-from distil.report.rival_inputs import RivalFigures, read_rivals
-from distil.report.score_inputs import Comparison, MergedStudent, TaskScores
-from distil.report.speed_inputs import Export, Footprint
-from distil.report.stage_files import read_stage_file
-from distil.report.task_inputs import TaskData
+from distil.report.inputs.manifests import Corpus, PlainSummary, StageCost, Summary, Teacher, Tokenizer
+from distil.report.inputs.rivals import RivalFigures, read_rivals
+from distil.report.inputs.scores import Comparison, MergedStudent, TaskScores
+from distil.report.inputs.speed import Export, Footprint
+from distil.report.inputs.stage_file import read_stage_file
+from distil.report.inputs.tasks import TaskData
 
 SPLITS = ("train", "dev", "test")
 PACKAGES = (

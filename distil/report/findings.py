@@ -3,14 +3,14 @@
 from distil.evaluation.model_names import MERGED
 from distil.report.controls import NOT_MEASURED, TITLES, distillation_sentence
 from distil.report.data import Report, language_name
-from distil.report.data_notices import Notice, data_notices
-from distil.report.few_labels import few_labels_notices
 from distil.report.format import bracket, listed, names, p_text, percent, points, signed, size, times
-from distil.report.guard import guard_notices
+from distil.report.inputs.scores import Difference, Pair
+from distil.report.notices.few_labels import few_labels_notices
+from distil.report.notices.guard import guard_notices
+from distil.report.notices.labelled_data import Notice, data_notices
+from distil.report.notices.teacher import teacher_notices
 from distil.report.rivals import Deployed, rival_sentences
-from distil.report.score_inputs import Difference, Pair
-from distil.report.tables_scores import baselines_of, mean_score
-from distil.report.teacher_changes import teacher_notices
+from distil.report.tables.scores import baselines_of, mean_score
 
 FEW_SEEDS = 3
 OVER = {

@@ -13,13 +13,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from distil.core.languages import language_tag
+from distil.report.charts.figures import first_charts, section_charts
 from distil.report.data import Report
-from distil.report.figures import first_charts, section_charts
 from distil.report.findings import notices, verdict
 from distil.report.format import Cell, Section, Table
 from distil.report.sections import sections
 from distil.report.summary import KeyFigure, cost_key_figures, provenance, task_key_figures, task_line, title
-from distil.report.tables_training import versions_table
+from distil.report.tables.training import versions_table
 
 TEMPLATES = Path(__file__).parent / "templates"
 _MARKS = {"synthetic": "Synthetic data.", "warning": "Warning.", "good": "", "note": "Note."}

@@ -13,9 +13,9 @@ from distil.report.findings import notices, verdict
 from distil.report.format import percent, short
 from distil.report.markdown import escape, markdown_table
 from distil.report.summary import provenance, summary_lines, title
-from distil.report.tables_models import footprint_table, size_table
-from distil.report.tables_scores import distance_table, score_table
-from distil.report.tables_training import heldout_table
+from distil.report.tables.models import footprint_table, size_table
+from distil.report.tables.scores import distance_table, score_table
+from distil.report.tables.training import heldout_table
 from distil.student.card import card_data, front_matter, limits, snippet
 
 

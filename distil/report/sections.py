@@ -4,14 +4,14 @@ Scores are shown in points (0 to 100). An average is always below the rows of it
 """
 
 from distil.report.data import Report
-from distil.report.decoders import decoder_tables
-from distil.report.experts import experts_tables
 from distil.report.findings import unmeasured
 from distil.report.format import Section
-from distil.report.guard import guard_tables
-from distil.report.tables_models import export_tables, footprint_table, size_table
-from distil.report.tables_rivals import rival_sections
-from distil.report.tables_scores import (
+from distil.report.notices.guard import guard_tables
+from distil.report.tables.decoders import decoder_tables
+from distil.report.tables.experts import experts_tables
+from distil.report.tables.models import export_tables, footprint_table, size_table
+from distil.report.tables.rivals import rival_sections
+from distil.report.tables.scores import (
     confusion_table,
     detail_table,
     disagreement_table,
@@ -22,7 +22,7 @@ from distil.report.tables_scores import (
     score_table,
     unseen_tables,
 )
-from distil.report.tables_training import (
+from distil.report.tables.training import (
     cache_table,
     corpus_table,
     cost_table,

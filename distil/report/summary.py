@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from distil.evaluation.controls import control_of
 from distil.report.data import Report, language_name
-from distil.report.few_labels import few_labels_headline
 from distil.report.format import bracket, names, percent, short, signed, size, times
-from distil.report.score_inputs import Difference, Retention
-from distil.report.tables_scores import baselines_of, mean_score, metric_name
+from distil.report.inputs.scores import Difference, Retention
+from distil.report.notices.few_labels import few_labels_headline
+from distil.report.tables.scores import baselines_of, mean_score, metric_name
 
 GAINS = {
     "student_start": "Gain over its own start",

@@ -99,6 +99,11 @@ def imports(path: Path) -> set[Path]:
     return found
 
 
+def package(path: Path) -> str:
+    """The part of distil/ that a file is in."""
+    return path.relative_to(ROOT / "distil").parts[0]
+
+
 def closure(path: Path) -> set[str]:
     """A file and all first-party files that it imports, directly or not; observers and what they import left out."""
     seen: set[Path] = set()
@@ -159,16 +164,25 @@ def test_an_edit_of_scoring_never_fine_tunes_again() -> None:
 
 
 def test_a_package_imports_only_packages_above_it() -> None:
-    packages = {path.parent.name for path in (ROOT / "distil").glob("*/*.py")}
-    assert packages == set(ORDER)
-    for path in (ROOT / "distil").glob("*/*.py"):
+    modules = [path for path in (ROOT / "distil").rglob("*.py") if path.parent != ROOT / "distil"]
+    assert {package(path) for path in modules} == set(ORDER)
+    for path in modules:
         for target in imports(path):
             assert target.parent != ROOT / "distil", f"{path} imports {target}"
-            assert ORDER.index(target.parent.name) <= ORDER.index(path.parent.name), f"{path} imports {target}"
+            assert ORDER.index(package(target)) <= ORDER.index(package(path)), f"{path} imports {target}"
+
+
+def test_parts_of_the_report_import_only_what_is_before_them() -> None:
+    """Files of stages, then notices and tables of what they hold, then pictures."""
+    order = ["inputs", "notices", "tables", "charts"]
+    for path in (ROOT / "distil/report").glob("*/*.py"):
+        for target in imports(path):
+            if target.parent.parent == path.parent.parent:
+                assert order.index(target.parent.name) <= order.index(path.parent.name), f"{path} imports {target}"
 
 
 def test_every_init_file_is_one_docstring() -> None:
-    for path in (ROOT / "distil").glob("*/__init__.py"):
+    for path in (ROOT / "distil").rglob("*/__init__.py"):
         body = ast.parse(path.read_text(encoding="utf-8")).body
         assert len(body) == 1 and ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from distil.report.charts import (
+from distil.report.charts.kinds import (
     MAX_POINTS,
     DotRow,
     Mark,
@@ -18,7 +18,7 @@ from distil.report.charts import (
     spread,
     thin,
 )
-from distil.report.svg import STYLES
+from distil.report.charts.svg import STYLES
 
 ROWS = [
     DotRow("Hausa <&>", {"student": Mark(92.0, (88.0, 96.5)), "tfidf": Mark(99.0)}, "92.0 %"),

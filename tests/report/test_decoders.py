@@ -11,8 +11,8 @@ from distil.evaluation.optional_models import optional_models
 from distil.evaluation.predictions import predictions_file
 from distil.evaluation.run import evaluate
 from distil.report.data import load_report
-from distil.report.decoders import decoder_tables
 from distil.report.markdown import render_markdown
+from distil.report.tables.decoders import decoder_tables
 from tests.support.decoders import BLOCK, PROMPT
 from tests.support.report_fixture import write_inputs
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from distil.core.files import read_json, write_json
 from distil.report.data import load_report
-from distil.report.experts import experts_tables
 from distil.report.html import render_html
 from distil.report.markdown import render_markdown
+from distil.report.tables.experts import experts_tables
 from tests.support.report_fixture import write_inputs
 
 CAPTION = "What a new language cost the others"

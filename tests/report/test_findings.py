@@ -8,8 +8,8 @@ from distil.report.data import load_report
 from distil.report.findings import notices, verdict
 from distil.report.html import render_html
 from distil.report.summary import headline
-from distil.report.tables_models import export_tables
-from distil.report.tables_scores import mean_score
+from distil.report.tables.models import export_tables
+from distil.report.tables.scores import mean_score
 from tests.support.report_fixture import LANGUAGES, write_export, write_inputs
 
 

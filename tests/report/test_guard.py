@@ -5,10 +5,10 @@ from pathlib import Path
 from distil.core.files import read_json, write_json
 from distil.report.data import load_report
 from distil.report.findings import notices
-from distil.report.guard import guard_notices, guard_tables
 from distil.report.html import render_html
-from distil.report.inputs import StageCost
+from distil.report.inputs.manifests import StageCost
 from distil.report.markdown import render_markdown
+from distil.report.notices.guard import guard_notices, guard_tables
 from tests.support.report_fixture import write_inputs
 
 

@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 
 from distil.report.data import load_report
 from distil.report.model_card import CardConfig, render_card
-from distil.report.tables_scores import mean_score
+from distil.report.tables.scores import mean_score
 from distil.student.card import short_card
 from tests.support.report_fixture import LANGUAGES, write_inputs
 

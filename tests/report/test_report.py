@@ -25,7 +25,7 @@ from distil.report.markdown import escape, render_markdown
 from distil.report.model_card import CardConfig, render_card
 from distil.report.sections import sections
 from distil.report.summary import headline
-from distil.report.tables_training import split_table
+from distil.report.tables.training import split_table
 from tests.pipeline.test_dvc_yaml import stages
 from tests.support import ROOT
 from tests.support.report_fixture import LANGUAGES, write_inputs

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from distil.core.errors import UserError
+from distil.report.charts.figures import first_charts
 from distil.report.data import load_report
-from distil.report.figures import first_charts
 from distil.report.findings import verdict
 from distil.report.html import render_html
 from distil.report.markdown import render_markdown
 from distil.report.result import result_lines
 from distil.report.rivals import Deployed, rival_sentences
 from distil.report.summary import headline
-from distil.report.tables_rivals import rivals_table
+from distil.report.tables.rivals import rivals_table
 from tests.support.report_fixture import write_inputs
 
 TEACHER, STUDENT = "models/finetuned/teacher", "models/finetuned/student"

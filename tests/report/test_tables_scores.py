@@ -6,7 +6,7 @@ import pytest
 
 from distil.report.data import load_report
 from distil.report.findings import notices
-from distil.report.tables_scores import _marked, label_table
+from distil.report.tables.scores import _marked, label_table
 from tests.support.report_fixture import LABELS, write_inputs
 
 

@@ -10,7 +10,7 @@ from distil.report.data import Report, load_report
 from distil.report.findings import notices
 from distil.report.markdown import render_markdown
 from distil.report.model_card import CardConfig, render_card
-from distil.report.tables_training import vocabulary_table
+from distil.report.tables.training import vocabulary_table
 from tests.support.report_fixture import LANGUAGES, write_inputs
 
 CARD = CardConfig(name="tiny-student", license="mit")

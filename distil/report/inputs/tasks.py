@@ -1,6 +1,6 @@
 """What the stage `tasks` wrote of labelled data, as far as a report needs it (docs: output-files)."""
 
-from distil.report.inputs import StageFile
+from distil.report.inputs.stage_file import StageFile
 
 
 class Conflicts(StageFile):

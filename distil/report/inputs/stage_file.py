@@ -3,11 +3,17 @@
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from distil.core.errors import UserError
 from distil.core.files import read_json
-from distil.report.inputs import StageFile
+
+
+class StageFile(BaseModel):
+    """Part of a file that an earlier stage wrote; keys that no report needs are passed over."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
 
 F = TypeVar("F", bound=StageFile)
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from distil.evaluation.model_names import MODEL_TITLES
 from distil.report.data import Report, language_name
 from distil.report.format import NONE, Cell, Section, Table, between, bracket, p_text, points, signed, size, whole
+from distil.report.inputs.scores import TaskScores
+from distil.report.inputs.speed import ModelFootprint
 from distil.report.rivals import less, own_row
-from distil.report.score_inputs import TaskScores
-from distil.report.speed_inputs import ModelFootprint
 
 _TEXT = (
     "Other ways to a small model, on the same test rows. Each was measured in turn with the teacher's encoder in "

@@ -2,8 +2,8 @@
 
 from distil.report.data import Report
 from distil.report.format import Cell, Table, bracket, language_cell, p_text, points, signed
-from distil.report.score_inputs import Difference
-from distil.report.tables_scores import metric_name
+from distil.report.inputs.scores import Difference
+from distil.report.tables.scores import metric_name
 
 
 def decoder_tables(report: Report, task: str) -> list[Table]:

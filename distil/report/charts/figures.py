@@ -6,14 +6,23 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from distil.evaluation.model_names import FINE_TUNED
-from distil.report.charts import DotRow, Mark, ScatterPoint, Series, dot_chart, line_chart, scatter_chart, size_chart
+from distil.report.charts.kinds import (
+    DotRow,
+    Mark,
+    ScatterPoint,
+    Series,
+    dot_chart,
+    line_chart,
+    scatter_chart,
+    size_chart,
+)
+from distil.report.charts.svg import STYLES
 from distil.report.data import Curve, Report, language_name
 from distil.report.findings import OVER
 from distil.report.format import percent, points, short
-from distil.report.score_inputs import Difference, Retention
+from distil.report.inputs.scores import Difference, Retention
 from distil.report.summary import difference_text, kept_text
-from distil.report.svg import STYLES
-from distil.report.tables_scores import baselines_of, mean_score, metric_name
+from distil.report.tables.scores import baselines_of, mean_score, metric_name
 
 # Loss terms of train.csv with their units; one that is not here is shown under its own name.
 _TERMS = {

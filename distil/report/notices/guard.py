@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from distil.report.data_notices import Notice
 from distil.report.format import Cell, Table, listed, whole
-from distil.report.inputs import GuardFigures, StageCost
+from distil.report.inputs.manifests import GuardFigures, StageCost
+from distil.report.notices.labelled_data import Notice
 
 
 def guard_notices(costs: Mapping[str, StageCost]) -> list[Notice]:

@@ -20,7 +20,7 @@ from distil.report.format import (
     signed,
     whole,
 )
-from distil.report.score_inputs import Difference, LanguageScore, Retention, TaskScores
+from distil.report.inputs.scores import Difference, LanguageScore, Retention, TaskScores
 
 METRICS = {"weighted_f1": "Weighted F1", "entity_f1": "Entity F1"}
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from distil.report.data_notices import Notice, data_notices
-from distil.report.task_inputs import TaskData
+from distil.report.inputs.tasks import TaskData
+from distil.report.notices.labelled_data import Notice, data_notices
 
 LABELS = ["positive", "neutral", "negative"]
 CODES = ["kin", "swa"]

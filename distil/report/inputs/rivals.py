@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from distil.evaluation.model_names import rival_stage
-from distil.report.inputs import StageFile
-from distil.report.speed_inputs import ModelFootprint
-from distil.report.stage_files import read_stage_file
+from distil.report.inputs.speed import ModelFootprint
+from distil.report.inputs.stage_file import StageFile, read_stage_file
 
 
 class RivalFootprint(StageFile):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from distil.report.svg import (
+from distil.report.charts.svg import (
     SMALL,
     STYLES,
     VARIABLES,

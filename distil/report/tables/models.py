@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from distil.report.data import Report
 from distil.report.format import NONE, Cell, Table, language_cell, listed, percent, signed, size, whole
-from distil.report.speed_inputs import Export, Footprint
+from distil.report.inputs.speed import Export, Footprint
 
 
 def size_table(report: Report) -> Table:

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from distil.report.data import language_name
 from distil.report.format import listed, whole
-from distil.report.task_inputs import Split, TaskData
+from distil.report.inputs.tasks import Split, TaskData
 from distil.tasks.account import unknown_labels
 from distil.tasks.checks import missing_classes
 from distil.tasks.data import SPLITS

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from statistics import fmean
 
-from distil.report.data_notices import Notice
 from distil.report.format import listed, percent, whole
-from distil.report.inputs import Teacher, TeacherMixture
+from distil.report.inputs.manifests import Teacher, TeacherMixture
+from distil.report.notices.labelled_data import Notice
 
 
 def teacher_notices(teacher: Teacher, mixture: Mapping[str, TeacherMixture]) -> list[Notice]:

@@ -1,7 +1,7 @@
 """What a new language cost the others: held-out figures of a frozen trunk before and after its new experts."""
 
 from distil.report.format import Cell, Table, language_cell, percent, whole
-from distil.report.inputs import Summary
+from distil.report.inputs.manifests import Summary
 
 
 def experts_tables(summary: Summary, languages: list[str]) -> list[Table]:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from distil.report.inputs import StageFile
+from distil.report.inputs.stage_file import StageFile
 
 
 class LabelScore(StageFile):

@@ -1,8 +1,8 @@
 """What a reader must know of languages whose labels were hidden at fine-tuning (`evaluate.few_labels`)."""
 
 from distil.report.data import Report, language_name
-from distil.report.data_notices import Notice
 from distil.report.format import bracket, listed, names, signed, whole
+from distil.report.notices.labelled_data import Notice
 
 
 def few_of(report: Report) -> list[str]:

@@ -1,14 +1,8 @@
-"""The files of earlier stages, as far as a report needs them, checked; formats: docs/internals/design.md."""
+"""Summaries of models, text and tokenizer, and the cost of each stage, as far as a report needs them, checked."""
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-
-class StageFile(BaseModel):
-    """Part of a file that an earlier stage wrote; keys that no report needs are passed over."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
+from distil.report.inputs.stage_file import StageFile
 
 
 class Model(StageFile):

@@ -1,6 +1,6 @@
 """metrics/footprint.json and metrics/export.json, as far as a report needs them; see docs/internals/design.md."""
 
-from distil.report.inputs import StageFile
+from distil.report.inputs.stage_file import StageFile
 
 
 class Speed(StageFile):

@@ -1,0 +1,1 @@
+"""The files of earlier stages, as far as a report needs them, checked; formats: docs/internals/design.md."""

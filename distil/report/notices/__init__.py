@@ -1,0 +1,1 @@
+"""What a reader must know before any number; `report/findings.py` collects them."""
