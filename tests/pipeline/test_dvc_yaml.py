@@ -12,6 +12,7 @@ from distil.finetuning.run import BASE_MODELS
 from distil.runtime.stage_number import stage_names
 from distil.serving.onnx_export import ExportConfig
 from tests.support import ROOT
+from tests.support.repository import STAGES
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -185,6 +186,10 @@ def test_every_init_file_is_one_docstring() -> None:
     for path in (ROOT / "distil").rglob("*/__init__.py"):
         body = ast.parse(path.read_text(encoding="utf-8")).body
         assert len(body) == 1 and ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
+
+
+def test_the_long_tests_expect_every_stage_of_the_sample() -> None:
+    assert set(yaml.safe_load((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]) == STAGES
 
 
 def test_dvc_yaml_stays_short() -> None:

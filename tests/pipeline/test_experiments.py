@@ -157,12 +157,12 @@ def check_run(made: Repository, run: str, experiment: str) -> None:
 
 @pytest.mark.parametrize(
     ("file", "must", "may"),
-    [("markdown.py", {"report"}, {"report", "track"}), ("mlflow_view.py", {"report", "track"}, {"report", "track"})],
+    [("report/markdown.py", {"report"}, {"report", "track"}), ("tracking/view.py", {"track"}, {"track"})],
 )
 def test_an_edit_of_what_only_shows_results_computes_none_again(
     repository: Repository, file: str, must: set[str], may: set[str]
 ) -> None:
-    path = repository.root / "distil/report" / file
+    path = repository.root / "distil" / file
     path.write_text(path.read_text(encoding="utf-8") + "# A comment.\n", encoding="utf-8")
     output = repository.run("dvc", "repro")
     assert must <= set(ran(output)) <= may

@@ -20,7 +20,7 @@ from tests.support import ROOT
 LANGUAGES = ["swa", "yor"]
 STAGES = {
     "tasks@sentiment", "corpus", "teacher", "vocabulary", "tokenize", "cache_teacher", "distil", "baselines@sentiment",
-    "tasks@entities", "no_teacher", "finetune_teacher@sentiment",
+    "tasks@entities", "no_teacher", "finetune_teacher@sentiment", "mix_teachers@sentiment",
     *(f"finetune_{model}@sentiment" for model in ("student", "student_plain", "no_teacher")),
     "evaluate", "footprint", "export", "report", "track",
 }  # fmt: skip
